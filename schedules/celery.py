@@ -1,0 +1,21 @@
+"""What ``celery -A schedules beat`` finds. Configuration and apps come when Celery first needs them."""
+
+from __future__ import annotations
+
+import sys
+
+from service import bootstrap
+from service.broker import factory
+from service.domain import errors
+
+app = factory.make_app("schedules")
+
+
+@app.on_configure.connect  # type: ignore[untyped-decorator]
+def configure(sender: object, **_: object) -> None:
+    """Read the settings and import the apps, at the first look at the configuration."""
+    try:
+        app.road = bootstrap.clock()
+    except errors.MillraceError as error:
+        sys.exit(f"millrace: {error}")
+    app.conf.update(factory.configuration(app.road.settings, ()))

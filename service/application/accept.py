@@ -1,0 +1,320 @@
+"""Accept: events become durable, together with their ticket, before anybody is told ``202``.
+
+The web threads hand their events to the one intake thread of the process and wait. It takes all that has gathered
+while its last flush was under way (no timer: under load the flushes grow by themselves), writes it in one commit,
+releases the requests, and hands the tickets to the publisher. Commit first, then publish: a ticket that is never
+published is found by the clock; a published ticket without its events would be a lie.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import logging
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+
+from service import crashpoints, signals
+from service.application import ports
+from service.application.publish import Publisher
+from service.domain import errors, event, handlers, ids, topology
+from service.domain import ticket as tickets
+
+log = logging.getLogger("millrace.accept")
+
+FLUSH = 256  #: events in a flush, about: a submission is never split
+QUEUE = 2_000  #: submissions that may wait; more are refused at once
+MARK_EVERY = 0.2  #: seconds after which confirmed tickets are marked out, flush or no flush
+MARK_BATCH = 1_000  #: confirmed tickets marked in one flush
+
+
+class Phase(enum.Enum):
+    """How far a submission is."""
+
+    WAITING = enum.auto()
+    TAKEN = enum.auto()  #: a flush has it; it may be stored at any moment
+    WITHDRAWN = enum.auto()  #: its request gave up before a flush took it
+    ANSWERED = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Accepted:
+    """An event that is safe now."""
+
+    id: str
+    type: str
+    duplicate: bool = False  #: the idempotency key was known: this is the first event's id
+
+
+class Submission:
+    """Some events that are stored together or not at all, and the request that waits for them."""
+
+    __slots__ = ("accepted", "done", "error", "events", "phase", "rows")
+
+    def __init__(self, events: Sequence[event.NewEvent]) -> None:
+        self.events = events
+        self.phase = Phase.WAITING
+        self.rows: list[ports.Row] = []
+        self.accepted: list[Accepted] = []
+        self.error: errors.MillraceError | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
+
+
+class Intake:
+    """The group commit of one process."""
+
+    def __init__(
+        self,
+        ledger: ports.IntakeLedger,
+        publisher: Publisher,
+        registry: handlers.Registry,
+        *,
+        deadline: float,
+        head_start: float,
+    ) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+        self._registry = registry
+        self._deadline = deadline
+        self._head_start = head_start
+        self._waiting: deque[Submission] = deque()
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        self._held: set[str] = set()
+
+    def submit(self, events: Sequence[event.NewEvent]) -> list[Accepted]:
+        """Store events, all or none of them, and wait until that is done.
+
+        Raises UnknownEventType, KeyReused, InvalidEvent, and NotAccepted when it cannot be done in time.
+        """
+        for new in events:
+            self._registry.get(new.type)
+        self._start()
+        submission = Submission(events)
+        if len(self._waiting) >= QUEUE:
+            raise NotStored("too many requests are waiting to be stored")
+        self._waiting.append(submission)
+        self._wake.set()
+        if not submission.done.acquire(timeout=self._deadline):
+            self._give_up(submission)
+        if submission.error is not None:
+            raise submission.error
+        return submission.accepted
+
+    def _give_up(self, submission: Submission) -> None:
+        # Compare-and-set against the intake thread, so that "stored: no" is never said of what a flush has taken.
+        with self._lock:
+            if submission.phase is Phase.WAITING:
+                submission.phase = Phase.WITHDRAWN
+                raise NotStored("the ledger did not answer in time")
+            if submission.phase is Phase.TAKEN:
+                raise errors.NotAccepted(
+                    "the ledger did not answer in time", event_ids=tuple(r.id for r in submission.rows)
+                )
+
+    def _start(self) -> None:
+        # Threads do not survive a fork, so each process starts its own at the first request.
+        if self._thread is not None and self._pid == os.getpid() and self._thread.is_alive():
+            return
+        with self._lock:
+            if self._thread is None or self._pid != os.getpid() or not self._thread.is_alive():
+                self._pid = os.getpid()
+                self._thread = threading.Thread(target=self._run, name="millrace-intake", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(MARK_EVERY)
+            self._wake.clear()
+            try:
+                # With nothing to store this still marks what the publisher has had confirmed.
+                while (batch := self._take()) or self._publisher.confirmed:
+                    self._flush(batch)
+            except Exception:
+                log.exception("The intake failed in a way that nobody thought of", extra={"action": "intake.failed"})
+
+    def _take(self) -> list[Submission]:
+        batch: list[Submission] = []
+        size = 0
+        with self._lock:
+            while self._waiting and size < FLUSH:
+                submission = self._waiting.popleft()
+                if submission.phase is Phase.WAITING:
+                    submission.phase = Phase.TAKEN
+                    batch.append(submission)
+                    size += len(submission.events)
+        return batch
+
+    def _flush(self, batch: list[Submission]) -> None:
+        """Store a batch; each of its submissions gets its answer, whatever happens."""
+        confirmed = self._publisher.take_confirmed(MARK_BATCH)
+        try:
+            stored = self._store(batch, confirmed)
+        except _Conflicts as conflicts:
+            self._publisher.give_back(confirmed)
+            self._answer(conflicts.submissions)
+            self._flush([s for s in batch if s.error is None])
+            return
+        except ports.FlushRefused as error:
+            self._publisher.give_back(confirmed)
+            self._halve(batch, error)
+            return
+        except errors.LedgerUnavailable as error:
+            self._publisher.give_back(confirmed)
+            self._fail(batch, error)
+            if not batch:
+                time.sleep(MARK_EVERY)  # Nobody waits; do not ask a dead server without pause.
+            return
+        except Exception as error:
+            self._fail(batch, errors.LedgerUnavailable(f"the flush failed: {error!r}"))
+            raise
+        crashpoints.reach("after_event_commit" if batch else "after_ticket_update")
+        self._answer(batch)
+        self._publisher.put(stored)
+
+    def _store(self, batch: list[Submission], confirmed: list[tuple[str, int]]) -> list[tickets.Ticket]:
+        try:
+            return self._store_once(batch, confirmed)
+        except ports.FlushFailed as error:
+            # A connection that has died in the pool is found out here; before the commit a second try is harmless.
+            if error.in_doubt:
+                raise
+            return self._store_once(batch, confirmed)
+
+    def _store_once(self, batch: list[Submission], confirmed: list[tuple[str, int]]) -> list[tickets.Ticket]:
+        self._ledger.open()
+        now = self._ledger.clock.now()
+        with self._ledger.flush() as flush:
+            for submission in batch:
+                submission.error, submission.accepted = None, []
+                submission.rows = [ports.Row(ids.uuid7(now), e) for e in submission.events]
+            rows = self._settle_keys(flush, batch)
+            planned = plan(rows, self._registry, now, held=self._held, head_start=self._head_start)
+            flush.store(rows, planned, Counter(r.event.type for r in rows))
+            flush.mark_out(confirmed)
+            self._held = flush.commit()
+        return [p.ticket for p in planned if p.head_start]
+
+    def _settle_keys(self, flush: ports.Flush, batch: list[Submission]) -> list[ports.Row]:
+        """The rows to be stored. Submissions that meet a used key are answered on the way."""
+        first: dict[tuple[str, str], ports.Owner] = {}
+        rows = [row for submission in batch for row in submission.rows]
+        asking = [r for r in rows if r.event.key and _own(first, r)]
+        lost = flush.claim_keys(asking)
+        for row in asking:
+            first[row.event.scope, row.event.key or ""] = lost.get(row.id) or first[row.event.scope, row.event.key or ""]
+        keep: list[ports.Row] = []
+        for submission in batch:
+            for row in submission.rows:
+                owner = first.get((row.event.scope, row.event.key)) if row.event.key else None
+                if owner is None or owner.event_id == row.id:
+                    submission.accepted.append(Accepted(row.id, row.event.type))
+                    keep.append(row)
+                elif owner.fingerprint == (row.event.fingerprint or ""):
+                    submission.accepted.append(Accepted(owner.event_id, row.event.type, duplicate=True))
+                else:
+                    submission.error = errors.KeyReused()
+        if conflicts := [s for s in batch if s.error is not None]:
+            raise _Conflicts(conflicts)
+        return keep
+
+    def _halve(self, batch: list[Submission], error: errors.MillraceError) -> None:
+        """Find the submission that the ledger refuses; only that one is turned away."""
+        if len(batch) == 1:
+            batch[0].error = errors.InvalidEvent([errors.Fault("", str(error))], "the ledger refuses this event")
+            self._answer(batch)
+            return
+        middle = len(batch) // 2
+        self._flush(batch[:middle])
+        self._flush(batch[middle:])
+
+    def _fail(self, batch: list[Submission], error: errors.LedgerUnavailable) -> None:
+        in_doubt = isinstance(error, ports.FlushFailed) and error.in_doubt
+        if batch:
+            log.warning("Events could not be stored: %s", error, extra={"action": "accept.unavailable"})
+        for submission in batch:
+            known = tuple(r.id for r in submission.rows) if in_doubt else ()
+            submission.error = errors.NotAccepted("the ledger cannot be used at the moment", event_ids=known)
+        self._answer(batch)
+
+    def _answer(self, batch: Sequence[Submission]) -> None:
+        for submission in batch:
+            submission.phase = Phase.ANSWERED
+            submission.done.release()
+        _tell(batch)
+
+
+class _Conflicts(Exception):
+    """Some submissions reuse a key for something else: the flush is begun again without them."""
+
+    def __init__(self, submissions: list[Submission]) -> None:
+        super().__init__()
+        self.submissions = submissions
+
+
+class NotStored(errors.NotAccepted):
+    """The event was not stored; send it again."""
+
+
+def _own(first: dict[tuple[str, str], ports.Owner], row: ports.Row) -> bool:
+    """Whether this row is the first of the flush with its key; twins in one flush must not meet in one insert."""
+    place = (row.event.scope, row.event.key or "")
+    if place in first:
+        return False
+    first[place] = ports.Owner(row.id, row.event.fingerprint or "")
+    return True
+
+
+def plan(
+    rows: Iterable[ports.Row], registry: handlers.Registry, now: float, *, held: set[str], head_start: float
+) -> list[ports.NewTicket]:
+    """The tickets that cover these rows: events of one type and one due instant ride together."""
+    groups: dict[tuple[str, datetime.datetime | None], list[ports.Row]] = {}
+    for row in rows:
+        groups.setdefault((row.event.type, row.event.run_at), []).append(row)
+    planned = []
+    for (type_name, run_at), members in groups.items():
+        handler = registry.get(type_name)
+        exchange, key = topology.event_route(type_name, handler.queue)
+        # What is not published by this process at once is due now (or at run_at) for the clock.
+        wait = run_at is not None or type_name in held
+        for start in range(0, len(members), handler.bundle):
+            bundle = members[start : start + handler.bundle]
+            ticket_id = ids.uuid7(now)
+            for row in bundle:
+                row.ticket = ticket_id
+            found = tickets.Ticket(
+                ticket_id, type_name, tuple(r.id for r in bundle), exchange, key, handler.queue, at=now
+            )
+            due_at = run_at if run_at is not None else _instant(now) if wait else None
+            planned.append(ports.NewTicket(found, due_at, 0.0 if wait else head_start))
+    return planned
+
+
+def _instant(now: float) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(now, datetime.UTC)
+
+
+def _tell(batch: Sequence[Submission]) -> None:
+    """Tell the listeners what came of a batch."""
+    counts: dict[str, Counter[str]] = {}
+    for submission in batch:
+        for number, new in enumerate(submission.events):
+            if isinstance(submission.error, errors.KeyReused):
+                word = "conflict"
+            elif isinstance(submission.error, errors.NotAccepted):
+                word = "unavailable"
+            elif submission.error is not None:
+                word = "invalid"
+            else:
+                word = "duplicate" if submission.accepted[number].duplicate else "accepted"
+            counts.setdefault(word, Counter())[new.type] += 1
+    for word, by_type in counts.items():
+        signals.events_accepted.send(None, counts=by_type, outcome=word)

@@ -1,0 +1,50 @@
+"""What a handler is given beside its payload."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from service.application import ports
+from service.domain.event import Event
+
+log = logging.getLogger("millrace.handler")
+
+
+class Context:
+    """The surroundings of one run of a handler."""
+
+    def __init__(self, work: ports.Work, events: Sequence[Event], *, shared: bool) -> None:
+        self._work = work
+        self._events = events
+        self._shared = shared
+        self.log = logging.LoggerAdapter(log, {"action": "handler", "event_id": events[0].id})
+
+    @property
+    def session(self) -> Any:
+        """A SQLAlchemy session in the road's own transaction: what is done in it is committed with the outcome.
+
+        ``commit()`` and ``rollback()`` work, on what the handler itself has done; they cannot end the transaction.
+        """
+        return self._work.session(shared=self._shared)
+
+    @property
+    def event(self) -> Event:
+        """The event (of a bulk handler: the first)."""
+        return self._events[0]
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """All events of this run: one, or the list that a bulk handler was given."""
+        return self._events
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self._events[0].attempt
+
+    @property
+    def idempotency_key(self) -> str:
+        """Stays the same over all attempts: for calls to the outside."""
+        return self._events[0].id

@@ -1,0 +1,372 @@
+"""Execute: a ticket's events are claimed, handed to their handler, and finished, in one transaction.
+
+Three ways, from fast to careful:
+
+* **bundle**: all events in one transaction. Whatever is raised, at the commit too, undoes all of it, and they are
+* **singly**: worked one transaction each, so that the one that fails takes nobody along.
+* **carefully**: a ticket that the broker delivers again may have killed its worker. One event at a time, and the crash
+  is counted *before* the run: an event that kills its process every time is a dead letter after three.
+
+Only after the commit does Celery ack. Delivered twice, a ticket finds nothing open, and the effect happens once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from service import crashpoints
+from service.application import context, ports
+from service.domain import errors, event, handlers, outcome, topology
+from service.domain import ticket as tickets
+from service.domain.outcome import Outcome, Reason, Word
+
+CUT = 0.25  #: seconds of work after which a bundle is cut: what is done is committed, the rest is due at once
+CRASHES = 3  #: more than these, and the event is dead
+TRACEBACK = 16_384  #: characters kept
+MESSAGE = 2_048  #: characters kept
+FINE = (Word.DONE, Word.EXPIRED)  #: outcomes that are committed together with the handlers' effects
+TIME_LIMIT = "TimeLimit"  #: the error's name when a handler ran longer than its soft limit
+
+
+@dataclasses.dataclass(slots=True)
+class Report:
+    """What came of a ticket. It travels in the Celery task's return value to the worker's parent, which counts it."""
+
+    type: str
+    words: dict[str, int] = dataclasses.field(default_factory=dict)
+    runs: list[float] = dataclasses.field(default_factory=list)  #: seconds in the handler, by event
+    latencies: list[float] = dataclasses.field(default_factory=list)  #: seconds from accepted to committed
+
+    def count(self, word: Word, n: int = 1) -> None:
+        """Count an outcome."""
+        if n:
+            self.words[word.value] = self.words.get(word.value, 0) + n
+
+    def document(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {
+            "type": self.type,
+            **{word.value: self.words.get(word.value, 0) for word in Word},
+            "runs": [round(s, 6) for s in self.runs],
+            "latencies": [round(s, 4) for s in self.latencies],
+        }
+
+
+@dataclasses.dataclass(slots=True)
+class _Run:
+    """An event after its handler has run."""
+
+    claimed: ports.Claimed
+    outcome: Outcome
+    seconds: float
+    latency_from: float  #: monotonic time at which it was accepted, as far as known
+
+
+class Executor:
+    """Executes tickets, one at a time."""
+
+    def __init__(
+        self,
+        ledger: ports.WorkLedger,
+        registry: handlers.Registry,
+        *,
+        hard_limit: float,
+        time_limit_errors: tuple[type[BaseException], ...] = (),
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._ledger = ledger
+        self._registry = registry
+        self._hard_limit = hard_limit
+        self._time_limit_errors = time_limit_errors
+        self._stopping = stopping
+
+    def execute(self, delivery: tickets.Delivery) -> Report:
+        """Work a delivery; raises UnknownEventType, and what the ledger raises when it is not to be had."""
+        handler = self._registry.get(delivery.type)
+        report = Report(delivery.type)
+        if delivery.careful:
+            self._singly(delivery, handler, report, careful=True)
+        elif len(delivery.event_ids) == 1 or not self._bundle(delivery, handler, report):
+            self._singly(delivery, handler, report)
+        return report
+
+    # --- bundle -------------------------------------------------------------------------------------------------
+
+    def _bundle(self, delivery: tickets.Delivery, handler: handlers.Handler, report: Report) -> bool:
+        """Work all events in one transaction; False if that was undone and they must be worked singly."""
+        try:
+            with self._ledger.work(self._limit(handler)) as work:
+                claimed = work.claim(delivery, delivery.event_ids)
+                crashpoints.reach("after_claim")
+                runs, rest = self._run_bundle(work, handler, claimed)
+                if all(r.outcome.word in FINE for r in runs):
+                    work.check_session()
+                    self._commit(work, delivery, runs, rest)
+        except Exception as error:
+            if self._ledger.is_infrastructure(error):
+                raise
+            return False
+        if all(r.outcome.word in FINE for r in runs):
+            self._count(report, runs, skipped=len(delivery.event_ids) - len(claimed))
+            return True
+        return self._give_way(delivery, handler, runs[-1], report)
+
+    def _give_way(self, delivery: tickets.Delivery, handler: handlers.Handler, run: _Run, report: Report) -> bool:
+        """After a time limit there is no time for the others: they go back at once, without the one that took it."""
+        failure = run.outcome.failure
+        if handler.bulk or failure is None or failure.error != TIME_LIMIT:
+            return False
+        left = [i for i in delivery.event_ids if i != run.claimed.event.id]
+        self._write_failure(delivery, handler, run, left, begin=-CUT)
+        self._count(report, [run])
+        return True
+
+    def _run_bundle(
+        self, work: ports.Work, handler: handlers.Handler, claimed: list[ports.Claimed]
+    ) -> tuple[list[_Run], list[str]]:
+        """The runs that were made, and the ids that are left because the bundle was cut."""
+        if handler.bulk:
+            return self._run_bulk(work, handler, claimed, shared=True), []
+        begin = time.monotonic()
+        runs: list[_Run] = []
+        for number, one in enumerate(claimed):
+            runs.append(self._run(work, handler, one, shared=True))
+            if runs[-1].outcome.word not in FINE:
+                break
+            if self._is_cut(begin):
+                return runs, [c.event.id for c in claimed[number + 1 :]]
+        return runs, []
+
+    def _is_cut(self, begin: float) -> bool:
+        return time.monotonic() - begin > CUT or self._stopping()
+
+    # --- singly -------------------------------------------------------------------------------------------------
+
+    def _singly(
+        self, delivery: tickets.Delivery, handler: handlers.Handler, report: Report, *, careful: bool = False
+    ) -> None:
+        begin = time.monotonic()
+        left = list(delivery.event_ids)
+        while left:
+            event_id = left.pop(0)
+            crashes = self._count_crash(delivery, handler, event_id) if careful else 0
+            if crashes is not None and crashes > CRASHES:
+                self._bury(delivery, handler, event_id, left, report)
+            else:
+                # One that could not be counted is not to be had; the claim finds out again, and settles the ticket.
+                self._one(delivery, handler, event_id, left, begin, report)
+            if left and self._is_cut(begin):
+                return  # The ticket was settled with the rest of its events.
+
+    def _count_crash(self, delivery: tickets.Delivery, handler: handlers.Handler, event_id: str) -> int | None:
+        crashpoints.reach("before_crash_count")
+        with self._ledger.work(self._limit(handler)) as work:
+            crashes = work.count_crash(delivery, event_id)
+            work.commit()
+        crashpoints.reach("after_crash_count")
+        return crashes
+
+    def _one(
+        self,
+        delivery: tickets.Delivery,
+        handler: handlers.Handler,
+        event_id: str,
+        left: list[str],
+        begin: float,
+        report: Report,
+    ) -> None:
+        with self._ledger.work(self._limit(handler)) as work:
+            claimed = work.claim(delivery, [event_id])
+            crashpoints.reach("after_claim")
+            if not claimed:
+                report.count(Word.SKIPPED)
+                self._settle_between(work, delivery, left, begin)
+                work.commit()
+                return
+            if handler.bulk:
+                run = self._run_bulk(work, handler, claimed, shared=False)[0]
+            else:
+                run = self._run(work, handler, claimed[0], shared=False)
+            if run.outcome.word in FINE:
+                run = self._try_commit(work, delivery, handler, run, left, begin)
+        if run.outcome.word not in FINE:
+            # The effects are undone with their transaction; what came of it is written in one of its own.
+            self._write_failure(delivery, handler, run, left, begin)
+        self._count(report, [run])
+
+    def _try_commit(
+        self,
+        work: ports.Work,
+        delivery: tickets.Delivery,
+        handler: handlers.Handler,
+        run: _Run,
+        left: list[str],
+        begin: float,
+    ) -> _Run:
+        """Commit a successful run; a fault of its data that shows at the commit only is a failed attempt."""
+        try:
+            work.finish(delivery, [run.outcome], self._attempts(handler, [run]))
+            self._settle_between(work, delivery, left, begin)
+            work.commit()
+            crashpoints.reach("after_commit_before_ack")
+        except Exception as error:
+            if self._ledger.is_infrastructure(error):
+                raise
+            return dataclasses.replace(run, outcome=self._failed(handler, run.claimed.event, error))
+        return run
+
+    def _write_failure(
+        self, delivery: tickets.Delivery, handler: handlers.Handler, run: _Run, left: list[str], begin: float
+    ) -> None:
+        with self._ledger.work(self._limit(handler)) as work:
+            if work.claim(delivery, [run.claimed.event.id]):
+                work.finish(delivery, [run.outcome], self._attempts(handler, [run]))
+            self._settle_between(work, delivery, left, begin)
+            work.commit()
+
+    def _bury(
+        self, delivery: tickets.Delivery, handler: handlers.Handler, event_id: str, left: list[str], report: Report
+    ) -> None:
+        with self._ledger.work(self._limit(handler)) as work:
+            claimed = work.claim(delivery, [event_id])
+            failure = outcome.Failure("WorkerLost", f"its worker was lost {CRASHES} times while it ran")
+            runs = [
+                _Run(c, Outcome(event_id, Word.DEAD, failure=failure, reason=Reason.WORKER_LOST), 0.0, _since(c))
+                for c in claimed
+            ]
+            work.finish(delivery, [r.outcome for r in runs], self._attempts(handler, runs))
+            if not left:
+                work.settle(delivery)
+            work.commit()
+        self._count(report, runs, skipped=1 - len(claimed))
+
+    def _settle_between(self, work: ports.Work, delivery: tickets.Delivery, left: list[str], begin: float) -> None:
+        """After the last event, and where the ticket is cut, its row is settled in the same commit."""
+        if not left or self._is_cut(begin):
+            work.settle(delivery, left)
+
+    # --- one run ------------------------------------------------------------------------------------------------
+
+    def _run(self, work: ports.Work, handler: handlers.Handler, claimed: ports.Claimed, *, shared: bool) -> _Run:
+        if claimed.expired:
+            return _Run(claimed, Outcome(claimed.event.id, Word.EXPIRED), 0.0, _since(claimed))
+        begin = time.monotonic()
+        try:
+            found = claimed.event
+            payload = handler.parse(found.payload) if handler.parse else found.payload
+            crashpoints.reach("in_handler")
+            answer = handler.function(payload, context.Context(work, [found], shared=shared))
+            result = self._answered(handler, found, answer)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is an answer
+            result = self._raised(handler, claimed.event, error)
+        return _Run(claimed, result, time.monotonic() - begin, _since(claimed))
+
+    def _run_bulk(
+        self, work: ports.Work, handler: handlers.Handler, claimed: list[ports.Claimed], *, shared: bool
+    ) -> list[_Run]:
+        late = [_Run(c, Outcome(c.event.id, Word.EXPIRED), 0.0, _since(c)) for c in claimed if c.expired]
+        live = [c for c in claimed if not c.expired]
+        if not live:
+            return late
+        begin = time.monotonic()
+        try:
+            found = [
+                dataclasses.replace(c.event, payload=handler.parse(c.event.payload)) if handler.parse else c.event
+                for c in live
+            ]
+            crashpoints.reach("in_handler")
+            answer = handler.function(found, context.Context(work, found, shared=shared))
+            first = self._answered(handler, live[0].event, answer)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is an answer
+            first = self._raised(handler, live[0].event, error)
+        each = (time.monotonic() - begin) / len(live)
+        return late + [
+            _Run(c, dataclasses.replace(first, event_id=c.event.id), each, _since(c)) for c in live
+        ]
+
+    def _answered(self, handler: handlers.Handler, found: event.Event, answer: Any) -> Outcome:
+        if isinstance(answer, outcome.Answer):
+            return self._in_words(handler, found, answer)
+        # A result that is no JSON is the handler's fault, and must come out before the commit.
+        json.dumps(answer, allow_nan=False)
+        return Outcome(found.id, Word.DONE, result=answer)
+
+    def _raised(self, handler: handlers.Handler, found: event.Event, error: BaseException) -> Outcome:
+        if isinstance(error, outcome.Answer):
+            return self._in_words(handler, found, error)
+        if self._ledger.is_infrastructure(error):
+            raise error
+        if isinstance(error, errors.InvalidEvent):
+            detail = "; ".join(f"{f.pointer or '/'}: {f.detail}" for f in error.faults)
+            failure = outcome.Failure("InvalidEvent", clean(detail)[:MESSAGE])
+            return Outcome(found.id, Word.DEAD, failure=failure, reason=Reason.INVALID)
+        return self._failed(handler, found, error)
+
+    def _in_words(self, handler: handlers.Handler, found: event.Event, answer: outcome.Answer) -> Outcome:
+        if isinstance(answer, outcome.Snooze):
+            return Outcome(found.id, Word.SNOOZED, until=answer.until, delay=answer.seconds)
+        if isinstance(answer, outcome.Discard):
+            failure = outcome.Failure("Discard", clean(answer.reason)[:MESSAGE])
+            return Outcome(found.id, Word.DEAD, failure=failure, reason=Reason.DISCARDED)
+        assert isinstance(answer, outcome.Retry)
+        return self._failed(handler, found, answer, delay=answer.after)
+
+    def _failed(
+        self, handler: handlers.Handler, found: event.Event, error: BaseException, delay: float | None = None
+    ) -> Outcome:
+        if isinstance(error, self._time_limit_errors):
+            failure = outcome.Failure(TIME_LIMIT, "it ran longer than its soft limit")
+        else:
+            trace = "".join(traceback.format_exception(error))[-TRACEBACK:]
+            failure = outcome.Failure(type(error).__name__, clean(str(error))[:MESSAGE], clean(trace))
+        if found.attempt >= handler.attempts:
+            return Outcome(found.id, Word.DEAD, failure=failure, reason=Reason.ATTEMPTS)
+        wait = handler.backoff.delay(found.attempt) if delay is None else delay
+        return Outcome(found.id, Word.RETRY, failure=failure, delay=wait)
+
+    # --- together -----------------------------------------------------------------------------------------------
+
+    def _commit(self, work: ports.Work, delivery: tickets.Delivery, runs: list[_Run], rest: list[str]) -> None:
+        work.finish(delivery, [r.outcome for r in runs], {})
+        work.settle(delivery, rest)
+        work.commit()
+        crashpoints.reach("after_commit_before_ack")
+
+    def _attempts(self, handler: handlers.Handler, runs: Sequence[_Run]) -> dict[str, ports.Attempt]:
+        return {r.claimed.event.id: _attempt(handler, r) for r in runs}
+
+    def _count(self, report: Report, runs: Sequence[_Run], skipped: int = 0) -> None:
+        now = time.monotonic()
+        for run in runs:
+            report.count(run.outcome.word)
+            report.runs.append(run.seconds)
+            if run.outcome.word is Word.DONE:
+                report.latencies.append(max(0.0, now - run.latency_from))
+        report.count(Word.SKIPPED, skipped)
+
+    def _limit(self, handler: handlers.Handler) -> float:
+        return handler.hard_limit or self._hard_limit
+
+
+def _since(claimed: ports.Claimed) -> float:
+    return time.monotonic() - claimed.age
+
+
+def _attempt(handler: handlers.Handler, run: _Run) -> ports.Attempt:
+    """A tick stays with the queue of ticks for all its attempts."""
+    found = run.claimed.event
+    if found.schedule is not None:
+        exchange, key = topology.tick_route(found.schedule)
+        return ports.Attempt(found, exchange, key, topology.PERIODIC_QUEUE, run.seconds)
+    exchange, key = topology.event_route(found.type, handler.queue)
+    return ports.Attempt(found, exchange, key, handler.queue, run.seconds)
+
+
+def clean(text: str) -> str:
+    """What PostgreSQL can keep: no NUL, no lone surrogate."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,0 +1,163 @@
+"""What the use cases ask of the ledger and the broker."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from service.domain import errors, event, outcome
+from service.domain import ticket as tickets
+
+# --- accept -----------------------------------------------------------------------------------------------------
+
+
+class FlushFailed(errors.LedgerUnavailable):
+    """The ledger failed in the middle of a flush."""
+
+    def __init__(self, message: str, *, in_doubt: bool) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt  #: the commit was under way: the events may be stored
+
+
+class FlushRefused(errors.MillraceError):
+    """The ledger refuses a row of the flush for what it holds."""
+
+
+@dataclasses.dataclass(slots=True)
+class Row:
+    """An event on its way into the ledger."""
+
+    id: str
+    event: event.NewEvent
+    ticket: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Owner:
+    """The event that has an idempotency key already."""
+
+    event_id: str
+    fingerprint: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NewTicket:
+    """A ticket on its way into the ledger, and on to the broker."""
+
+    ticket: tickets.Ticket
+    due_at: datetime.datetime | None  #: None: now
+    head_start: float  #: seconds that its accepter has for publishing it
+
+
+class Flush(AbstractContextManager["Flush"], Protocol):
+    """One transaction of the intake."""
+
+    def claim_keys(self, rows: Sequence[Row]) -> dict[str, Owner]: ...
+    def store(self, rows: Sequence[Row], tickets: Sequence[NewTicket], counts: dict[str, int]) -> None: ...
+    def mark_out(self, confirmed: Sequence[tuple[str, int]]) -> None: ...
+    def commit(self) -> set[str]: ...
+
+
+class Clock(Protocol):
+    """The ledger's time."""
+
+    def now(self) -> float: ...
+
+
+class IntakeLedger(Protocol):
+    """The ledger as the intake sees it. Used by one thread."""
+
+    @property
+    def clock(self) -> Clock: ...
+    def open(self) -> None: ...
+    def flush(self) -> AbstractContextManager[Any]: ...
+
+
+# --- publish ----------------------------------------------------------------------------------------------------
+
+
+class Broker(Protocol):
+    """The way to the broker. Used by one thread."""
+
+    def publish(self, batch: Sequence[tickets.Ticket], timeout: float) -> set[str]:
+        """Publish, and the ids that the broker has confirmed within ``timeout`` seconds.
+
+        Raises BrokerUnavailable; some may have been published then.
+        """
+
+    def tick(self) -> None:
+        """Connect if need be, and see to heartbeats; to be called every second or so. Raises BrokerUnavailable."""
+
+    def ready(self, queue: str) -> int:
+        """How many messages are ready in a queue. Raises BrokerUnavailable."""
+
+    def drop(self) -> None:
+        """Throw the connection away, without a word to the broker."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Due:
+    """A ticket that is due, with the revision it had."""
+
+    ticket: tickets.Ticket
+    revision: int
+
+
+class ReleaseLedger(Protocol):
+    """The ledger as the clock's publisher sees it."""
+
+    def take_due(self, limit: int, lead: float) -> list[Due]: ...
+    def take_overdue(self, queue: str, empty: bool, limit: int, lead: float) -> list[Due]: ...
+    def overdue_queues(self) -> list[str]: ...
+    def mark_out(self, confirmed: Sequence[tuple[str, int]]) -> None: ...
+    def give_back(self, taken: Sequence[tuple[str, int]]) -> None: ...
+
+
+# --- execute ----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(slots=True)
+class Claimed:
+    """An event that this transaction has locked."""
+
+    event: event.Event
+    age: float  #: seconds since it was accepted, at the claim
+    expired: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Attempt:
+    """What the ledger must know to keep a failed attempt and to see to another."""
+
+    event: event.Event
+    exchange: str
+    routing_key: str
+    queue: str
+    seconds: float  #: how long it ran
+
+
+Attempts = Mapping[str, Attempt]  #: by event id
+
+
+class Work(Protocol):
+    """One transaction of a worker."""
+
+    def claim(self, delivery: tickets.Delivery, ids: Sequence[str]) -> list[Claimed]: ...
+    def count_crash(self, delivery: tickets.Delivery, event_id: str) -> int | None: ...
+    def session(self, *, shared: bool) -> Any: ...
+    def check_session(self) -> None: ...
+    def finish(
+        self, delivery: tickets.Delivery, outcomes: Sequence[outcome.Outcome], attempts: Attempts
+    ) -> None: ...
+    def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None: ...
+    def commit(self) -> None: ...
+
+
+class WorkLedger(Protocol):
+    """The ledger as a worker sees it."""
+
+    def work(self, hard_limit: float) -> AbstractContextManager[Work]: ...
+    def is_infrastructure(self, error: BaseException) -> bool: ...

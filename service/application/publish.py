@@ -1,0 +1,152 @@
+"""Publish: tickets go to the broker, and are then marked out for a while.
+
+Two who do it: each web process publishes what it has just accepted (``Publisher``), and the clock publishes whatever is
+due, for whatever reason (``Release``). Neither keeps anything: a ticket that could not be published stays due in the
+ledger, and the clock comes round again. So there is nothing to retry here, and a queue in memory may be dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from service import crashpoints, signals
+from service.application import ports
+from service.domain import errors
+from service.domain import ticket as tickets
+
+log = logging.getLogger("millrace.publish")
+
+BATCH = 256  #: tickets in one go
+TIMEOUT = 5.0  #: seconds for a batch to be confirmed; then the connection is dropped
+QUEUE = 10_000  #: tickets that may wait in memory; the clock publishes the others
+LEAD = 10.0  #: seconds that a clock has for publishing what it took, before another may take it
+BACKOFF = (0.2, 5.0)  #: seconds between tries to reach the broker: first, longest
+
+
+def publish(broker: ports.Broker, batch: Sequence[tickets.Ticket]) -> set[str]:
+    """Publish a batch and tell the listeners; the ids that were confirmed."""
+    begin = time.monotonic()
+    outcome, confirmed = "confirmed", set[str]()
+    try:
+        confirmed = broker.publish(batch, TIMEOUT)
+    except errors.BrokerUnavailable as error:
+        outcome = "unavailable"
+        log.warning("Tickets could not be published: %s", error, extra={"action": "publish.unavailable"})
+        raise
+    finally:
+        seconds = time.monotonic() - begin
+        signals.tickets_published.send(None, batch=batch, confirmed=confirmed, failed=outcome, seconds=seconds)
+    crashpoints.reach("after_confirm")
+    return confirmed
+
+
+class Publisher:
+    """The publisher thread of a web process: one connection, fed by the intake, which marks out what it confirms."""
+
+    def __init__(self, connect: Callable[[], ports.Broker]) -> None:
+        self._connect = connect
+        self._waiting: deque[tuple[tickets.Ticket, float]] = deque()
+        self.confirmed: deque[tuple[str, int]] = deque()  #: (ticket, revision), to be marked out
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        self.up = False  #: whether the last word from the broker was a good one
+
+    def put(self, batch: Sequence[tickets.Ticket]) -> None:
+        """Publish these soon. Called by the intake thread alone."""
+        if self._thread is None or self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._thread = threading.Thread(target=self._run, name="millrace-publisher", daemon=True)
+            self._thread.start()
+        if batch and len(self._waiting) < QUEUE:
+            self._waiting.extend((ticket, time.monotonic()) for ticket in batch)
+            self._wake.set()
+
+    def take_confirmed(self, limit: int) -> list[tuple[str, int]]:
+        """What the broker has confirmed since the last call."""
+        return [self.confirmed.popleft() for _ in range(min(limit, len(self.confirmed)))]
+
+    def give_back(self, confirmed: Sequence[tuple[str, int]]) -> None:
+        """These could not be marked out yet."""
+        self.confirmed.extendleft(reversed(confirmed))
+
+    def _run(self) -> None:
+        broker = self._connect()
+        failures = 0
+        while True:
+            self._wake.wait(1.0)
+            self._wake.clear()
+            try:
+                broker.tick()
+                while batch := self._batch():
+                    # A new ticket has revision 0. Whoever changed it since is not overruled by the mark.
+                    self.confirmed.extend((i, 0) for i in publish(broker, batch))
+                failures = 0
+            except errors.BrokerUnavailable as error:
+                self._after_fault(broker, error, failures)
+                failures += 1
+            except Exception as error:
+                log.exception("The publisher failed in a way that nobody thought of")
+                self._after_fault(broker, error, failures)
+                failures += 1
+            else:
+                self.up = True
+
+    def _batch(self) -> list[tickets.Ticket]:
+        found: list[tickets.Ticket] = []
+        while self._waiting and len(found) < BATCH:
+            found.append(self._waiting.popleft()[0])
+        return found
+
+    def _after_fault(self, broker: ports.Broker, error: Exception, failures: int) -> None:
+        broker.drop()
+        self.up = False
+        pause = min(BACKOFF[1], BACKOFF[0] * 2 ** min(failures, 10))
+        time.sleep(pause * random.uniform(0.5, 1.0))
+        self._waiting.clear()  # By now they are due, and the clock's.
+
+
+class Release:
+    """The clock's publishing: whatever is due, in turns between types; what is overdue, on evidence."""
+
+    def __init__(self, ledger: ports.ReleaseLedger, broker: ports.Broker) -> None:
+        self._ledger = ledger
+        self._broker = broker
+
+    def run_once(self) -> int:
+        """Publish one batch of what is due; how many tickets were published."""
+        self._broker.tick()  # Without a broker nothing is taken, so that nothing is late when it is back.
+        due = self._ledger.take_due(BATCH, LEAD)
+        crashpoints.reach("clock_before_publish" if due else "")
+        return self._send(due)
+
+    def run_overdue(self) -> int:
+        """Publish again what was probably lost; how many tickets.
+
+        A ticket whose patience has ended goes again only on evidence: its queue has no ready message, or a ticket of
+        that queue which was published later has been worked (queues are first in, first out). So a long backlog is
+        never published twice.
+        """
+        sent = 0
+        for queue in self._ledger.overdue_queues():
+            empty = self._broker.ready(queue) == 0
+            sent += self._send(self._ledger.take_overdue(queue, empty, BATCH, LEAD))
+        return sent
+
+    def _send(self, due: list[ports.Due]) -> int:
+        if not due:
+            return 0
+        revisions = {d.ticket.id: d.revision for d in due}
+        try:
+            confirmed = publish(self._broker, [d.ticket for d in due])
+        except errors.BrokerUnavailable:
+            self._ledger.give_back(list(revisions.items()))
+            raise
+        self._ledger.mark_out([(i, revisions[i]) for i in confirmed])
+        return len(confirmed)

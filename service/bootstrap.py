@@ -1,0 +1,234 @@
+"""The one place that wires: settings and apps in, the objects of a process out.
+
+Nothing here connects. Each process of Millrace begins with one of the functions below.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import socket
+from collections.abc import Callable
+
+from service import crashpoints, plugins
+from service.application import ports
+from service.application.accept import Intake
+from service.application.execute import Executor
+from service.application.publish import Publisher, Release
+from service.broker import demo, topology
+from service.broker import publisher as amqp_publisher
+from service.domain import errors, handlers, schedules
+from service.ledger import balance
+from service.ledger import engine as engines
+from service.ledger.intake import IntakeLedger
+from service.ledger.queries import Queries
+from service.ledger.release import ReleaseLedger
+from service.ledger.slots import SlotLedger
+from service.ledger.upkeep import Upkeep
+from service.ledger.work import WorkLedger
+from service.settings import Settings, load
+from service.telemetry import exposition, metrics
+from service.telemetry import logging as logs
+
+log = logging.getLogger("millrace")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WebRoad:
+    """What the HTTP door needs."""
+
+    settings: Settings
+    registry: handlers.Registry
+    engine: engines.Engine
+    intake: Intake
+    publisher: Publisher
+    queries: Queries
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkRoad:
+    """What a worker needs."""
+
+    settings: Settings
+    registry: handlers.Registry
+    engine: engines.Engine
+    make_executor: Callable[..., Executor]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClockRoad:
+    """What a clock needs."""
+
+    settings: Settings
+    calendar: schedules.Calendar
+    engine: engines.Engine
+    slots: SlotLedger
+    release: Release
+    upkeep: Upkeep
+    upkeep_engine: engines.Engine
+    dead_queue: topology.DeadQueue | None
+
+
+def prepare(role: str, settings: Settings | None = None) -> Settings:
+    """What every process does first: settings, logs, crash points, the user's apps."""
+    settings = settings or load()
+    logs.configure(settings, role)
+    crashpoints.arm(settings.crash_at)
+    plugins.load(settings.apps)
+    return settings
+
+
+def check(settings: Settings) -> None:
+    """Raises an error with one clear line when the process cannot do its work here."""
+    settings.require_servers()
+    engine = engines.Engine(settings.database_url, role="millrace-check")
+    try:
+        engines.check_schema(engine.get())
+    finally:
+        engine.dispose()
+
+
+def web(settings: Settings | None = None) -> WebRoad:
+    """The HTTP door's part of the road."""
+    settings = prepare("web", settings).require_servers()
+    publisher = Publisher(lambda: broker(settings, "millrace-web"))
+    # The intake has the engine to itself; queries of requests share another.
+    intake_engine = engines.Engine(settings.database_url, role="millrace-intake")
+    engine = engines.Engine(settings.database_url, size=max(2, settings.web_threads // 4), role="millrace-web")
+    ledger = IntakeLedger(intake_engine, patience=settings.patience, window=settings.window)
+    intake = Intake(
+        ledger,
+        publisher,
+        plugins.registry,
+        deadline=settings.accept_deadline,
+        head_start=settings.head_start,
+    )
+    return WebRoad(settings, plugins.registry, engine, intake, publisher, Queries(engine))
+
+
+def worker(settings: Settings | None = None) -> WorkRoad:
+    """A worker's part of the road."""
+    settings = prepare("worker", settings).require_servers()
+    engine = engines.Engine(settings.database_url, size=1, role="millrace-worker")
+
+    def make_executor(**options: object) -> Executor:
+        ledger = WorkLedger(engine, worker=f"{socket.gethostname()}:{os.getpid()}")
+        return Executor(ledger, plugins.registry, hard_limit=settings.hard_limit, **options)  # type: ignore[arg-type]
+
+    return WorkRoad(settings, plugins.registry, engine, make_executor)
+
+
+def clock(settings: Settings | None = None) -> ClockRoad:
+    """A clock's part of the road."""
+    settings = prepare("clock", settings).require_servers()
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    # Slots, publishing and upkeep have a connection each, so that none waits for another.
+    engine = engines.Engine(settings.database_url, role="millrace-clock")
+    release_engine = engines.Engine(settings.database_url, role="millrace-release")
+    upkeep_engine = engines.Engine(settings.database_url, role="millrace-upkeep")
+    release = ReleaseLedger(
+        release_engine, patience=settings.patience, window=settings.window, forgetful=settings.demo_broker
+    )
+    dead = None
+    if not settings.demo_broker:
+        dead = topology.DeadQueue(settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat)
+    return ClockRoad(
+        settings,
+        plugins.calendar,
+        engine,
+        SlotLedger(engine, clock=name),
+        Release(release, broker(settings, "millrace-clock")),
+        Upkeep(upkeep_engine),
+        upkeep_engine,
+        dead,
+    )
+
+
+def broker(settings: Settings, name: str) -> ports.Broker:
+    """A way to the broker for one thread."""
+    if settings.demo_broker:
+        return demo.DemoPublisher(settings, plugins.registry.queues())
+    return amqp_publisher.Publisher(
+        settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat, name=name
+    )
+
+
+def apply_topology(settings: Settings) -> list[str]:
+    """Declare exchanges and queues; lines for people."""
+    if settings.demo_broker:
+        return ["the demo broker needs no topology"]
+    return topology.apply(settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat)
+
+
+def definitions() -> str:
+    """The topology as RabbitMQ definitions."""
+    return topology.definitions(plugins.registry.queues())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `millrace doctor` looked at."""
+
+    name: str
+    ok: bool
+    detail: str  #: what was found and, of a fault, the cure
+
+    def document(self) -> dict[str, object]:
+        """As JSON."""
+        return dataclasses.asdict(self)
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at servers, schema and balance."""
+    findings = []
+    try:
+        check(settings)
+        findings.append(Finding("ledger", True, "PostgreSQL answers, and the schema is this version's"))
+        findings += _balance(settings)
+    except errors.MillraceError as error:
+        findings.append(Finding("ledger", False, str(error)))
+    try:
+        connection = broker(settings, "millrace-doctor")
+        waiting = {q: connection.ready(q) for q in sorted({"events", "periodic"} | plugins.registry.queues())}
+        connection.drop()
+        findings.append(Finding("broker", True, ", ".join(f"{q}: {n} ready" for q, n in waiting.items())))
+    except errors.MillraceError as error:
+        findings.append(Finding("broker", False, f"{error} (if queues are missing: `millrace topology apply`)"))
+    return findings
+
+
+def _balance(settings: Settings) -> list[Finding]:
+    engine = engines.Engine(settings.database_url, role="millrace-doctor")
+    found = balance.count(engine)
+    engine.dispose()
+    return [
+        Finding(
+            "tickets",
+            found.without_ticket == 0,
+            f"{found.open} open events, {found.without_ticket} of them without a ticket",
+        ),
+        Finding(
+            "tallies",
+            found.tallied == found.open,
+            f"{found.tallied} open events by the tallies, {found.open} in the table",
+        ),
+        Finding(
+            "partitions",
+            found.unpartitioned == 0,
+            f"{found.unpartitioned} events in the default partition (a clock makes partitions; is one running?)",
+        ),
+    ]
+
+
+def rebuild(settings: Settings) -> int:
+    """Make every ticket due now."""
+    check(settings)
+    return balance.rebuild(engines.Engine(settings.database_url, role="millrace-rebuild"))
+
+
+def watch(settings: Settings, role: str) -> None:
+    """Count what happens in this process, and show it on /metrics."""
+    metrics.install(role, [h.type for h in plugins.registry])
+    exposition.serve(settings, role)
+

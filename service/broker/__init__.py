@@ -1,0 +1,1 @@
+"""How we speak: RabbitMQ through Celery's protocol."""

@@ -1,0 +1,63 @@
+"""Connections to RabbitMQ for publishing, checking and declaring."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import urllib.parse
+from typing import Any
+
+import amqp
+
+from service.domain import errors
+
+CONNECT_TIMEOUT = 3.0  #: seconds
+#: py-amqp's default of one second for TCP_USER_TIMEOUT kills a connection at any hiccup of the network.
+TCP_USER_TIMEOUT = 10_000  #: milliseconds
+
+#: What py-amqp raises when the broker is not to be had. TimeoutError and socket errors are OSErrors.
+FAULTS = (OSError, amqp.exceptions.AMQPError, amqp.exceptions.ConnectionError)
+
+
+def connect(url: str, *, heartbeat: int, name: str, **options: Any) -> Any:
+    """An open amqp.Connection; raises BrokerUnavailable with the reason."""
+    parts = urllib.parse.urlsplit(url)
+    port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
+    connection = amqp.Connection(
+        host=f"{parts.hostname or '127.0.0.1'}:{port}",
+        userid=urllib.parse.unquote(parts.username or "guest"),
+        password=urllib.parse.unquote(parts.password or "guest"),
+        virtual_host=vhost(url),
+        ssl=ssl.create_default_context() if parts.scheme == "amqps" else False,
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=None,
+        heartbeat=heartbeat,
+        client_properties={"connection_name": name},
+        socket_settings={socket.TCP_USER_TIMEOUT: TCP_USER_TIMEOUT},
+        **options,
+    )
+    try:
+        connection.connect()
+    except FAULTS as error:
+        connection.collect()
+        raise errors.BrokerUnavailable(f"RabbitMQ at {place(url)} cannot be used: {reason(error)}") from error
+    return connection
+
+
+def vhost(url: str) -> str:
+    """The virtual host in a URL, as Celery reads it: no path means ``/``."""
+    return urllib.parse.unquote(urllib.parse.urlsplit(url).path[1:]) or "/"
+
+
+def place(url: str) -> str:
+    """A URL without its password, for messages."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme == "filesystem":
+        return url
+    return f"{parts.hostname}:{parts.port or 5672}{parts.path}"
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in one line."""
+    text = str(error).strip().split("\n")[0]
+    return text or type(error).__name__

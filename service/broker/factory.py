@@ -1,0 +1,105 @@
+"""The Celery apps of workers and clocks. Settings that carry a promise say which."""
+
+from __future__ import annotations
+
+import pathlib
+import socket
+import urllib.parse
+from collections.abc import Iterable
+from typing import Any
+
+import celery
+from kombu import entity
+
+from service.broker import connection
+from service.domain import topology
+from service.settings import Settings
+
+
+def make_app(name: str) -> celery.Celery:
+    """A Celery app without configuration: `configure` gives it, once the settings are known."""
+    return celery.Celery(name, set_as_current=False, fixups=[])
+
+
+def configuration(settings: Settings, named_queues: Iterable[str]) -> dict[str, Any]:
+    """The configuration that workers and clocks share."""
+    return {
+        "broker_url": _broker_url(settings),
+        "broker_transport_options": _transport_options(settings),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
+        "broker_heartbeat": settings.broker_heartbeat,
+        "broker_connection_timeout": connection.CONNECT_TIMEOUT,
+        "task_queues": [_queue(q) for q in topology.queues(frozenset(named_queues)) if q.name != topology.DEAD_QUEUE],
+        "task_create_missing_queues": False,  # A typo in -Q must fail, not make a queue that nobody feeds.
+        "task_default_queue": topology.EVENTS_QUEUE,
+        "task_default_exchange": topology.EVENTS,
+        "task_default_exchange_type": "topic",
+        "task_default_routing_key": "event.default",
+        # P1: only after the commit is a ticket acked. A lost child or a time limit sends it back.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_retry_on_worker_lost": False,
+        "task_acks_on_timeout": False,
+        "task_acks_on_failure": True,  # Our task leaks no error; the row brings back what a bug would lose.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "task_soft_time_limit": settings.soft_limit,
+        "task_time_limit": settings.hard_limit,
+        # A worker whose old connection still stands at the broker must be able to start (RESOURCE_LOCKED otherwise).
+        "control_queue_exclusive": False,
+        "control_queue_durable": True,
+        "worker_prefetch_multiplier": 4,
+        "worker_proc_alive_timeout": 15.0,
+        "worker_soft_shutdown_timeout": 0.0,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_consumer": "workers.consumer:Consumer",
+        "worker_enable_prefetch_count_reduction": False,
+        # P4: what we did not write is kept, never executed.
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "result_backend": None,
+        "worker_send_task_events": False,
+        "task_send_sent_event": False,
+        "enable_utc": True,
+        "timezone": "UTC",
+        "beat_scheduler": "schedules.scheduler:Scheduler",
+        "beat_max_loop_interval": 1,
+    }
+
+
+def _queue(queue: topology.Queue) -> entity.Queue:
+    return entity.Queue(
+        queue.name,
+        entity.Exchange(queue.exchange, "topic", durable=True),
+        routing_key=queue.binding,
+        queue_arguments=queue.arguments,
+    )
+
+
+def _broker_url(settings: Settings) -> str:
+    return "filesystem://" if settings.demo_broker else settings.broker_url
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    if not settings.demo_broker:
+        return {"socket_settings": {socket.TCP_USER_TIMEOUT: connection.TCP_USER_TIMEOUT}}
+    folder = demo_folder(settings.broker_url)
+    for part in ("messages", "control"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    messages = str(folder / "messages")
+    return {
+        "data_folder_in": messages,
+        "data_folder_out": messages,
+        "control_folder": str(folder / "control"),
+        "polling_interval": 0.1,  # seconds
+    }
+
+
+def demo_folder(url: str) -> pathlib.Path:
+    """The folder of a ``filesystem://`` URL."""
+    parts = urllib.parse.urlsplit(url)
+    return pathlib.Path(urllib.parse.unquote(parts.netloc + parts.path)).absolute()

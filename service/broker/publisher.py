@@ -1,0 +1,148 @@
+"""Publishing with confirms matched by delivery tag, on one connection that belongs to one thread.
+
+Why not Celery's own producer: after a timeout its channel takes the late confirm of one message for that of the next, a
+blocked broker makes it wait for ever, and a message without a queue counts as sent. Here a batch has one deadline,
+every message is ``mandatory``, and after any fault the connection is dropped without a word (``collect``): to say
+goodbye to a sick broker is to wait for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import amqp
+
+from service import crashpoints, signals
+from service.broker import connection as connections
+from service.broker import message, topology
+from service.domain import errors
+from service.domain import ticket as tickets
+
+
+class Publisher:
+    """A port to RabbitMQ (``application.ports.Broker``)."""
+
+    def __init__(self, url: str, queues: frozenset[str], *, heartbeat: int, name: str) -> None:
+        self._url = url
+        self._queues = queues
+        self._heartbeat = heartbeat
+        self._name = name
+        self._connection: Any = None
+        self._channel: Any = None
+        self._sent = 0  # Delivery tags count from one on each channel.
+        self._open: dict[int, str] = {}  # Tag → ticket, until the broker has answered.
+        self._confirmed: set[str] = set()
+        self._returned: dict[str, str] = {}
+        self._refused: set[str] = set()
+        self._blocked = ""
+
+    def publish(self, batch: Sequence[tickets.Ticket], timeout: float) -> set[str]:
+        """Publish, and the ids that the broker has confirmed within ``timeout`` seconds; see the port."""
+        deadline = time.monotonic() + timeout
+        self._ensure()
+        self._confirmed, self._returned, self._refused = set(), {}, set()
+        try:
+            for ticket in batch:
+                self._send(ticket, deadline)
+            crashpoints.reach("after_publish")
+            while self._open:
+                self._connection.drain_events(timeout=max(0.01, deadline - time.monotonic()))
+                if time.monotonic() > deadline and self._open:
+                    raise TimeoutError
+        except connections.FAULTS as error:
+            self.drop()
+            detail = self._blocked or connections.reason(error)
+            raise errors.BrokerUnavailable(f"{len(batch)} tickets were not confirmed: {detail}") from error
+        # A returned message is confirmed too: the broker has dealt with it, by giving it back.
+        return self._confirmed - self._returned.keys() - self._refused
+
+    def tick(self) -> None:
+        """Connect if need be, send and check heartbeats; see the port."""
+        self._ensure()
+        try:
+            self._connection.heartbeat_tick()
+            self._drain_waiting()
+        except connections.FAULTS as error:
+            self.drop()
+            raise errors.BrokerUnavailable(connections.reason(error)) from error
+
+    def ready(self, queue: str) -> int:
+        """How many messages are ready in a queue; see the port."""
+        self._ensure()
+        try:
+            channel = self._connection.channel()
+            count = channel.queue_declare(queue, passive=True).message_count
+            channel.close()
+        except connections.FAULTS as error:
+            self.drop()
+            raise errors.BrokerUnavailable(connections.reason(error)) from error
+        return int(count)
+
+    def drop(self) -> None:
+        """Throw the connection away, without a word to the broker."""
+        connection, self._connection, self._channel = self._connection, None, None
+        self._open = {}
+        if connection is not None:
+            connection.collect()
+            signals.connection_changed.send(None, peer="broker", up=False)
+
+    def _ensure(self) -> None:
+        if self._connection is not None:
+            return
+        self._blocked = ""
+        self._connection = connections.connect(
+            self._url, heartbeat=self._heartbeat, name=self._name, on_blocked=self._on_blocked, on_unblocked=self._on_unblocked
+        )
+        try:
+            topology.ensure(self._connection, self._queues)
+            self._channel = self._connection.channel()
+            self._channel.confirm_select()
+        except connections.FAULTS as error:
+            self.drop()
+            raise errors.BrokerUnavailable(connections.reason(error)) from error
+        self._sent, self._open = 0, {}
+        self._channel.events["basic_ack"].add(self._on_ack)
+        self._channel.events["basic_nack"].add(self._on_nack)
+        self._channel.events["basic_return"].add(self._on_return)
+        signals.connection_changed.send(None, peer="broker", up=True)
+
+    def _send(self, ticket: tickets.Ticket, deadline: float) -> None:
+        self._sent += 1
+        self._open[self._sent] = ticket.id
+        self._channel.basic_publish(
+            amqp.Message(message.body(ticket), application_headers=message.headers(ticket), **message.properties(ticket)),
+            exchange=ticket.exchange,
+            routing_key=ticket.routing_key,
+            mandatory=True,
+            timeout=max(0.01, deadline - time.monotonic()),  # A blocked broker reads no more; the socket fills.
+        )
+
+    def _drain_waiting(self) -> None:
+        """Read what has come without waiting for more: heartbeats, blocked and unblocked."""
+        try:
+            while True:
+                self._connection.drain_events(timeout=0)
+        except TimeoutError:
+            return
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        self._confirmed.update(self._answered(tag, multiple))
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        self._refused.update(self._answered(tag, multiple))
+
+    def _answered(self, tag: int, multiple: bool) -> list[str]:
+        tags = [t for t in self._open if t <= tag] if multiple else [tag]
+        return [self._open.pop(t) for t in tags if t in self._open]
+
+    def _on_return(self, error: Exception, exchange: str, key: str, returned: Any) -> None:
+        # No queue takes it. It comes back before its confirm.
+        self._returned[str(returned.properties.get("correlation_id"))] = str(error)
+
+    def _on_blocked(self, reason: str) -> None:
+        self._blocked = f"the broker is blocked ({reason})"
+
+    def _on_unblocked(self) -> None:
+        self._blocked = ""

@@ -1,0 +1,134 @@
+"""Declaring exchanges and queues: one command, which may be run as often as one likes."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import amqp
+from kombu import connection as kombu_connection
+from kombu import entity
+
+from service.broker import connection as connections
+from service.domain import errors, topology
+
+log = logging.getLogger("millrace.topology")
+
+#: Changeable things are policies. They are set by an administrator (`millrace topology policies` prints the command).
+POLICY = {
+    "name": "millrace",
+    "pattern": r"^(?!dead$|amq\.|celery|.*\.pidbox$|.*\.reply\.).*$",
+    "definition": {"delivery-limit": topology.DELIVERY_LIMIT},
+}
+
+
+def apply(url: str, named: frozenset[str], *, heartbeat: int = 10) -> list[str]:
+    """Declare everything; what was declared, for people.
+
+    Raises BrokerUnavailable, also when a queue is there with other arguments.
+    """
+    connection = connections.connect(url, heartbeat=heartbeat, name="millrace-topology")
+    try:
+        done = declare(connection, named)
+        connection.close()
+    except connections.FAULTS as error:
+        connection.collect()
+        raise errors.BrokerUnavailable(f"the topology cannot be declared: {connections.reason(error)}") from error
+    return done
+
+
+def declare(connection: Any, named: frozenset[str]) -> list[str]:
+    """Declare everything on an open connection; a line for each thing."""
+    done = []
+    channel = connection.channel()
+    for exchange in topology.EXCHANGES:
+        channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False)
+        done.append(f"exchange {exchange}")
+    for queue in topology.queues(named):
+        channel.queue_declare(queue.name, durable=True, auto_delete=False, arguments=queue.arguments)
+        channel.queue_bind(queue.name, queue.exchange, queue.binding)
+        done.append(f"queue {queue.name} ← {queue.exchange} {queue.binding}")
+    channel.close()
+    return done
+
+
+def ensure(connection: Any, named: frozenset[str]) -> None:
+    """Declare what this user may; the processes start in any order, and after the broker has lost its disk.
+
+    Without the right to declare, or when something is there in another form, the road is tried as it is: a message
+    without a queue comes back, and its ticket stays due.
+    """
+    try:
+        declare(connection, named)
+    except amqp.exceptions.AccessRefused:
+        log.debug("This user may not declare the topology", extra={"action": "topology.refused"})
+    except amqp.exceptions.PreconditionFailed as error:
+        log.error("The topology differs on the broker: %s", error, extra={"action": "topology.differs"})
+
+
+def declare_with_kombu(connection: kombu_connection.Connection, named: frozenset[str]) -> None:
+    """The same for the demo broker."""
+    for queue in topology.queues(named):
+        exchange = entity.Exchange(queue.exchange, "topic", durable=True)
+        entity.Queue(queue.name, exchange, routing_key=queue.binding)(connection.default_channel).declare()
+
+
+def definitions(named: frozenset[str], vhost: str = "/") -> str:
+    """The topology as RabbitMQ definitions (JSON), for an administrator to import."""
+    document: dict[str, Any] = {
+        "exchanges": [
+            {"name": n, "vhost": vhost, "type": "topic", "durable": True, "auto_delete": False, "internal": False,
+             "arguments": {}}
+            for n in topology.EXCHANGES
+        ],
+        "queues": [
+            {"name": q.name, "vhost": vhost, "durable": True, "auto_delete": False, "arguments": q.arguments}
+            for q in topology.queues(named)
+        ],
+        "bindings": [
+            {"source": q.exchange, "vhost": vhost, "destination": q.name, "destination_type": "queue",
+             "routing_key": q.binding, "arguments": {}}
+            for q in topology.queues(named)
+        ],
+        "policies": [{**POLICY, "vhost": vhost, "apply-to": "queues", "priority": 0}],
+    }  # fmt: skip
+    return json.dumps(document, indent=2)
+
+
+class DeadQueue:
+    """The queue ``dead``, read one message at a time. Each is acked after it was dealt with."""
+
+    def __init__(self, url: str, named: frozenset[str], *, heartbeat: int) -> None:
+        self._url = url
+        self._named = named
+        self._heartbeat = heartbeat
+        self._connection: Any = None
+        self._channel: Any = None
+
+    def get(self) -> amqp.Message | None:
+        """The next message, or None; raises BrokerUnavailable."""
+        try:
+            if self._connection is None:
+                self._connection = connections.connect(self._url, heartbeat=self._heartbeat, name="millrace-dead")
+                ensure(self._connection, self._named)
+                self._channel = self._connection.channel()
+            self._connection.heartbeat_tick()
+            return self._channel.basic_get(topology.DEAD_QUEUE)
+        except connections.FAULTS as error:
+            self.drop()
+            raise errors.BrokerUnavailable(connections.reason(error)) from error
+
+    def ack(self, message: amqp.Message) -> None:
+        """It was dealt with."""
+        try:
+            self._channel.basic_ack(message.delivery_tag)
+        except connections.FAULTS as error:
+            self.drop()
+            raise errors.BrokerUnavailable(connections.reason(error)) from error
+
+    def drop(self) -> None:
+        """Throw the connection away."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.collect()

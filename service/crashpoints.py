@@ -1,0 +1,46 @@
+"""Named places where a test may let the process die, as by ``kill -9``.
+
+Armed by ``MILLRACE_CRASH_AT=<name>@<file>``: the process that first manages to remove the file kills itself, so that
+a crash happens once however many processes carry the setting.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+#: Every point, in the order of the road.
+POINTS = (
+    "after_event_commit",
+    "after_publish",
+    "after_confirm",
+    "after_ticket_update",
+    "after_claim",
+    "in_handler",
+    "after_commit_before_ack",
+    "before_crash_count",
+    "after_crash_count",
+    "clock_before_publish",
+)
+
+_armed: tuple[str, str] | None = None
+
+
+def arm(setting: str) -> None:
+    """Arm the point that the setting names; nothing for an empty one."""
+    global _armed
+    name, _, path = setting.partition("@")
+    if setting and (name not in POINTS or not path):
+        raise ValueError(f"MILLRACE_CRASH_AT: <point>@<file> is wanted, with a point of {', '.join(POINTS)}")
+    _armed = (name, path) if setting else None
+
+
+def reach(name: str) -> None:
+    """Die here if this point is armed."""
+    if _armed is None or _armed[0] != name:
+        return
+    try:
+        os.unlink(_armed[1])
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,86 @@
+"""Every error that Millrace raises on purpose. The docstring of a class is its message.
+
+HTTP status codes are decided in ``service.web.errors`` alone.
+"""
+
+from __future__ import annotations
+
+
+class MillraceError(Exception):
+    """Something went wrong that Millrace knows by name."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").split("\n")[0])
+
+
+class SettingsError(MillraceError):
+    """A setting is missing or wrong."""
+
+
+class DeclarationError(MillraceError):
+    """A handler or a schedule is declared wrongly."""
+
+
+class UnknownEventType(MillraceError):
+    """No handler is declared for this event type."""
+
+
+class EventNotFound(MillraceError):
+    """There is no event with this id."""
+
+
+class InvalidEvent(MillraceError):
+    """The event does not fit what its type asks for."""
+
+    def __init__(self, faults: list[Fault] | None = None, message: str | None = None) -> None:
+        super().__init__(message)
+        self.faults = faults or []
+
+
+class Fault:
+    """One thing wrong with a document."""
+
+    __slots__ = ("detail", "pointer")
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        self.pointer = pointer  #: where, as a JSON pointer (RFC 6901), "" for the whole document
+        self.detail = detail  #: what is wrong, and what would be right
+
+    def __repr__(self) -> str:
+        return f"Fault({self.pointer!r}, {self.detail!r})"
+
+
+class KeyReused(MillraceError):
+    """This idempotency key was used before for a different event."""
+
+
+class NotAccepted(MillraceError):
+    """The event could not be stored in time; try again."""
+
+    def __init__(
+        self, message: str | None = None, *, event_ids: tuple[str, ...] = (), retry_after: int = 1
+    ) -> None:
+        super().__init__(message)
+        #: Empty when nothing was stored; the events' ids when a commit was under way and may have happened.
+        self.event_ids = event_ids
+        self.retry_after = retry_after  #: seconds
+
+
+class LedgerUnavailable(MillraceError):
+    """The ledger (PostgreSQL) cannot be used at the moment."""
+
+
+class SchemaNotReady(MillraceError):
+    """The ledger's schema is missing or not the one of this version: run `millrace migrate`."""
+
+
+class BrokerUnavailable(MillraceError):
+    """The broker cannot be used at the moment."""
+
+
+class ForeignMessage(MillraceError):
+    """A message on our queues is not a ticket of ours."""
+
+
+class PoisonedSession(MillraceError):
+    """A handler rolled back or closed the session that its bundle shares; its events are worked one by one."""

@@ -1,0 +1,57 @@
+"""An event: one unit of work."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+from typing import Any
+
+from service.domain import errors
+
+#: Dotted lower case: ``numbers.requested``. At most 100 characters, so that a routing key (255 bytes) always fits.
+TYPE_PATTERN = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+TYPE_LENGTH = 100  #: characters
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NewEvent:
+    """What a producer hands in, after it was checked."""
+
+    type: str  #: the event's name
+    payload: str  #: the payload as JSON text
+    producer: str | None = None  #: who sent it, as far as known
+    request_id: str | None = None  #: the HTTP request that brought it
+    run_at: datetime.datetime | None = None  #: not before this instant
+    expires_at: datetime.datetime | None = None  #: not after this instant
+    key: str | None = None  #: idempotency key, unique by (scope, key)
+    scope: str = ""  #: what the key is unique in: the producer
+    fingerprint: str | None = None  #: of what was sent, to tell a repeat from a misuse of the key
+    traceparent: str | None = None  #: W3C trace context, handed on to the handler
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """An event as a worker claimed it."""
+
+    id: str  #: UUID version 7
+    type: str
+    payload: Any  #: the payload as parsed JSON
+    attempt: int  #: which attempt this is, from 1
+    accepted_at: datetime.datetime
+    crashes: int = 0  #: how often its worker was lost while it ran
+    producer: str | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
+    schedule: str | None = None  #: for a tick: the schedule's name
+    slot_at: datetime.datetime | None = None  #: for a tick: the planned instant
+
+
+def check_type(name: str) -> str:
+    """``name`` itself, or a DeclarationError that says what a type's name must be."""
+    if len(name) > TYPE_LENGTH or not TYPE_PATTERN.fullmatch(name):
+        raise errors.DeclarationError(
+            f"{name!r} is no event type: dotted lower case is wanted, like orders.created,"
+            f" at most {TYPE_LENGTH} characters"
+        )
+    return name

@@ -1,0 +1,75 @@
+"""What the service knows of a handler, and the registry of all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from service.domain import backoff, errors, event, topology
+
+
+class PayloadModel(Protocol):
+    """How a payload is checked. Written for pydantic models without importing pydantic here."""
+
+    def __call__(self, payload: Any, /) -> Any: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Handler:
+    """The user's function for one event type, with what it asked for."""
+
+    type: str
+    function: Callable[..., Any]
+    payload: Any = None  #: a pydantic model, or None for any JSON
+    parse: PayloadModel | None = None  #: raises InvalidEvent for a payload that does not fit
+    queue: str = topology.EVENTS_QUEUE
+    bundle: int = 50  #: how many events ride on one ticket at the most
+    bulk: bool = False  #: the function is given the list of events
+    attempts: int = 5  #: before the event is a dead letter
+    backoff: backoff.Backoff = dataclasses.field(default_factory=backoff.Backoff)
+    soft_limit: float | None = None  #: seconds; None: the setting
+    hard_limit: float | None = None  #: seconds; None: the setting
+    doc: str = ""  #: the function's docstring, shown with the type
+
+
+class Registry:
+    """The handlers of this process, by event type."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+
+    def add(self, handler: Handler) -> None:
+        """Take a handler in; raises DeclarationError for a second one of the same type."""
+        event.check_type(handler.type)
+        known = self._handlers.get(handler.type)
+        if known is not None and known.function is not handler.function:
+            raise errors.DeclarationError(
+                f"two handlers are declared for {handler.type}: {place(known)} and {place(handler)}"
+            )
+        self._handlers[handler.type] = handler
+
+    def get(self, type_name: str) -> Handler:
+        """The handler of a type; raises UnknownEventType."""
+        try:
+            return self._handlers[type_name]
+        except KeyError:
+            raise errors.UnknownEventType(f"no handler is declared for the event type {type_name!r}") from None
+
+    def __iter__(self) -> Iterator[Handler]:
+        return iter(sorted(self._handlers.values(), key=lambda h: h.type))
+
+    def __contains__(self, type_name: object) -> bool:
+        return type_name in self._handlers
+
+    def __len__(self) -> int:
+        return len(self._handlers)
+
+    def queues(self) -> frozenset[str]:
+        """The names of all queues that handlers ask for."""
+        return frozenset(h.queue for h in self._handlers.values())
+
+
+def place(handler: Handler) -> str:
+    """Where a handler's function stands, for messages."""
+    return f"{handler.function.__module__}.{handler.function.__qualname__}"

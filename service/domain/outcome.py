@@ -1,0 +1,86 @@
+"""What came of an event: the words in which a handler answers and in which outcomes are counted."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+from typing import Any
+
+
+class Word(enum.StrEnum):
+    """An outcome, as counted in tallies and metrics."""
+
+    DONE = "done"  #: succeeded
+    RETRY = "retry"  #: an attempt failed, another follows
+    DEAD = "dead"  #: became a dead letter
+    SNOOZED = "snoozed"  #: put off by its handler, no attempt used
+    EXPIRED = "expired"  #: too late to be worked
+    SKIPPED = "skipped"  #: found nothing to do: worked before, or being worked elsewhere
+
+
+class Answer(Exception):
+    """What a handler says instead of returning a value; it may be returned or raised."""
+
+
+class Retry(Answer):
+    """Try again, after ``after`` seconds or by the handler's back-off. Uses up an attempt."""
+
+    def __init__(self, after: float | None = None, reason: str = "the handler asked for a retry") -> None:
+        super().__init__(reason)
+        if after is not None and after < 0:
+            raise ValueError(f"after: seconds from now are wanted, not {after!r}")
+        self.after = after
+        self.reason = reason
+
+
+class Discard(Answer):
+    """Give the event up now: it becomes a dead letter with this reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Snooze(Answer):
+    """Look again at ``until`` (an aware datetime) or ``seconds`` from now. Uses up no attempt."""
+
+    def __init__(self, until: datetime.datetime | None = None, *, seconds: float | None = None) -> None:
+        super().__init__("snoozed")
+        if (until is None) == (seconds is None):
+            raise ValueError("give either until= or seconds=")
+        if until is not None and until.tzinfo is None:
+            raise ValueError("until: a datetime with a time zone is wanted")
+        self.until = until
+        self.seconds = seconds
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed attempt, as it is kept."""
+
+    error: str  #: class of the exception, or of the answer
+    message: str
+    traceback: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the ledger writes for one event."""
+
+    event_id: str
+    word: Word
+    result: Any = None  #: for DONE: what the handler returned, as JSON
+    failure: Failure | None = None  #: for RETRY and DEAD
+    reason: str | None = None  #: for DEAD: attempts, discarded, invalid, worker_lost
+    delay: float | None = None  #: for RETRY and SNOOZED: seconds until it is due again
+    until: datetime.datetime | None = None  #: for SNOOZED: the instant when it is due again
+
+
+class Reason(enum.StrEnum):
+    """Why an event is a dead letter."""
+
+    ATTEMPTS = "attempts"  #: every attempt failed
+    DISCARDED = "discarded"  #: the handler gave it up
+    INVALID = "invalid"  #: its payload does not fit the handler's model
+    WORKER_LOST = "worker_lost"  #: its worker was lost too often while it ran

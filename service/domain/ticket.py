@@ -1,0 +1,70 @@
+"""A ticket: a promise to look again at some open events of one type."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any
+
+from service.domain import errors
+
+#: The version of the message's form. A worker leaves any other version alone.
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ticket:
+    """One ticket as it travels: it carries no payload, so that a lost, doubled or forged one does no harm."""
+
+    id: str  #: the row in the ledger
+    type: str  #: the event type, and the name of the Celery task
+    event_ids: tuple[str, ...]
+    exchange: str
+    routing_key: str
+    queue: str
+    careful: bool = False  #: work it one event at a time, with the crash count
+    at: float = 0.0  #: when it was published, seconds since the epoch by the ledger's clock
+
+    def body(self) -> dict[str, Any]:
+        """The only argument of the Celery task."""
+        return {
+            "v": VERSION,
+            "ticket": self.id,
+            "type": self.type,
+            "queue": self.queue,
+            "events": list(self.event_ids),
+            "careful": self.careful,
+            "at": round(self.at, 3),
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Delivery:
+    """A ticket as a worker received it."""
+
+    ticket: str
+    type: str
+    queue: str
+    event_ids: tuple[str, ...]
+    careful: bool  #: from the ticket, or because the broker delivers it again
+    at: datetime.datetime
+
+
+def read(body: Any, *, redelivered: bool = False) -> Delivery:
+    """The delivery in a message's argument; raises ForeignMessage for anything else."""
+    try:
+        if body["v"] != VERSION:
+            raise errors.ForeignMessage(f"ticket version {body['v']!r} is not known here")
+        ids = body["events"]
+        if not (isinstance(ids, list) and ids and all(isinstance(i, str) and len(i) == 36 for i in ids)):
+            raise errors.ForeignMessage("events: a list of event ids is wanted")
+        return Delivery(
+            ticket=str(body["ticket"]),
+            type=str(body["type"]),
+            queue=str(body["queue"]),
+            event_ids=tuple(ids),
+            careful=bool(body["careful"]) or redelivered,
+            at=datetime.datetime.fromtimestamp(float(body["at"]), datetime.UTC),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise errors.ForeignMessage(f"not a ticket: {error!r}") from error

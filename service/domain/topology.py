@@ -1,0 +1,63 @@
+"""The names on the broker. They are written here and nowhere else."""
+
+from __future__ import annotations
+
+import dataclasses
+
+EVENTS = "millrace.events"  #: topic exchange for tickets of events
+PERIODIC = "millrace.periodic"  #: topic exchange for tickets of ticks
+DEAD = "millrace.dead"  #: topic exchange for what a queue gives up
+
+EVENTS_QUEUE = "events"
+PERIODIC_QUEUE = "periodic"
+DEAD_QUEUE = "dead"
+
+EXCHANGES = (EVENTS, PERIODIC, DEAD)
+
+#: Of every work queue. The delivery limit and lengths are policies, which can be changed; arguments cannot.
+WORK_ARGUMENTS = {
+    "x-queue-type": "quorum",
+    "x-dead-letter-exchange": DEAD,
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",  # At-least-once dead-lettering asks for it.
+}
+DEAD_ARGUMENTS = {"x-queue-type": "quorum"}
+
+#: How often the broker may hand out one message before it goes to the dead queue (policy; RabbitMQ 3.10 has no default).
+DELIVERY_LIMIT = 100
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue, and what is bound to it."""
+
+    name: str
+    exchange: str
+    binding: str
+    arguments: dict[str, str]
+
+
+def work_queue(name: str) -> Queue:
+    """The work queue of that name: ``events``, ``periodic``, or one that a handler names."""
+    if name == EVENTS_QUEUE:
+        return Queue(name, EVENTS, "event.#", WORK_ARGUMENTS)
+    if name == PERIODIC_QUEUE:
+        return Queue(name, PERIODIC, "tick.#", WORK_ARGUMENTS)
+    return Queue(name, EVENTS, f"{name}.#", WORK_ARGUMENTS)
+
+
+def queues(named: frozenset[str] = frozenset()) -> list[Queue]:
+    """All queues; ``named`` are those that handlers ask for by ``queue=``."""
+    work = [work_queue(n) for n in sorted({EVENTS_QUEUE, PERIODIC_QUEUE} | named)]
+    return [*work, Queue(DEAD_QUEUE, DEAD, "#", DEAD_ARGUMENTS)]
+
+
+def event_route(type_name: str, queue: str) -> tuple[str, str]:
+    """(exchange, routing key) for a ticket of ``type_name`` that belongs into ``queue``."""
+    prefix = "event" if queue == EVENTS_QUEUE else queue
+    return EVENTS, f"{prefix}.{type_name}"
+
+
+def tick_route(schedule: str) -> tuple[str, str]:
+    """(exchange, routing key) for the ticket of a tick."""
+    return PERIODIC, f"tick.{schedule}"

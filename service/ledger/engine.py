@@ -1,0 +1,120 @@
+"""Connections to PostgreSQL, safe against forks.
+
+An engine belongs to one process. A child that was forked gets a new one at first use, and what it inherited is dropped
+without being closed: closing would send a farewell on the parent's socket and end the parent's session.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import exc
+
+from service.domain import errors
+
+#: A vanished server is noticed after 5 + 3 * 2 seconds.
+KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 11_000,  # milliseconds
+    "connect_timeout": 3,  # seconds; libpq's least is 2
+}
+
+#: SQLSTATE classes and codes that say nothing about the event: connection, resources, operator, conflict, read-only.
+INFRASTRUCTURE = ("08", "53", "57", "58", "40001", "40P01", "25006", "55P03", "25P03")
+
+
+class Engine:
+    """One lazily made SQLAlchemy engine per process."""
+
+    def __init__(self, url: str, *, size: int = 1, role: str = "millrace") -> None:
+        self.url = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg2")
+        self._size = size
+        self._role = role
+        self._lock = threading.Lock()
+        self._engine: sqlalchemy.Engine | None = None
+        self._pid = 0
+
+    def get(self) -> sqlalchemy.Engine:
+        """The engine of this process."""
+        if self._engine is None or self._pid != os.getpid():
+            with self._lock:
+                self._make()
+        assert self._engine is not None
+        return self._engine
+
+    def _make(self) -> None:
+        if self._pid not in (0, os.getpid()) and self._engine is not None:
+            # The sockets are the parent's: forget them, and do not say goodbye on them.
+            self._engine.dispose(close=False)
+            self._engine = None
+        if self._engine is None:
+            self._engine = sqlalchemy.create_engine(
+                self.url,
+                pool_size=self._size,
+                max_overflow=0,
+                pool_timeout=5,
+                pool_recycle=1800,
+                connect_args=KEEPALIVE | {"application_name": self._role},
+            )
+            self._pid = os.getpid()
+
+    def after_fork(self) -> None:
+        """To be called in a forked child: drop what was inherited, without closing it."""
+        self._lock = threading.Lock()  # The parent may have held it at the fork.
+        if self._engine is not None and self._pid != os.getpid():
+            self._engine.dispose(close=False)
+            self._engine = None
+
+    def dispose(self) -> None:
+        """Close the connections of this process."""
+        if self._engine is not None and self._pid == os.getpid():
+            self._engine.dispose()
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """The SQLSTATE in an error of SQLAlchemy or psycopg2; None when there is none."""
+    origin: Any = getattr(error, "orig", error)
+    code = getattr(origin, "pgcode", None)
+    return code if isinstance(code, str) else None
+
+
+def is_infrastructure(error: BaseException) -> bool:
+    """Whether the fault lies with servers or connections, so that no event is to blame."""
+    if isinstance(error, errors.LedgerUnavailable | exc.TimeoutError):
+        return True
+    # A session inside its own error wraps the first one.
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, exc.PendingRollbackError | exc.ResourceClosedError) and cause is not None:
+        return is_infrastructure(cause)
+    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+        return True
+    code = sqlstate(error)
+    if code is None:
+        # Without a code it is the connection itself: refused, reset, closed in the middle.
+        return isinstance(error, exc.OperationalError | exc.InterfaceError) or (
+            type(error).__module__.startswith("psycopg2") and type(error).__name__ in ("OperationalError", "InterfaceError")
+        )
+    return code.startswith(INFRASTRUCTURE)
+
+
+def check_schema(engine: sqlalchemy.Engine) -> None:
+    """Raises LedgerUnavailable or SchemaNotReady when the road cannot work on this database."""
+    from service.ledger import migrate  # Alembic is slow to import, and only start-up asks.
+
+    try:
+        with engine.connect() as connection:
+            here = migrate.revision(connection)
+    except exc.SQLAlchemyError as error:
+        place = engine.url.render_as_string(hide_password=True)
+        reason = str(getattr(error, "orig", error)).strip().split("\n")[0]
+        raise errors.LedgerUnavailable(f"PostgreSQL at {place} cannot be used: {reason}") from error
+    if here != migrate.HEAD:
+        raise errors.SchemaNotReady(
+            f"the ledger's schema is at {here or 'nothing'}, {migrate.HEAD} is wanted: run `millrace migrate`"
+        )

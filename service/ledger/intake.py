@@ -1,0 +1,221 @@
+"""Writing what the door accepts: events, their tickets and the tally, in one commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg2
+import sqlalchemy
+from sqlalchemy import exc
+
+from service.application import ports
+from service.domain import errors, event, ids
+from service.ledger import engine as engines
+
+KEYS = """
+insert into millrace.idempotency_keys (scope, key, fingerprint, event_id)
+select * from unnest(%s::text[], %s::text[], %s::text[], %s::uuid[]) order by 1, 2
+on conflict do nothing returning event_id::text
+"""
+
+KEY_OWNERS = """
+select k.scope, k.key, k.fingerprint, k.event_id::text from millrace.idempotency_keys k
+join unnest(%s::text[], %s::text[]) as asked (scope, key) using (scope, key)
+"""
+
+# One round trip: psycopg2 sends several statements at once and answers with the result of the last.
+STORE = """
+insert into millrace.events
+    (id, type, ticket_id, payload, run_at, expires_at, producer, request_id, traceparent)
+select * from unnest(%s::uuid[], %s::text[], %s::uuid[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[],
+                     %s::text[], %s::text[], %s::text[]);
+insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at)
+select id, type, queue, exchange, routing_key, string_to_array(members, ',')::uuid[],
+       coalesce(due_at, now() + make_interval(secs => head_start))
+from unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::float8[])
+     as t (id, type, queue, exchange, routing_key, members, due_at, head_start);
+insert into millrace.tallies (minute, type, word, n)
+select date_trunc('minute', now()), type, 'accepted', n from unnest(%s::text[], %s::int[]) as t (type, n);
+"""
+
+# The patience doubles with every publication. A ticket that a worker has changed since (cut, due again) is left alone.
+MARK_OUT = """
+update millrace.tickets t
+set published_at = clock_timestamp(), publishes = least(publishes + 1, 1000),
+    due_at = clock_timestamp() + least(make_interval(secs => %s) * power(2, least(publishes, 10)), interval '1 day')
+from unnest(%s::uuid[], %s::int[]) as out (id, revision)
+where t.id = out.id and t.revision = out.revision;
+"""
+
+STATE = """
+select extract(epoch from clock_timestamp())::float8,
+       array(select name from millrace.types where paused_at is not null or out_events >= %s)
+"""
+
+
+class LedgerClock:
+    """The ledger's time without asking it each time: its answer, carried on by the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+
+    def set(self, epoch: float) -> None:
+        """Take over what the ledger has just said."""
+        self._offset = epoch - time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since the epoch by the ledger's clock; raises LedgerUnavailable if it was never asked."""
+        if self._offset is None:
+            raise errors.LedgerUnavailable("the ledger was not reached yet")
+        return time.monotonic() + self._offset
+
+
+class IntakeLedger:
+    """The intake thread's way to the ledger: one connection, used by one thread."""
+
+    def __init__(self, engine: engines.Engine, *, patience: float, window: int) -> None:
+        self._engine = engine
+        self._patience = patience
+        self._window = window
+        self._connection: Any = None
+        self.clock = LedgerClock()
+
+    def open(self) -> None:
+        """Connect if there is no connection; raises LedgerUnavailable."""
+        if self._connection is not None:
+            return
+        try:
+            self._connection = self._engine.get().raw_connection()
+            with self._connection.cursor() as cursor:
+                cursor.execute("select extract(epoch from clock_timestamp())::float8")
+                self.clock.set(cursor.fetchone()[0])
+            self._connection.rollback()
+        except (psycopg2.Error, exc.SQLAlchemyError) as error:
+            self.drop()
+            raise errors.LedgerUnavailable(f"the ledger cannot be reached: {error}") from error
+
+    def drop(self) -> None:
+        """Throw the connection away; after a fault nobody knows what state it is in."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+
+    def flush(self) -> Flush:
+        """A transaction for one flush; raises LedgerUnavailable."""
+        self.open()
+        return Flush(self, self._connection)
+
+    def mark_out(self, cursor: Any, confirmed: Sequence[tuple[str, int]]) -> None:
+        """Note that these (ticket, revision) are with the broker."""
+        cursor.execute(MARK_OUT, (self._patience, [c[0] for c in confirmed], [c[1] for c in confirmed]))
+
+    def finish(self, cursor: Any) -> set[str]:
+        """The types whose tickets must wait; sets the clock on the way."""
+        cursor.execute(STATE, (self._window,))
+        epoch, held = cursor.fetchone()
+        self.clock.set(epoch)
+        return set(held)
+
+
+class Flush:
+    """One transaction of the intake."""
+
+    def __init__(self, ledger: IntakeLedger, connection: Any) -> None:
+        self._ledger = ledger
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._committing = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cursor.close()
+        if error is None:
+            return
+        if engines.is_infrastructure(error) or not isinstance(error, psycopg2.Error):
+            self._ledger.drop()
+        else:
+            self._connection.rollback()
+        if isinstance(error, psycopg2.Error | exc.SQLAlchemyError):
+            if engines.is_infrastructure(error):
+                raise ports.FlushFailed(str(error).strip(), in_doubt=self._committing) from error
+            raise ports.FlushRefused(str(error).strip()) from error
+
+    def claim_keys(self, rows: Sequence[ports.Row]) -> dict[str, ports.Owner]:
+        """Take the idempotency keys of these events. What is returned lost: event id → who owns its key."""
+        keyed = sorted((r for r in rows if r.event.key), key=lambda r: (r.event.scope, r.event.key or ""))
+        if not keyed:
+            return {}
+        scopes, keys = [r.event.scope for r in keyed], [r.event.key for r in keyed]
+        self._cursor.execute(KEYS, (scopes, keys, [r.event.fingerprint or "" for r in keyed], [r.id for r in keyed]))
+        won = {row[0] for row in self._cursor.fetchall()}
+        lost = [r for r in keyed if r.id not in won]
+        if not lost:
+            return {}
+        # A second statement sees what the other transaction committed, for which the insert has waited.
+        self._cursor.execute(KEY_OWNERS, ([r.event.scope for r in lost], [r.event.key for r in lost]))
+        owners = {(row[0], row[1]): ports.Owner(row[3], row[2]) for row in self._cursor.fetchall()}
+        return {r.id: owners[r.event.scope, r.event.key] for r in lost}
+
+    def store(self, rows: Sequence[ports.Row], tickets: Sequence[ports.NewTicket], counts: dict[str, int]) -> None:
+        """Write events, tickets and the tally."""
+        if not rows:
+            return
+        events: list[event.NewEvent] = [r.event for r in rows]
+        self._cursor.execute(
+            STORE,
+            (
+                [r.id for r in rows],
+                [e.type for e in events],
+                [r.ticket for r in rows],
+                [e.payload for e in events],
+                [e.run_at for e in events],
+                [e.expires_at for e in events],
+                [e.producer for e in events],
+                [e.request_id for e in events],
+                [e.traceparent for e in events],
+                [t.ticket.id for t in tickets],
+                [t.ticket.type for t in tickets],
+                [t.ticket.queue for t in tickets],
+                [t.ticket.exchange for t in tickets],
+                [t.ticket.routing_key for t in tickets],
+                [",".join(t.ticket.event_ids) for t in tickets],
+                [t.due_at for t in tickets],
+                [t.head_start for t in tickets],
+                list(counts),
+                list(counts.values()),
+            ),
+        )
+
+    def mark_out(self, confirmed: Sequence[tuple[str, int]]) -> None:
+        """Note that these (ticket, revision) are with the broker."""
+        if confirmed:
+            self._ledger.mark_out(self._cursor, confirmed)
+
+    def commit(self) -> set[str]:
+        """Commit; the types whose tickets must wait in the ledger."""
+        held = self._ledger.finish(self._cursor)
+        self._committing = True
+        self._connection.commit()
+        return held
+
+
+def new_id(clock: LedgerClock) -> str:
+    """An event's or ticket's id, by the ledger's clock."""
+    return ids.uuid7(clock.now())
+
+
+def reachable(engine: engines.Engine) -> bool:
+    """Whether a query is answered; for readiness."""
+    try:
+        with engine.get().connect() as connection:
+            connection.execute(sqlalchemy.text("select 1"))
+    except exc.SQLAlchemyError:
+        return False
+    return True

@@ -1,0 +1,145 @@
+"""What the clock publishes: tickets that are due, and those that were probably lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import exc
+
+from service.application import ports
+from service.domain import errors
+from service.domain import ticket as tickets
+from service.ledger import engine as engines
+from service.ledger import intake
+
+FIFO_MARGIN = 1.0  #: seconds by which another ticket must have been published later, for clocks that differ a little
+
+# Types take turns: the skip scan finds those that have unpublished tickets, and each may send so many. A type that is
+# paused or whose window is full waits. `skip locked` lets any number of clocks do this side by side; the lead keeps
+# the others away while this one publishes.
+TAKE_DUE = """
+with recursive types (type) as (
+    (select type from millrace.tickets where published_at is null order by type limit 1)
+    union all
+    select (select t.type from millrace.tickets t where t.published_at is null and t.type > types.type
+            order by t.type limit 1)
+    from types where types.type is not null),
+open_types as (
+    select types.type, %(window)s - coalesce(s.out_events, 0) as room
+    from types left join millrace.types s on s.name = types.type
+    where types.type is not null and s.paused_at is null and coalesce(s.out_events, 0) < %(window)s),
+due as (
+    select d.id from open_types o
+    cross join lateral (
+        select id from millrace.tickets t
+        where t.type = o.type and t.published_at is null and t.due_at <= clock_timestamp()
+        order by t.due_at
+        limit least(o.room, greatest(1, %(limit)s / (select count(*) from open_types)))
+        for no key update skip locked) d
+    limit %(limit)s)
+update millrace.tickets t set due_at = clock_timestamp() + make_interval(secs => %(lead)s)
+from due where t.id = due.id
+returning t.id::text, t.type, t.event_ids::text[], t.exchange, t.routing_key, t.queue,
+          t.careful or (%(recount)s and t.publishes > 0), t.revision, extract(epoch from clock_timestamp())::float8
+"""
+
+OVERDUE_QUEUES = """
+select distinct queue from millrace.tickets
+where published_at is not null and due_at <= clock_timestamp()
+"""
+
+# `before`: everything published earlier than this was passed by: its queue is empty, or a later ticket was worked.
+TAKE_OVERDUE = """
+with line as (
+    select case when %(empty)s then clock_timestamp()
+                else (select max(mark) from millrace.tallies where queue = %(queue)s and mark is not null)
+                     - make_interval(secs => %(margin)s) end as before),
+over as (
+    select id from millrace.tickets t, line
+    where t.queue = %(queue)s and t.published_at < line.before and t.due_at <= clock_timestamp()
+    order by t.published_at limit %(limit)s
+    for no key update of t skip locked),
+gone as (
+    delete from millrace.tickets t using over
+    where t.id = over.id and not exists (
+        select from millrace.events e
+        where e.id = any(t.event_ids) and e.ticket_id = t.id and e.state in ('pending', 'running'))
+    returning t.id)
+update millrace.tickets t set due_at = clock_timestamp() + make_interval(secs => %(lead)s)
+from over where t.id = over.id and not exists (select from gone where gone.id = t.id)
+returning t.id::text, t.type, t.event_ids::text[], t.exchange, t.routing_key, t.queue,
+          t.careful or %(recount)s, t.revision, extract(epoch from clock_timestamp())::float8
+"""
+
+
+GIVE_BACK = """
+update millrace.tickets t set due_at = clock_timestamp()
+from unnest(%s::uuid[], %s::int[]) as taken (id, revision)
+where t.id = taken.id and t.revision = taken.revision
+"""
+
+
+class ReleaseLedger:
+    """The ledger as the clock's publisher sees it (``application.ports.ReleaseLedger``).
+
+    ``forgetful`` says that the broker does not tell a redelivery (the demo broker): then a ticket that is published
+    again is worked carefully, for it may have killed its worker.
+    """
+
+    def __init__(self, engine: engines.Engine, *, patience: float, window: int, forgetful: bool) -> None:
+        self._engine = engine
+        self._patience = patience
+        self._window = window
+        self._forgetful = forgetful
+
+    def take_due(self, limit: int, lead: float) -> list[ports.Due]:
+        """Take tickets that are due, and keep the other clocks away from them for ``lead`` seconds."""
+        values = {"limit": limit, "lead": lead, "window": self._window, "recount": self._forgetful}
+        return [_due(row) for row in self._run(TAKE_DUE, values)]
+
+    def overdue_queues(self) -> list[str]:
+        """The queues that have tickets whose patience has ended."""
+        return [row[0] for row in self._run(OVERDUE_QUEUES, {})]
+
+    def take_overdue(self, queue: str, empty: bool, limit: int, lead: float) -> list[ports.Due]:
+        """Take tickets of a queue that were passed by; rows with nothing open are dropped on the way."""
+        values = {
+            "queue": queue, "empty": empty, "limit": limit, "lead": lead, "margin": FIFO_MARGIN,
+            "recount": self._forgetful,
+        }  # fmt: skip
+        return [_due(row) for row in self._run(TAKE_OVERDUE, values)]
+
+    def mark_out(self, confirmed: Sequence[tuple[str, int]]) -> None:
+        """Note that these (ticket, revision) are with the broker."""
+        if confirmed:
+            found = ([c[0] for c in confirmed], [c[1] for c in confirmed])
+            self._run(intake.MARK_OUT, (self._patience, *found))
+
+    def give_back(self, taken: Sequence[tuple[str, int]]) -> None:
+        """These (ticket, revision) could not be published: they are due again."""
+        self._run(GIVE_BACK, ([t[0] for t in taken], [t[1] for t in taken]))
+
+    def _run(self, statement: str, values: Any) -> Sequence[Any]:
+        try:
+            with self._engine.get().begin() as connection:
+                found = connection.exec_driver_sql(statement, values)
+                return found.all() if found.returns_rows else []
+        except exc.SQLAlchemyError as error:
+            raise unavailable(error) from error
+
+
+def unavailable(error: sqlalchemy.exc.SQLAlchemyError) -> Exception:
+    """The error for the callers: LedgerUnavailable for a fault of the infrastructure, else the error itself."""
+    if engines.is_infrastructure(error):
+        return errors.LedgerUnavailable(str(getattr(error, "orig", error)).strip().split("\n")[0])
+    return error
+
+
+def _due(row: Any) -> ports.Due:
+    found = tickets.Ticket(
+        id=row[0], type=row[1], event_ids=tuple(row[2]), exchange=row[3], routing_key=row[4], queue=row[5],
+        careful=row[6], at=row[8],
+    )  # fmt: skip
+    return ports.Due(found, revision=row[7])

@@ -1,0 +1,271 @@
+"""A worker's transaction: claim, the handler's session, outcomes, the end of the ticket, one commit.
+
+What is written is gathered and sent in one round trip together, just before the commit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import sqlalchemy
+from sqlalchemy import orm
+
+from service.application import ports
+from service.domain import errors, event, outcome, states
+from service.domain import ticket as tickets
+from service.ledger import engine as engines
+
+LOCKED_ELSEWHERE = 10.0  #: seconds until we look again at an event that another worker holds; it may still roll back
+
+# `for no key update` and not `for update`, which would also skip rows under a mere foreign-key check. The limit on an
+# idle transaction is the fence against a worker that froze: the server ends it, and with it the locks.
+CLAIM = """
+set local idle_in_transaction_session_timeout = %s;
+select id::text, type, payload, attempt, crashes, accepted_at,
+       extract(epoch from clock_timestamp() - accepted_at)::float8, coalesce(expires_at <= now(), false),
+       producer, request_id, traceparent, schedule, slot_at
+from millrace.events
+where id = any(%s::uuid[]) and type = %s and ticket_id = %s::uuid and state = 'pending'
+for no key update skip locked
+"""
+
+COUNT_CRASH = """
+update millrace.events set crashes = crashes + 1
+where id = (select id from millrace.events
+            where id = %s::uuid and type = %s and ticket_id = %s::uuid and state = 'pending'
+            for no key update skip locked)
+returning crashes
+"""
+
+DONE = """
+update millrace.events set state = 'succeeded', attempt = attempt + 1, crashes = 0, finished_at = clock_timestamp()
+where id = any(%s::uuid[]) and state = any(%s)
+"""
+
+DONE_WITH_RESULT = """
+update millrace.events e
+set state = 'succeeded', attempt = attempt + 1, crashes = 0, finished_at = clock_timestamp(), result = r.result
+from unnest(%s::uuid[], %s::jsonb[]) as r (id, result)
+where e.id = r.id and e.id = any(%s::uuid[]) and state = any(%s)
+"""
+
+EXPIRED = """
+update millrace.events set state = 'expired', finished_at = clock_timestamp()
+where id = any(%s::uuid[]) and state = any(%s)
+"""
+
+FAILED_ATTEMPT = """
+insert into millrace.attempts (event_id, attempt, started_at, finished_at, worker, error, message, traceback)
+values (%s::uuid, %s, clock_timestamp() - make_interval(secs => %s), clock_timestamp(), %s, %s, %s, %s)
+on conflict do nothing
+"""
+
+# A new ticket with a new id: the old ticket's messages, should more of them come, do not find the event too early.
+AGAIN = """
+with again as (
+    insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at)
+    values (gen_random_uuid(), %s, %s, %s, %s, array[%s]::uuid[],
+            greatest(clock_timestamp(), coalesce(%s::timestamptz, clock_timestamp() + make_interval(secs => %s))))
+    returning id, due_at)
+update millrace.events e
+set ticket_id = again.id, run_at = again.due_at, attempt = attempt + %s, crashes = 0, error = coalesce(%s::jsonb, error)
+from again where e.id = %s::uuid and state = any(%s)
+"""
+
+DEAD = """
+with letter as (
+    insert into millrace.dead (event_id, type, reason) values (%s::uuid, %s, %s) on conflict do nothing)
+update millrace.events
+set state = 'dead', attempt = attempt + %s, finished_at = clock_timestamp(), error = coalesce(%s::jsonb, error)
+where id = %s::uuid and state = any(%s)
+"""
+
+TALLY = """
+insert into millrace.tallies (minute, type, word, n, queue, mark)
+select date_trunc('minute', now()), %s, word, n, %s, %s from unnest(%s::text[], %s::int[]) as t (word, n)
+"""
+
+# A ticket's row lives until none of its events is open. What is left is due at once (a cut), or a little later when
+# another worker holds it. The revision tells a publisher's late mark from this.
+SETTLE = """
+with left_open as (
+    select array_agg(id order by id) as ids from millrace.events
+    where id = any(%s::uuid[]) and ticket_id = %s::uuid and state in ('pending', 'running')),
+kept as (
+    update millrace.tickets t
+    set event_ids = l.ids, due_at = clock_timestamp() + make_interval(secs => %s), published_at = null,
+        revision = revision + 1
+    from left_open l where t.id = %s::uuid and l.ids is not null)
+delete from millrace.tickets t using left_open l where t.id = %s::uuid and l.ids is null
+"""
+
+DROP = "delete from millrace.tickets where id = %s::uuid"
+
+
+class HandlerSession(orm.Session):
+    """The session that a handler is given. It lives inside the road's transaction and cannot end it."""
+
+    spoiled = False  #: rolled back or closed while the bundle's work was in it
+
+    def rollback(self) -> None:
+        """Undo what was done since the last commit of this session."""
+        self.spoiled = self.spoiled or self.in_transaction()
+        super().rollback()
+
+    def close(self) -> None:
+        """Give the session back; what was not committed in it is undone."""
+        self.spoiled = self.spoiled or self.in_transaction()
+        super().close()
+
+
+class WorkLedger:
+    """The ledger as a worker sees it (``application.ports.WorkLedger``)."""
+
+    def __init__(self, engine: engines.Engine, *, worker: str) -> None:
+        self._engine = engine
+        self.worker = worker  #: kept with failed attempts
+
+    def work(self, hard_limit: float) -> Work:
+        """A transaction whose connection the server ends if it stays idle longer than a handler may run."""
+        return Work(self._engine, self.worker, idle_limit=hard_limit + 10.0)
+
+    def is_infrastructure(self, error: BaseException) -> bool:
+        """Whether no event is to blame for this fault."""
+        return engines.is_infrastructure(error)
+
+
+class Work:
+    """One transaction of a worker (``application.ports.Work``)."""
+
+    def __init__(self, engine: engines.Engine, worker: str, *, idle_limit: float) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._idle_limit = f"{round(idle_limit * 1000)}ms"
+        self._connection: sqlalchemy.Connection | None = None
+        self._session: HandlerSession | None = None
+        self._shared = False
+        self._complete = False  # Whether one claim locked every event of the ticket.
+        self._statements: list[str] = []
+        self._values: list[Any] = []
+
+    def __enter__(self) -> Self:
+        self._connection = self._engine.get().connect()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        connection, self._connection = self._connection, None
+        assert connection is not None
+        try:
+            if error is not None:
+                connection.rollback()
+        finally:
+            connection.close()
+
+    def claim(self, delivery: tickets.Delivery, ids: Sequence[str]) -> list[ports.Claimed]:
+        """Lock the open events among ``ids``. Others' locks are skipped, never waited for."""
+        rows: Sequence[Any] = self._run(CLAIM, (self._idle_limit, list(ids), delivery.type, delivery.ticket)).all()
+        self._complete = len(rows) == len(delivery.event_ids)
+        claimed = [
+            ports.Claimed(
+                event.Event(
+                    id=r[0], type=r[1], payload=r[2], attempt=r[3] + 1, crashes=r[4], accepted_at=r[5],
+                    producer=r[8], request_id=r[9], traceparent=r[10], schedule=r[11], slot_at=r[12],
+                ),
+                age=r[6],
+                expired=r[7],
+            )
+            for r in rows
+        ]  # fmt: skip
+        return sorted(claimed, key=lambda c: c.event.id)
+
+    def count_crash(self, delivery: tickets.Delivery, event_id: str) -> int | None:
+        """One crash more, as if the coming run had failed already; None if the event is not to be had."""
+        row = self._run(COUNT_CRASH, (event_id, delivery.type, delivery.ticket)).first()
+        return None if row is None else int(row[0])
+
+    def session(self, *, shared: bool) -> HandlerSession:
+        """The handler's session; ``shared`` by a whole bundle."""
+        if self._session is None:
+            self._shared = shared
+            self._session = HandlerSession(
+                bind=self._connection, join_transaction_mode="create_savepoint", expire_on_commit=False
+            )
+        return self._session
+
+    def check_session(self) -> None:
+        """Raises PoisonedSession when one handler of a bundle has undone the work of the others."""
+        if self._shared and self._session is not None and self._session.spoiled:
+            raise errors.PoisonedSession()
+
+    def finish(self, delivery: tickets.Delivery, outcomes: Sequence[outcome.Outcome], attempts: ports.Attempts) -> None:
+        """Write what came of the events, and count it."""
+        done = [o for o in outcomes if o.word is outcome.Word.DONE]
+        self._finish_done([o.event_id for o in done if o.result is None], [o for o in done if o.result is not None])
+        expired = [o.event_id for o in outcomes if o.word is outcome.Word.EXPIRED]
+        if expired:
+            self._add(EXPIRED, expired, states.sources(states.State.EXPIRED))
+        for o in outcomes:
+            if o.word in (outcome.Word.RETRY, outcome.Word.DEAD, outcome.Word.SNOOZED):
+                self._finish_failed(o, attempts[o.event_id])
+        words: dict[str, int] = {}
+        for o in outcomes:
+            words[o.word.value] = words.get(o.word.value, 0) + 1
+        if words:
+            self._add(TALLY, delivery.type, delivery.queue, delivery.at, list(words), list(words.values()))
+
+    def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None:
+        """End the ticket, or keep it for what is still open: ``rest`` at once, what others hold a little later."""
+        if self._complete and not rest:
+            self._add(DROP, delivery.ticket)
+            return
+        wait = 0.0 if rest else LOCKED_ELSEWHERE
+        self._add(SETTLE, list(delivery.event_ids), delivery.ticket, wait, delivery.ticket, delivery.ticket)
+
+    def commit(self) -> None:
+        """Send what was gathered, and commit it with the handler's work."""
+        assert self._connection is not None
+        if self._session is not None:
+            self._session.commit()  # Flushes, and releases the savepoint; the transaction stays ours.
+            self._session.close()
+        if self._statements:
+            self._run(";".join(self._statements), tuple(self._values))
+        self._connection.commit()
+
+    def _finish_done(self, plain: list[str], with_result: list[outcome.Outcome]) -> None:
+        sources = states.sources(states.State.SUCCEEDED)
+        if plain:
+            self._add(DONE, plain, sources)
+        if with_result:
+            found = [o.event_id for o in with_result]
+            self._add(DONE_WITH_RESULT, found, [json.dumps(o.result) for o in with_result], found, sources)
+
+    def _finish_failed(self, o: outcome.Outcome, attempt: ports.Attempt) -> None:
+        used = 0 if o.word is outcome.Word.SNOOZED or o.reason == outcome.Reason.WORKER_LOST else 1
+        error = None
+        if o.failure is not None:
+            error = json.dumps({"error": o.failure.error, "message": o.failure.message})
+            self._add(
+                FAILED_ATTEMPT, o.event_id, attempt.event.attempt, attempt.seconds, self._worker,
+                o.failure.error, o.failure.message, o.failure.traceback,
+            )  # fmt: skip
+        if o.word is outcome.Word.DEAD:
+            sources = states.sources(states.State.DEAD)
+            self._add(DEAD, o.event_id, attempt.event.type, o.reason, used, error, o.event_id, sources)
+        else:
+            self._add(
+                AGAIN, attempt.event.type, attempt.queue, attempt.exchange, attempt.routing_key, o.event_id,
+                o.until, o.delay or 0.0, used, error, o.event_id, states.sources(states.State.PENDING),
+            )  # fmt: skip
+
+    def _add(self, statement: str, *values: Any) -> None:
+        self._statements.append(statement)
+        self._values.extend(values)
+
+    def _run(self, statement: str, values: tuple[Any, ...]) -> sqlalchemy.CursorResult[Any]:
+        assert self._connection is not None
+        return self._connection.exec_driver_sql(statement, values)

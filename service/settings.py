@@ -1,0 +1,165 @@
+"""The settings: one frozen object, read once from the environment. No other file of the core reads it.
+
+Each field is ``MILLRACE_<NAME>`` in the environment; a secret may stand in a file named by ``MILLRACE_<NAME>_FILE``.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import urllib.parse
+from typing import Annotated, Any
+
+import pydantic
+import pydantic_settings
+
+from service.domain import errors
+
+PREFIX = "MILLRACE_"
+#: Settings that may be given as the path of a file, so that a secret stands in no environment.
+SECRETS = ("database_url", "broker_url")
+
+
+class Settings(pydantic_settings.BaseSettings):
+    """All settings with their defaults."""
+
+    model_config = pydantic_settings.SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    #: PostgreSQL, as ``postgresql://user:password@host:port/database``. Empty: `millrace up` starts a private one.
+    database_url: str = ""
+    #: RabbitMQ, as ``amqp://user:password@host:port/vhost``, or ``filesystem:///folder`` for demos.
+    broker_url: str = ""
+    #: Packages with handlers, schedules and views, separated by commas.
+    apps: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = ()
+    #: Where the web process listens, as ``host:port``.
+    http: str = "127.0.0.1:5000"
+    #: Processes of the web server. One or two per host bundle best.
+    web_processes: int = pydantic.Field(1, ge=1, le=64)
+    #: Threads of each web process: how many requests it works on at once.
+    web_threads: int = pydantic.Field(32, ge=1, le=512)
+    #: Where /metrics listens.
+    metrics_host: str = "127.0.0.1"
+    #: First port tried for /metrics; 0: 9101 for web, 9102 for a worker, 9103 for a clock.
+    metrics_port: int = pydantic.Field(0, ge=0, le=65535)
+    #: Seconds within which a post is answered, stored or not.
+    accept_deadline: float = pydantic.Field(3.0, gt=0, le=60)
+    #: Largest request body, bytes.
+    max_body: int = pydantic.Field(256 * 1024, ge=1024)
+    #: Deepest nesting of a JSON document.
+    max_depth: int = pydantic.Field(32, ge=1, le=500)
+    #: Seconds after which a handler is told to stop (``SoftTimeLimitExceeded`` is raised in it).
+    soft_limit: float = pydantic.Field(60.0, gt=0)
+    #: Seconds after which the process of a handler is killed.
+    hard_limit: float = pydantic.Field(90.0, gt=0)
+    #: Seconds that an infrastructure fault is waited out in place before the ticket goes back to the broker.
+    fault_patience: float = pydantic.Field(30.0, ge=0)
+    #: Seconds that a published ticket is given to be worked, before the clock looks for signs that it was lost.
+    patience: float = pydantic.Field(300.0, gt=0)
+    #: Seconds that the process which accepted an event has for publishing its ticket, before the clock does it.
+    head_start: float = pydantic.Field(2.0, gt=0)
+    #: How many published events of one type may wait at once (P6); the rest waits in the ledger.
+    window: int = pydantic.Field(20_000, ge=1)
+    #: Seconds between heartbeats with RabbitMQ; a silent peer is given up after two.
+    broker_heartbeat: int = pydantic.Field(10, ge=1)
+    #: debug, info, warning or error.
+    log_level: str = pydantic.Field("info", pattern="^(debug|info|warning|error)$")
+    #: ``json`` for machines, ``text`` for people.
+    log_format: str = pydantic.Field("text", pattern="^(json|text)$")
+    #: For tests of faults: ``<crash point>@<file>``. The process kills itself there, once, if it can remove the file.
+    crash_at: str = ""
+
+    @pydantic.field_validator("apps", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @pydantic.field_validator("http")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+            raise ValueError("host:port is wanted, like 127.0.0.1:5000")
+        return value
+
+    @pydantic.field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: str) -> str:
+        scheme = value.split("://")[0]
+        if value and scheme not in ("postgresql", "postgres", "postgresql+psycopg2"):
+            raise ValueError("postgresql://user:password@host:port/database is wanted; no other database is supported")
+        return value
+
+    @pydantic.field_validator("broker_url")
+    @classmethod
+    def _is_broker(cls, value: str) -> str:
+        if value and urllib.parse.urlsplit(value).scheme not in ("amqp", "amqps", "filesystem"):
+            raise ValueError("amqp://user:password@host:port/vhost is wanted, or filesystem:///folder for a demo")
+        return value
+
+    @pydantic.model_validator(mode="after")
+    def _limits_in_order(self) -> Settings:
+        if self.hard_limit <= self.soft_limit:
+            raise ValueError("MILLRACE_HARD_LIMIT must be larger than MILLRACE_SOFT_LIMIT")
+        return self
+
+    @property
+    def host(self) -> str:
+        """The host of ``http``."""
+        return self.http.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port of ``http``."""
+        return int(self.http.rpartition(":")[2])
+
+    @property
+    def demo_broker(self) -> bool:
+        """Whether the broker is Celery's filesystem transport, which loses messages when a worker is killed."""
+        return self.broker_url.startswith("filesystem:")
+
+    def require_servers(self) -> Settings:
+        """Itself, or a SettingsError that names what is missing."""
+        for name in ("database_url", "broker_url"):
+            if not getattr(self, name):
+                raise errors.SettingsError(
+                    f"{PREFIX}{name.upper()} is not set (`millrace up` starts everything without any setting)"
+                )
+        return self
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings of this process; raises SettingsError with one line per fault."""
+    given = _from_files() | overrides
+    try:
+        return Settings(**given)
+    except pydantic.ValidationError as error:
+        raise errors.SettingsError("\n".join(_line(fault) for fault in error.errors())) from None
+
+
+def environment(name: str, default: str = "") -> str:
+    """A variable that is not a setting of Millrace, such as CI."""
+    return os.environ.get(name, default)
+
+
+def _from_files() -> dict[str, str]:
+    found = {}
+    for name in SECRETS:
+        variable = f"{PREFIX}{name.upper()}_FILE"
+        path = os.environ.get(variable)
+        if path is None:
+            continue
+        if os.environ.get(variable.removesuffix("_FILE")):
+            raise errors.SettingsError(f"{variable} and {variable.removesuffix('_FILE')} are both set: unset one")
+        try:
+            if not pathlib.Path(path).is_file():
+                raise OSError("it is not a file")
+            found[name] = pathlib.Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise errors.SettingsError(f"{variable}: {path} cannot be read: {error}") from None
+    return found
+
+
+def _line(fault: Any) -> str:
+    place = "_".join(str(part) for part in fault["loc"])
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{PREFIX}{place.upper()}: {message}" if place else message

@@ -1,0 +1,12 @@
+"""The hands: Celery workers that execute tickets, and the face that handlers are written against.
+
+This module must define no name ``app`` or ``celery``: only then does ``celery -A workers`` find ``workers/celery.py``.
+"""
+
+from service.application.context import Context
+from service.domain.backoff import Backoff
+from service.domain.event import Event
+from service.domain.outcome import Discard, Retry, Snooze
+from workers.face import handler
+
+__all__ = ["Backoff", "Context", "Discard", "Event", "Retry", "Snooze", "handler"]

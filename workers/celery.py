@@ -1,0 +1,30 @@
+"""What ``celery -A workers`` finds. Configuration, apps and tasks come when Celery first needs them."""
+
+from __future__ import annotations
+
+import sys
+
+from service import bootstrap
+from service.broker import factory
+from service.domain import errors
+from workers import lifecycle, tasks
+
+app = factory.make_app("workers")
+lifecycle.subscribe(app)
+
+
+@app.on_configure.connect  # type: ignore[untyped-decorator]
+def configure(sender: object, **_: object) -> None:
+    """Read the settings and import the apps, at the first look at the configuration."""
+    try:
+        app.road = bootstrap.worker()
+    except errors.MillraceError as error:
+        sys.exit(f"millrace: {error}")
+    app.conf.update(factory.configuration(app.road.settings, app.road.registry.queues()))
+
+
+@app.on_after_finalize.connect  # type: ignore[untyped-decorator]
+def register(sender: object, **_: object) -> None:
+    """A task for each event type, named by it."""
+    for handler in app.road.registry:
+        app.register_task(tasks.make(handler, app.road))

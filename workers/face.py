@@ -1,0 +1,113 @@
+"""How a handler is declared."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pydantic
+
+from service import plugins
+from service.application.context import Context
+from service.domain import errors, topology
+from service.domain.backoff import Backoff
+from service.domain.handlers import Handler
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+BUNDLE = range(1, 1001)
+
+
+def handler(
+    type: str,
+    *,
+    payload: Any = None,
+    queue: str = topology.EVENTS_QUEUE,
+    bundle: int = 50,
+    bulk: bool = False,
+    attempts: int = 5,
+    backoff: Backoff | None = None,
+    soft_limit: float | None = None,
+    hard_limit: float | None = None,
+) -> Callable[[Function], Function]:
+    """Declare the handler of an event type.
+
+    The function gets the payload and a ``Context``: ``def work(payload, ctx)``; a bulk handler gets a list of events
+    and a ``Context``: ``def work(events, ctx)``. What it returns (JSON, or None) is the event's result; its work in
+    ``ctx.session`` is committed together with it. It may also return or raise ``Retry``, ``Discard`` or ``Snooze``.
+
+    ``payload``: a pydantic model (or any type that pydantic knows) that the payload is parsed to, at the door too.
+    ``queue``: the queue for this type's tickets; workers take it with ``-Q``.
+    ``bundle``: how many events ride on one ticket at the most, 1 to 1000.
+    ``attempts``: how often it is tried before the event is a dead letter.
+    ``backoff``: between attempts; the default is 5 s, doubling, with full jitter, up to an hour.
+    ``soft_limit``, ``hard_limit``: seconds for one ticket, instead of the settings.
+
+    Raises DeclarationError for a bad name, a second handler of a type, or a wrong number.
+    """
+    if bundle not in BUNDLE:
+        raise errors.DeclarationError(f"{type}: bundle={bundle!r} must be from 1 to 1000")
+    if attempts < 1:
+        raise errors.DeclarationError(f"{type}: attempts={attempts!r} must be at least 1")
+
+    def declare(function: Function) -> Function:
+        plugins.registry.add(
+            Handler(
+                type=type,
+                function=_two_arguments(type, function),
+                payload=payload,
+                parse=None if payload is None else parser(payload),
+                queue=queue,
+                bundle=bundle,
+                bulk=bulk,
+                attempts=attempts,
+                backoff=backoff or Backoff(),
+                soft_limit=soft_limit,
+                hard_limit=hard_limit,
+                doc=inspect.getdoc(function) or "",
+            )
+        )
+        return function
+
+    return declare
+
+
+def parser(model: Any) -> Callable[[Any], Any]:
+    """A function that parses a payload to ``model``, or raises InvalidEvent with a fault per field."""
+    adapter = pydantic.TypeAdapter(model)
+
+    def parse(payload: Any) -> Any:
+        try:
+            return adapter.validate_python(payload)
+        except pydantic.ValidationError as error:
+            faults = [errors.Fault(pointer(f["loc"]), f["msg"]) for f in error.errors(include_url=False)]
+            raise errors.InvalidEvent(faults) from None
+
+    return parse
+
+
+def pointer(path: tuple[int | str, ...]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _two_arguments(type_name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as it is called: with payload and context. One that wants no context is not given it."""
+    if inspect.iscoroutinefunction(function):
+        raise errors.DeclarationError(f"{type_name}: a handler is an ordinary function, not `async def`")
+    wanted = [
+        p
+        for p in inspect.signature(function).parameters.values()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    if len(wanted) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in wanted):
+        return function
+    if len(wanted) == 1:
+
+        def without_context(payload: Any, ctx: Context) -> Any:
+            return function(payload)
+
+        without_context.__module__, without_context.__qualname__ = function.__module__, function.__qualname__
+        return without_context
+    raise errors.DeclarationError(f"{type_name}: the handler must take the payload, and may take a context")

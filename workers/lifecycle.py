@@ -1,0 +1,52 @@
+"""What a worker does at its turns: start, fork, stop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import celery
+from celery import signals as turns
+
+from service import bootstrap
+from service.domain import errors
+
+log = logging.getLogger("millrace.work")
+
+
+def subscribe(app: celery.Celery) -> None:
+    """Listen to Celery's signals for this app."""
+
+    def before_start(sender: Any, **_: Any) -> None:
+        if not app.road.registry:
+            sys.exit("millrace: there are no handlers: name packages that declare some in MILLRACE_APPS")
+        try:
+            bootstrap.check(app.road.settings)
+        except errors.SchemaNotReady as error:
+            sys.exit(f"millrace: {error}")
+        except errors.LedgerUnavailable as error:
+            # Servers may start in any order: what the worker takes waits for the ledger.
+            log.warning("%s; waiting for it", error, extra={"action": "work.waiting"})
+        _forget_builtin_tasks(app)
+
+    def after_start(sender: Any, **_: Any) -> None:
+        bootstrap.watch(app.road.settings, "worker")
+
+    def after_fork(**_: Any) -> None:
+        app.road.engine.after_fork()
+
+    turns.worker_init.connect(before_start, weak=False)
+    turns.worker_ready.connect(after_start, weak=False)
+    turns.worker_process_init.connect(after_fork, weak=False)
+    turns.setup_logging.connect(_keep_our_logging, weak=False)
+
+
+def _forget_builtin_tasks(app: celery.Celery) -> None:
+    """Nobody who can reach a queue shall have `celery.map` and its like run something here."""
+    for name in [n for n in app.tasks if n.startswith("celery.")]:
+        app.tasks.unregister(name)
+
+
+def _keep_our_logging(**_: Any) -> None:
+    """Logging is set up in `bootstrap.prepare`; a listener here keeps Celery from doing it again."""
