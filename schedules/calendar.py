@@ -59,7 +59,9 @@ class Cron:
         try:
             zoneinfo.ZoneInfo(self.tz)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            raise errors.DeclarationError(f"{self.tz!r} is no time zone: an IANA name like Europe/Berlin is wanted") from None
+            raise errors.DeclarationError(
+                f"{self.tz!r} is no time zone: an IANA name like Europe/Berlin is wanted"
+            ) from None
         try:
             cronsim.CronSim(self.expression, EPOCH)
         except cronsim.CronSimError as error:

@@ -8,11 +8,11 @@ from service import bootstrap
 from service.broker import factory
 from service.domain import errors
 
-app = factory.make_app("schedules")
+app = factory.App("schedules")
 
 
-@app.on_configure.connect  # type: ignore[untyped-decorator]
-def configure(sender: object, **_: object) -> None:
+@app.on_configure.connect
+def configure(**_: object) -> None:
     """Read the settings and import the apps, at the first look at the configuration."""
     try:
         app.road = bootstrap.clock()

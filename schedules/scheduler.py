@@ -20,6 +20,7 @@ from celery import signals as turns
 
 from service import bootstrap, signals
 from service.application import publish, returned
+from service.broker.factory import App
 from service.domain import errors
 
 log = logging.getLogger("millrace.clock")
@@ -32,8 +33,10 @@ UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
 PAUSES = (0.2, 2.0)  #: seconds to wait after a fault: first, longest
 
 
-class Scheduler(celery.beat.Scheduler):  # type: ignore[misc]
+class Scheduler(celery.beat.Scheduler):
     """Fires slots; the threads beside it publish and keep order."""
+
+    app: App
 
     def setup_schedule(self) -> None:
         """Called once, when beat starts."""
@@ -128,6 +131,6 @@ def _pause(failures: int) -> float:
     return random.uniform(longest / 2, longest)
 
 
-@turns.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
+@turns.setup_logging.connect(weak=False)
 def _keep_our_logging(**_: Any) -> None:
     """Logging is set up in `bootstrap.prepare`; a listener here keeps Celery from doing it again."""

@@ -9,7 +9,6 @@ import dataclasses
 import logging
 import os
 import socket
-from collections.abc import Callable
 
 from service import crashpoints, plugins
 from service.application import ports
@@ -19,7 +18,7 @@ from service.application.publish import Publisher, Release
 from service.broker import demo, topology
 from service.broker import publisher as amqp_publisher
 from service.domain import errors, handlers, schedules
-from service.ledger import balance
+from service.ledger import balance, schema
 from service.ledger import engine as engines
 from service.ledger.intake import IntakeLedger
 from service.ledger.queries import Queries
@@ -53,7 +52,6 @@ class WorkRoad:
     settings: Settings
     registry: handlers.Registry
     engine: engines.Engine
-    make_executor: Callable[..., Executor]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ def check(settings: Settings) -> None:
     settings.require_servers()
     engine = engines.Engine(settings.database_url, role="millrace-check")
     try:
-        engines.check_schema(engine.get())
+        schema.check(engine.get())
     finally:
         engine.dispose()
 
@@ -112,11 +110,13 @@ def worker(settings: Settings | None = None) -> WorkRoad:
     settings = prepare("worker", settings).require_servers()
     engine = engines.Engine(settings.database_url, size=1, role="millrace-worker")
 
-    def make_executor(**options: object) -> Executor:
-        ledger = WorkLedger(engine, worker=f"{socket.gethostname()}:{os.getpid()}")
-        return Executor(ledger, plugins.registry, hard_limit=settings.hard_limit, **options)  # type: ignore[arg-type]
+    return WorkRoad(settings, plugins.registry, engine)
 
-    return WorkRoad(settings, plugins.registry, engine, make_executor)
+
+def executor(road: WorkRoad, time_limit_errors: tuple[type[BaseException], ...]) -> Executor:
+    """The executor of one worker process."""
+    ledger = WorkLedger(road.engine, worker=f"{socket.gethostname()}:{os.getpid()}")
+    return Executor(ledger, road.registry, hard_limit=road.settings.hard_limit, time_limit_errors=time_limit_errors)
 
 
 def clock(settings: Settings | None = None) -> ClockRoad:
@@ -231,4 +231,3 @@ def watch(settings: Settings, role: str) -> None:
     """Count what happens in this process, and show it on /metrics."""
     metrics.install(role, [h.type for h in plugins.registry])
     exposition.serve(settings, role)
-

@@ -7,6 +7,7 @@ a crash happens once however many processes carry the setting.
 from __future__ import annotations
 
 import os
+import pathlib
 import signal
 
 #: Every point, in the order of the road.
@@ -23,24 +24,23 @@ POINTS = (
     "clock_before_publish",
 )
 
-_armed: tuple[str, str] | None = None
+_armed: list[tuple[str, str]] = []
 
 
 def arm(setting: str) -> None:
     """Arm the point that the setting names; nothing for an empty one."""
-    global _armed
     name, _, path = setting.partition("@")
     if setting and (name not in POINTS or not path):
         raise ValueError(f"MILLRACE_CRASH_AT: <point>@<file> is wanted, with a point of {', '.join(POINTS)}")
-    _armed = (name, path) if setting else None
+    _armed[:] = [(name, path)] if setting else []
 
 
 def reach(name: str) -> None:
     """Die here if this point is armed."""
-    if _armed is None or _armed[0] != name:
+    if not _armed or _armed[0][0] != name:
         return
     try:
-        os.unlink(_armed[1])
+        pathlib.Path(_armed[0][1]).unlink()
     except FileNotFoundError:
         return
     os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
-import os
+import pathlib
 import sys
 from collections.abc import Iterable
 from types import ModuleType
@@ -35,8 +35,9 @@ def apps(named: Iterable[str]) -> list[str]:
 def load(named: tuple[str, ...]) -> None:
     """Import the handlers and schedules of all apps, which fills ``registry`` and ``calendar``."""
     # As with `celery -A`, what lies in the current folder can be named.
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    here = str(pathlib.Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
     for app in apps(named):
         _import_app(app)
         for part in ("handlers", "schedules"):

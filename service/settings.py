@@ -84,7 +84,7 @@ class Settings(pydantic_settings.BaseSettings):
     @pydantic.field_validator("database_url")
     @classmethod
     def _is_postgresql(cls, value: str) -> str:
-        scheme = value.split("://")[0]
+        scheme = value.partition("://")[0]
         if value and scheme not in ("postgresql", "postgres", "postgresql+psycopg2"):
             raise ValueError("postgresql://user:password@host:port/database is wanted; no other database is supported")
         return value

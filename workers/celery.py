@@ -9,12 +9,12 @@ from service.broker import factory
 from service.domain import errors
 from workers import lifecycle, tasks
 
-app = factory.make_app("workers")
+app = factory.App("workers")
 lifecycle.subscribe(app)
 
 
-@app.on_configure.connect  # type: ignore[untyped-decorator]
-def configure(sender: object, **_: object) -> None:
+@app.on_configure.connect
+def configure(**_: object) -> None:
     """Read the settings and import the apps, at the first look at the configuration."""
     try:
         app.road = bootstrap.worker()
@@ -23,8 +23,8 @@ def configure(sender: object, **_: object) -> None:
     app.conf.update(factory.configuration(app.road.settings, app.road.registry.queues()))
 
 
-@app.on_after_finalize.connect  # type: ignore[untyped-decorator]
-def register(sender: object, **_: object) -> None:
+@app.on_after_finalize.connect
+def register(**_: object) -> None:
     """A task for each event type, named by it."""
     for handler in app.road.registry:
         app.register_task(tasks.make(handler, app.road))

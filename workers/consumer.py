@@ -17,8 +17,11 @@ from service.broker import message as envelope
 log = logging.getLogger("millrace.work")
 
 
-class Consumer(consumer.Consumer):  # type: ignore[misc]
+class Consumer(consumer.Consumer):
     """Celery's consumer with a stricter door."""
+
+    strategies: dict[str, Any]
+    connection_errors: tuple[type[BaseException], ...]
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """What is called with each message."""

@@ -6,19 +6,19 @@ import logging
 import sys
 from typing import Any
 
-import celery
 from celery import signals as turns
 
 from service import bootstrap
+from service.broker.factory import App
 from service.domain import errors
 
 log = logging.getLogger("millrace.work")
 
 
-def subscribe(app: celery.Celery) -> None:
+def subscribe(app: App) -> None:
     """Listen to Celery's signals for this app."""
 
-    def before_start(sender: Any, **_: Any) -> None:
+    def before_start(**_: Any) -> None:
         if not app.road.registry:
             sys.exit("millrace: there are no handlers: name packages that declare some in MILLRACE_APPS")
         try:
@@ -30,19 +30,25 @@ def subscribe(app: celery.Celery) -> None:
             log.warning("%s; waiting for it", error, extra={"action": "work.waiting"})
         _forget_builtin_tasks(app)
 
-    def after_start(sender: Any, **_: Any) -> None:
+    def before_pool(instance: Any, **_: Any) -> None:
+        # In the pools that do not fork, all tasks of the worker share its engine.
+        if not instance.pool_cls.__module__.endswith("prefork"):
+            app.road.engine.size = instance.concurrency or 1
+
+    def after_start(**_: Any) -> None:
         bootstrap.watch(app.road.settings, "worker")
 
     def after_fork(**_: Any) -> None:
         app.road.engine.after_fork()
 
     turns.worker_init.connect(before_start, weak=False)
+    turns.celeryd_after_setup.connect(before_pool, weak=False)
     turns.worker_ready.connect(after_start, weak=False)
     turns.worker_process_init.connect(after_fork, weak=False)
     turns.setup_logging.connect(_keep_our_logging, weak=False)
 
 
-def _forget_builtin_tasks(app: celery.Celery) -> None:
+def _forget_builtin_tasks(app: App) -> None:
     """Nobody who can reach a queue shall have `celery.map` and its like run something here."""
     for name in [n for n in app.tasks if n.startswith("celery.")]:
         app.tasks.unregister(name)

@@ -14,7 +14,7 @@ from celery.worker import request
 from service import signals
 
 
-class Request(request.Request):  # type: ignore[misc]
+class Request(request.Request):
     """A Celery request that tells the listeners."""
 
     on_success: Any
@@ -25,7 +25,7 @@ class Request(request.Request):  # type: ignore[misc]
         self._celery_on_success = self.on_success
         self.on_success = self._on_success
 
-    def on_accepted(self, pid: int, time_accepted: float) -> None:
+    def on_accepted(self, pid: Any, time_accepted: float) -> None:
         """A child has taken the ticket."""
         super().on_accepted(pid, time_accepted)
         signals.ticket_started.send(self, type=self.name)

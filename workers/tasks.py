@@ -23,7 +23,7 @@ log = logging.getLogger("millrace.work")
 PAUSE = (0.1, 2.0)  #: seconds between tries while servers are away: first, longest
 
 
-class TicketTask(celery.Task):  # type: ignore[misc]
+class TicketTask(celery.Task[Any, Any]):
     """The task of one event type."""
 
     Request = "workers.request:Request"
@@ -58,7 +58,7 @@ class TicketTask(celery.Task):  # type: ignore[misc]
         """The executor of this process."""
         if self._executor is None or self._pid != os.getpid():
             self._pid = os.getpid()
-            self._executor = self.road.make_executor(time_limit_errors=(SoftTimeLimitExceeded,))
+            self._executor = bootstrap.executor(self.road, (SoftTimeLimitExceeded,))
         return self._executor
 
     def _delivery(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tickets.Delivery:
@@ -85,9 +85,9 @@ def make(handler: handlers.Handler, road: bootstrap.WorkRoad) -> TicketTask:
     task.name = handler.type
     task.road = road
     if handler.soft_limit is not None:
-        task.soft_time_limit = handler.soft_limit
+        task.soft_time_limit = handler.soft_limit  # type: ignore[assignment]
     if handler.hard_limit is not None:
-        task.time_limit = handler.hard_limit
+        task.time_limit = handler.hard_limit  # type: ignore[assignment]
     return task
 
 

@@ -135,10 +135,22 @@ class Intake:
             self._wake.clear()
             try:
                 # With nothing to store this still marks what the publisher has had confirmed.
-                while (batch := self._take()) or self._publisher.confirmed:
-                    self._flush(batch)
+                while self._waiting or self._publisher.confirmed:
+                    self._round()
             except Exception:
                 log.exception("The intake failed in a way that nobody thought of", extra={"action": "intake.failed"})
+
+    def _round(self) -> None:
+        try:
+            # While this waits for a server that does not answer, nothing is taken, and requests may withdraw.
+            self._ledger.open()
+        except errors.LedgerUnavailable as error:
+            batch = self._take()
+            self._fail(batch, error)
+            if not batch:
+                time.sleep(MARK_EVERY)  # Nobody waits; do not ask a dead server without pause.
+            return
+        self._flush(self._take())
 
     def _take(self) -> list[Submission]:
         batch: list[Submission] = []
@@ -169,8 +181,6 @@ class Intake:
         except errors.LedgerUnavailable as error:
             self._publisher.give_back(confirmed)
             self._fail(batch, error)
-            if not batch:
-                time.sleep(MARK_EVERY)  # Nobody waits; do not ask a dead server without pause.
             return
         except Exception as error:
             self._fail(batch, errors.LedgerUnavailable(f"the flush failed: {error!r}"))
@@ -189,12 +199,12 @@ class Intake:
             return self._store_once(batch, confirmed)
 
     def _store_once(self, batch: list[Submission], confirmed: list[tuple[str, int]]) -> list[tickets.Ticket]:
-        self._ledger.open()
-        now = self._ledger.clock.now()
         with self._ledger.flush() as flush:
+            now = self._ledger.clock.now()
             for submission in batch:
-                submission.error, submission.accepted = None, []
-                submission.rows = [ports.Row(ids.uuid7(now), e) for e in submission.events]
+                submission.accepted = []
+                # A second try keeps the ids: a request that gave up has told them to its client.
+                submission.rows = submission.rows or [ports.Row(ids.uuid7(now), e) for e in submission.events]
             rows = self._settle_keys(flush, batch)
             planned = plan(rows, self._registry, now, held=self._held, head_start=self._head_start)
             flush.store(rows, planned, Counter(r.event.type for r in rows))
@@ -209,7 +219,8 @@ class Intake:
         asking = [r for r in rows if r.event.key and _own(first, r)]
         lost = flush.claim_keys(asking)
         for row in asking:
-            first[row.event.scope, row.event.key or ""] = lost.get(row.id) or first[row.event.scope, row.event.key or ""]
+            if row.id in lost:
+                first[row.event.scope, row.event.key or ""] = lost[row.id]
         keep: list[ports.Row] = []
         for submission in batch:
             for row in submission.rows:
@@ -227,6 +238,8 @@ class Intake:
 
     def _halve(self, batch: list[Submission], error: errors.MillraceError) -> None:
         """Find the submission that the ledger refuses; only that one is turned away."""
+        if not batch:
+            raise error  # Nothing was stored, so it is our own statement that is refused.
         if len(batch) == 1:
             batch[0].error = errors.InvalidEvent([errors.Fault("", str(error))], "the ledger refuses this event")
             self._answer(batch)

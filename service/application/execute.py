@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from service import crashpoints
@@ -67,6 +69,24 @@ class _Run:
     latency_from: float  #: monotonic time at which it was accepted, as far as known
 
 
+@dataclasses.dataclass(slots=True)
+class _Turn:
+    """A ticket whose events are worked one by one."""
+
+    delivery: tickets.Delivery
+    handler: handlers.Handler
+    report: Report
+    left: list[str]  #: event ids that were not worked yet
+    begin: float = dataclasses.field(default_factory=time.monotonic)
+    settled: bool = False
+
+    def settle(self, work: ports.Work) -> None:
+        """Settle the ticket in this commit, if its events are through or it is time to cut."""
+        if not self.left or time.monotonic() - self.begin > CUT:
+            work.settle(self.delivery, self.left)
+            self.settled = True
+
+
 class Executor:
     """Executes tickets, one at a time."""
 
@@ -77,13 +97,11 @@ class Executor:
         *,
         hard_limit: float,
         time_limit_errors: tuple[type[BaseException], ...] = (),
-        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._ledger = ledger
         self._registry = registry
         self._hard_limit = hard_limit
         self._time_limit_errors = time_limit_errors
-        self._stopping = stopping
 
     def execute(self, delivery: tickets.Delivery) -> Report:
         """Work a delivery; raises UnknownEventType, and what the ledger raises when it is not to be had."""
@@ -100,7 +118,7 @@ class Executor:
     def _bundle(self, delivery: tickets.Delivery, handler: handlers.Handler, report: Report) -> bool:
         """Work all events in one transaction; False if that was undone and they must be worked singly."""
         try:
-            with self._ledger.work(self._limit(handler)) as work:
+            with self._work(handler) as work:
                 claimed = work.claim(delivery, delivery.event_ids)
                 crashpoints.reach("after_claim")
                 runs, rest = self._run_bundle(work, handler, claimed)
@@ -122,7 +140,7 @@ class Executor:
         if handler.bulk or failure is None or failure.error != TIME_LIMIT:
             return False
         left = [i for i in delivery.event_ids if i != run.claimed.event.id]
-        self._write_failure(delivery, handler, run, left, begin=-CUT)
+        self._write_failure(_Turn(delivery, handler, report, left, begin=-math.inf), run)
         self._count(report, [run])
         return True
 
@@ -138,117 +156,84 @@ class Executor:
             runs.append(self._run(work, handler, one, shared=True))
             if runs[-1].outcome.word not in FINE:
                 break
-            if self._is_cut(begin):
+            if time.monotonic() - begin > CUT:
                 return runs, [c.event.id for c in claimed[number + 1 :]]
         return runs, []
-
-    def _is_cut(self, begin: float) -> bool:
-        return time.monotonic() - begin > CUT or self._stopping()
 
     # --- singly -------------------------------------------------------------------------------------------------
 
     def _singly(
         self, delivery: tickets.Delivery, handler: handlers.Handler, report: Report, *, careful: bool = False
     ) -> None:
-        begin = time.monotonic()
-        left = list(delivery.event_ids)
-        while left:
-            event_id = left.pop(0)
-            crashes = self._count_crash(delivery, handler, event_id) if careful else 0
+        turn = _Turn(delivery, handler, report, left=list(delivery.event_ids))
+        while turn.left:
+            event_id = turn.left.pop(0)
+            crashes = self._count_crash(turn, event_id) if careful else 0
             if crashes is not None and crashes > CRASHES:
-                self._bury(delivery, handler, event_id, left, report)
+                self._bury(turn, event_id)
             else:
                 # One that could not be counted is not to be had; the claim finds out again, and settles the ticket.
-                self._one(delivery, handler, event_id, left, begin, report)
-            if left and self._is_cut(begin):
-                return  # The ticket was settled with the rest of its events.
+                self._one(turn, event_id)
+            if turn.settled:
+                return
 
-    def _count_crash(self, delivery: tickets.Delivery, handler: handlers.Handler, event_id: str) -> int | None:
+    def _count_crash(self, turn: _Turn, event_id: str) -> int | None:
         crashpoints.reach("before_crash_count")
-        with self._ledger.work(self._limit(handler)) as work:
-            crashes = work.count_crash(delivery, event_id)
+        with self._work(turn.handler) as work:
+            crashes = work.count_crash(turn.delivery, event_id)
             work.commit()
         crashpoints.reach("after_crash_count")
         return crashes
 
-    def _one(
-        self,
-        delivery: tickets.Delivery,
-        handler: handlers.Handler,
-        event_id: str,
-        left: list[str],
-        begin: float,
-        report: Report,
-    ) -> None:
-        with self._ledger.work(self._limit(handler)) as work:
-            claimed = work.claim(delivery, [event_id])
+    def _one(self, turn: _Turn, event_id: str) -> None:
+        with self._work(turn.handler) as work:
+            claimed = work.claim(turn.delivery, [event_id])
             crashpoints.reach("after_claim")
             if not claimed:
-                report.count(Word.SKIPPED)
-                self._settle_between(work, delivery, left, begin)
+                turn.report.count(Word.SKIPPED)
+                turn.settle(work)
                 work.commit()
                 return
-            if handler.bulk:
-                run = self._run_bulk(work, handler, claimed, shared=False)[0]
+            if turn.handler.bulk:
+                run = self._run_bulk(work, turn.handler, claimed, shared=False)[0]
             else:
-                run = self._run(work, handler, claimed[0], shared=False)
+                run = self._run(work, turn.handler, claimed[0], shared=False)
             if run.outcome.word in FINE:
-                run = self._try_commit(work, delivery, handler, run, left, begin)
+                run = self._try_commit(work, turn, run)
         if run.outcome.word not in FINE:
             # The effects are undone with their transaction; what came of it is written in one of its own.
-            self._write_failure(delivery, handler, run, left, begin)
-        self._count(report, [run])
+            self._write_failure(turn, run)
+        self._count(turn.report, [run])
 
-    def _try_commit(
-        self,
-        work: ports.Work,
-        delivery: tickets.Delivery,
-        handler: handlers.Handler,
-        run: _Run,
-        left: list[str],
-        begin: float,
-    ) -> _Run:
+    def _try_commit(self, work: ports.Work, turn: _Turn, run: _Run) -> _Run:
         """Commit a successful run; a fault of its data that shows at the commit only is a failed attempt."""
         try:
-            work.finish(delivery, [run.outcome], self._attempts(handler, [run]))
-            self._settle_between(work, delivery, left, begin)
+            work.finish(turn.delivery, [run.outcome], {})
+            turn.settle(work)
             work.commit()
             crashpoints.reach("after_commit_before_ack")
         except Exception as error:
             if self._ledger.is_infrastructure(error):
                 raise
-            return dataclasses.replace(run, outcome=self._failed(handler, run.claimed.event, error))
+            return dataclasses.replace(run, outcome=self._failed(turn.handler, run.claimed.event, error))
         return run
 
-    def _write_failure(
-        self, delivery: tickets.Delivery, handler: handlers.Handler, run: _Run, left: list[str], begin: float
-    ) -> None:
-        with self._ledger.work(self._limit(handler)) as work:
-            if work.claim(delivery, [run.claimed.event.id]):
-                work.finish(delivery, [run.outcome], self._attempts(handler, [run]))
-            self._settle_between(work, delivery, left, begin)
+    def _write_failure(self, turn: _Turn, run: _Run) -> None:
+        with self._work(turn.handler) as work:
+            if work.claim(turn.delivery, [run.claimed.event.id]):
+                work.finish(turn.delivery, [run.outcome], _attempts(turn.handler, [run]))
+            turn.settle(work)
             work.commit()
 
-    def _bury(
-        self, delivery: tickets.Delivery, handler: handlers.Handler, event_id: str, left: list[str], report: Report
-    ) -> None:
-        with self._ledger.work(self._limit(handler)) as work:
-            claimed = work.claim(delivery, [event_id])
-            failure = outcome.Failure("WorkerLost", f"its worker was lost {CRASHES} times while it ran")
-            runs = [
-                _Run(c, Outcome(event_id, Word.DEAD, failure=failure, reason=Reason.WORKER_LOST), 0.0, _since(c))
-                for c in claimed
-            ]
-            work.finish(delivery, [r.outcome for r in runs], self._attempts(handler, runs))
-            if not left:
-                work.settle(delivery)
+    def _bury(self, turn: _Turn, event_id: str) -> None:
+        failure = outcome.Failure("WorkerLost", f"its worker was lost {CRASHES} times while it ran")
+        dead = Outcome(event_id, Word.DEAD, failure=failure, reason=Reason.WORKER_LOST)
+        with self._work(turn.handler) as work:
+            runs = [_Run(c, dead, 0.0, _since(c)) for c in work.claim(turn.delivery, [event_id])]
+            work.finish(turn.delivery, [r.outcome for r in runs], _attempts(turn.handler, runs))
+            turn.settle(work)
             work.commit()
-        self._count(report, runs, skipped=1 - len(claimed))
-
-    def _settle_between(self, work: ports.Work, delivery: tickets.Delivery, left: list[str], begin: float) -> None:
-        """After the last event, and where the ticket is cut, its row is settled in the same commit."""
-        if not left or self._is_cut(begin):
-            work.settle(delivery, left)
+        self._count(turn.report, runs, skipped=1 - len(runs))
 
     # --- one run ------------------------------------------------------------------------------------------------
 
@@ -262,7 +247,7 @@ class Executor:
             crashpoints.reach("in_handler")
             answer = handler.function(payload, context.Context(work, [found], shared=shared))
             result = self._answered(handler, found, answer)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is an answer
+        except (Exception, SystemExit) as error:
             result = self._raised(handler, claimed.event, error)
         return _Run(claimed, result, time.monotonic() - begin, _since(claimed))
 
@@ -282,12 +267,10 @@ class Executor:
             crashpoints.reach("in_handler")
             answer = handler.function(found, context.Context(work, found, shared=shared))
             first = self._answered(handler, live[0].event, answer)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is an answer
+        except (Exception, SystemExit) as error:
             first = self._raised(handler, live[0].event, error)
         each = (time.monotonic() - begin) / len(live)
-        return late + [
-            _Run(c, dataclasses.replace(first, event_id=c.event.id), each, _since(c)) for c in live
-        ]
+        return late + [_Run(c, dataclasses.replace(first, event_id=c.event.id), each, _since(c)) for c in live]
 
     def _answered(self, handler: handlers.Handler, found: event.Event, answer: Any) -> Outcome:
         if isinstance(answer, outcome.Answer):
@@ -337,9 +320,6 @@ class Executor:
         work.commit()
         crashpoints.reach("after_commit_before_ack")
 
-    def _attempts(self, handler: handlers.Handler, runs: Sequence[_Run]) -> dict[str, ports.Attempt]:
-        return {r.claimed.event.id: _attempt(handler, r) for r in runs}
-
     def _count(self, report: Report, runs: Sequence[_Run], skipped: int = 0) -> None:
         now = time.monotonic()
         for run in runs:
@@ -349,12 +329,16 @@ class Executor:
                 report.latencies.append(max(0.0, now - run.latency_from))
         report.count(Word.SKIPPED, skipped)
 
-    def _limit(self, handler: handlers.Handler) -> float:
-        return handler.hard_limit or self._hard_limit
+    def _work(self, handler: handlers.Handler) -> AbstractContextManager[ports.Work]:
+        return self._ledger.work(handler.hard_limit or self._hard_limit)
 
 
 def _since(claimed: ports.Claimed) -> float:
     return time.monotonic() - claimed.age
+
+
+def _attempts(handler: handlers.Handler, runs: Sequence[_Run]) -> dict[str, ports.Attempt]:
+    return {r.claimed.event.id: _attempt(handler, r) for r in runs}
 
 
 def _attempt(handler: handlers.Handler, run: _Run) -> ports.Attempt:

@@ -88,12 +88,12 @@ class Publisher:
                     # A new ticket has revision 0. Whoever changed it since is not overruled by the mark.
                     self.confirmed.extend((i, 0) for i in publish(broker, batch))
                 failures = 0
-            except errors.BrokerUnavailable as error:
-                self._after_fault(broker, error, failures)
+            except errors.BrokerUnavailable:
+                self._after_fault(broker, failures)
                 failures += 1
-            except Exception as error:
+            except Exception:
                 log.exception("The publisher failed in a way that nobody thought of")
-                self._after_fault(broker, error, failures)
+                self._after_fault(broker, failures)
                 failures += 1
             else:
                 self.up = True
@@ -104,7 +104,7 @@ class Publisher:
             found.append(self._waiting.popleft()[0])
         return found
 
-    def _after_fault(self, broker: ports.Broker, error: Exception, failures: int) -> None:
+    def _after_fault(self, broker: ports.Broker, failures: int) -> None:
         broker.drop()
         self.up = False
         pause = min(BACKOFF[1], BACKOFF[0] * 2 ** min(failures, 10))

@@ -14,6 +14,7 @@ from service.domain import errors
 CONNECT_TIMEOUT = 3.0  #: seconds
 #: py-amqp's default of one second for TCP_USER_TIMEOUT kills a connection at any hiccup of the network.
 TCP_USER_TIMEOUT = 10_000  #: milliseconds
+SOCKET: dict[Any, Any] = {socket.TCP_USER_TIMEOUT: TCP_USER_TIMEOUT}
 
 #: What py-amqp raises when the broker is not to be had. TimeoutError and socket errors are OSErrors.
 FAULTS = (OSError, amqp.exceptions.AMQPError, amqp.exceptions.ConnectionError)
@@ -28,12 +29,12 @@ def connect(url: str, *, heartbeat: int, name: str, **options: Any) -> Any:
         userid=urllib.parse.unquote(parts.username or "guest"),
         password=urllib.parse.unquote(parts.password or "guest"),
         virtual_host=vhost(url),
-        ssl=ssl.create_default_context() if parts.scheme == "amqps" else False,
+        ssl={"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname} if parts.scheme == "amqps" else False,
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=None,
         heartbeat=heartbeat,
         client_properties={"connection_name": name},
-        socket_settings={socket.TCP_USER_TIMEOUT: TCP_USER_TIMEOUT},
+        socket_settings=SOCKET,
         **options,
     )
     try:

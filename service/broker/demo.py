@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from kombu import exceptions, messaging
 from kombu.connection import Connection
@@ -51,7 +52,7 @@ class DemoPublisher:
     def ready(self, queue: str) -> int:
         """How many messages lie in a queue."""
         try:
-            return int(self._ensure().default_channel.queue_declare(queue, passive=True).message_count)
+            return int(_channel(self._ensure()).queue_declare(queue, passive=True).message_count)
         except (OSError, exceptions.KombuError) as error:
             raise errors.BrokerUnavailable(str(error)) from error
 
@@ -68,3 +69,7 @@ class DemoPublisher:
             topology.declare_with_kombu(self._connection, self._queues)
             signals.connection_changed.send(None, peer="broker", up=True)
         return self._connection
+
+
+def _channel(connection: Connection) -> Any:
+    return connection.default_channel

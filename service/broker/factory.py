@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import socket
 import urllib.parse
 from collections.abc import Iterable
 from typing import Any
@@ -16,9 +15,10 @@ from service.domain import topology
 from service.settings import Settings
 
 
-def make_app(name: str) -> celery.Celery:
-    """A Celery app without configuration: `configure` gives it, once the settings are known."""
-    return celery.Celery(name, set_as_current=False, fixups=[])
+class App(celery.Celery):
+    """A Celery app that carries its part of the road. It is configured when Celery first needs it."""
+
+    road: Any  #: bootstrap.WorkRoad or bootstrap.ClockRoad
 
 
 def configuration(settings: Settings, named_queues: Iterable[str]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _broker_url(settings: Settings) -> str:
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
     if not settings.demo_broker:
-        return {"socket_settings": {socket.TCP_USER_TIMEOUT: connection.TCP_USER_TIMEOUT}}
+        return {"socket_settings": connection.SOCKET}
     folder = demo_folder(settings.broker_url)
     for part in ("messages", "control"):
         (folder / part).mkdir(parents=True, exist_ok=True)

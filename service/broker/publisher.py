@@ -93,7 +93,11 @@ class Publisher:
             return
         self._blocked = ""
         self._connection = connections.connect(
-            self._url, heartbeat=self._heartbeat, name=self._name, on_blocked=self._on_blocked, on_unblocked=self._on_unblocked
+            self._url,
+            heartbeat=self._heartbeat,
+            name=self._name,
+            on_blocked=self._on_blocked,
+            on_unblocked=self._on_unblocked,
         )
         try:
             topology.ensure(self._connection, self._queues)
@@ -112,7 +116,9 @@ class Publisher:
         self._sent += 1
         self._open[self._sent] = ticket.id
         self._channel.basic_publish(
-            amqp.Message(message.body(ticket), application_headers=message.headers(ticket), **message.properties(ticket)),
+            amqp.Message(
+                message.body(ticket), application_headers=message.headers(ticket), **message.properties(ticket)
+            ),
             exchange=ticket.exchange,
             routing_key=ticket.routing_key,
             mandatory=True,

@@ -114,10 +114,11 @@ class DeadQueue:
                 ensure(self._connection, self._named)
                 self._channel = self._connection.channel()
             self._connection.heartbeat_tick()
-            return self._channel.basic_get(topology.DEAD_QUEUE)
+            found: amqp.Message | None = self._channel.basic_get(topology.DEAD_QUEUE)
         except connections.FAULTS as error:
             self.drop()
             raise errors.BrokerUnavailable(connections.reason(error)) from error
+        return found
 
     def ack(self, message: amqp.Message) -> None:
         """It was dealt with."""

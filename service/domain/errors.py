@@ -57,9 +57,7 @@ class KeyReused(MillraceError):
 class NotAccepted(MillraceError):
     """The event could not be stored in time; try again."""
 
-    def __init__(
-        self, message: str | None = None, *, event_ids: tuple[str, ...] = (), retry_after: int = 1
-    ) -> None:
+    def __init__(self, message: str | None = None, *, event_ids: tuple[str, ...] = (), retry_after: int = 1) -> None:
         super().__init__(message)
         #: Empty when nothing was stored; the events' ids when a commit was under way and may have happened.
         self.event_ids = event_ids
@@ -83,4 +81,4 @@ class ForeignMessage(MillraceError):
 
 
 class PoisonedSession(MillraceError):
-    """A handler rolled back or closed the session that its bundle shares; its events are worked one by one."""
+    """A handler rolled back the session that its bundle shares; its events are worked one by one."""

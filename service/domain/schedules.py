@@ -57,7 +57,8 @@ class Calendar:
         """Take a schedule in; raises DeclarationError for a bad or doubled name."""
         if not NAME_PATTERN.fullmatch(schedule.name):
             raise errors.DeclarationError(
-                f"{schedule.name!r} is no name for a schedule: lower case letters, digits, . _ - are wanted, at most 100"
+                f"{schedule.name!r} is no name for a schedule: lower case letters, digits and . _ - are wanted,"
+                " at most 100"
             )
         known = self._schedules.get(schedule.name)
         if known is not None and known.spec() != schedule.spec():

@@ -23,7 +23,7 @@ WORK_ARGUMENTS = {
 }
 DEAD_ARGUMENTS = {"x-queue-type": "quorum"}
 
-#: How often the broker may hand out one message before it goes to the dead queue (policy; RabbitMQ 3.10 has no default).
+#: How often the broker may hand out one message before it is dead. A policy: RabbitMQ 3.10 has no default.
 DELIVERY_LIMIT = 100
 
 

@@ -10,6 +10,7 @@ import os
 import threading
 from typing import Any
 
+import psycopg2
 import sqlalchemy
 from sqlalchemy import exc
 
@@ -34,7 +35,7 @@ class Engine:
 
     def __init__(self, url: str, *, size: int = 1, role: str = "millrace") -> None:
         self.url = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg2")
-        self._size = size
+        self.size = size  #: connections kept; may be set until the first use
         self._role = role
         self._lock = threading.Lock()
         self._engine: sqlalchemy.Engine | None = None
@@ -56,7 +57,7 @@ class Engine:
         if self._engine is None:
             self._engine = sqlalchemy.create_engine(
                 self.url,
-                pool_size=self._size,
+                pool_size=self.size,
                 max_overflow=0,
                 pool_timeout=5,
                 pool_recycle=1800,
@@ -97,24 +98,14 @@ def is_infrastructure(error: BaseException) -> bool:
     code = sqlstate(error)
     if code is None:
         # Without a code it is the connection itself: refused, reset, closed in the middle.
-        return isinstance(error, exc.OperationalError | exc.InterfaceError) or (
-            type(error).__module__.startswith("psycopg2") and type(error).__name__ in ("OperationalError", "InterfaceError")
+        return isinstance(
+            error,
+            exc.OperationalError | exc.InterfaceError | psycopg2.OperationalError | psycopg2.InterfaceError,
         )
     return code.startswith(INFRASTRUCTURE)
 
 
-def check_schema(engine: sqlalchemy.Engine) -> None:
-    """Raises LedgerUnavailable or SchemaNotReady when the road cannot work on this database."""
-    from service.ledger import migrate  # Alembic is slow to import, and only start-up asks.
-
-    try:
-        with engine.connect() as connection:
-            here = migrate.revision(connection)
-    except exc.SQLAlchemyError as error:
-        place = engine.url.render_as_string(hide_password=True)
-        reason = str(getattr(error, "orig", error)).strip().split("\n")[0]
-        raise errors.LedgerUnavailable(f"PostgreSQL at {place} cannot be used: {reason}") from error
-    if here != migrate.HEAD:
-        raise errors.SchemaNotReady(
-            f"the ledger's schema is at {here or 'nothing'}, {migrate.HEAD} is wanted: run `millrace migrate`"
-        )
+def is_data_fault(error: BaseException) -> bool:
+    """Whether the ledger refuses what a row holds (SQLSTATE classes 22 and 23; or what cannot even be sent)."""
+    code = sqlstate(error)
+    return isinstance(error, ValueError) or (code is not None and code.startswith(("22", "23")))

@@ -138,14 +138,14 @@ class Flush:
         self._cursor.close()
         if error is None:
             return
-        if engines.is_infrastructure(error) or not isinstance(error, psycopg2.Error):
-            self._ledger.drop()
-        else:
+        if engines.is_data_fault(error):
             self._connection.rollback()
+            raise ports.FlushRefused(str(error).strip().split("\n")[0]) from error
         if isinstance(error, psycopg2.Error | exc.SQLAlchemyError):
-            if engines.is_infrastructure(error):
-                raise ports.FlushFailed(str(error).strip(), in_doubt=self._committing) from error
-            raise ports.FlushRefused(str(error).strip()) from error
+            self._ledger.drop()
+            reason = str(error).strip().split("\n")[0]
+            raise ports.FlushFailed(reason, in_doubt=self._committing) from error
+        self._connection.rollback()
 
     def claim_keys(self, rows: Sequence[ports.Row]) -> dict[str, ports.Owner]:
         """Take the idempotency keys of these events. What is returned lost: event id → who owns its key."""

@@ -11,13 +11,10 @@ import alembic.config
 import sqlalchemy
 from sqlalchemy import exc
 
-from service.domain import errors
 from service.ledger import engine as engines
+from service.ledger import schema
 
 FOLDER = pathlib.Path(__file__).parent / "migrations"
-
-#: The revision that this code works on.
-HEAD = "0001"
 
 
 def migrate(url: str, apps: Iterable[tuple[str, pathlib.Path]] = (), *, wait: float = 10.0) -> None:
@@ -30,20 +27,12 @@ def migrate(url: str, apps: Iterable[tuple[str, pathlib.Path]] = (), *, wait: fl
         with _connect(engine, wait) as connection:
             # Two migrations at once wait for each other instead of meeting in the middle; released at the commit.
             connection.execute(sqlalchemy.text("select pg_advisory_xact_lock(hashtext('millrace.migrate'))"))
-            _upgrade(connection, FOLDER, table="migrations", schema="millrace")
+            _upgrade(connection, FOLDER, table="migrations", where="millrace")
             for name, folder in apps:
-                _upgrade(connection, folder, table=f"{name}_migrations", schema=None)
+                _upgrade(connection, folder, table=f"{name}_migrations", where=None)
             connection.commit()
     finally:
         engine.dispose()
-
-
-def revision(connection: sqlalchemy.Connection) -> str | None:
-    """The revision that the ledger is at; None without one."""
-    if connection.scalar(sqlalchemy.text("select to_regclass('millrace.migrations')")) is None:
-        return None
-    found: str | None = connection.scalar(sqlalchemy.text("select version_num from millrace.migrations"))
-    return found
 
 
 def _connect(engine: sqlalchemy.Engine, wait: float) -> sqlalchemy.Connection:
@@ -53,18 +42,16 @@ def _connect(engine: sqlalchemy.Engine, wait: float) -> sqlalchemy.Connection:
             return engine.connect()
         except exc.OperationalError as error:
             if time.monotonic() > deadline:
-                place = engine.url.render_as_string(hide_password=True)
-                reason = str(error.orig).strip().split("\n")[0]
-                raise errors.LedgerUnavailable(f"PostgreSQL at {place} cannot be used: {reason}") from None
+                raise schema.unreachable(engine, error) from None
             time.sleep(0.2)
 
 
-def _upgrade(connection: sqlalchemy.Connection, folder: pathlib.Path, *, table: str, schema: str | None) -> None:
-    if schema is not None:
-        connection.execute(sqlalchemy.text(f"create schema if not exists {schema}"))
+def _upgrade(connection: sqlalchemy.Connection, folder: pathlib.Path, *, table: str, where: str | None) -> None:
+    if where is not None:
+        connection.execute(sqlalchemy.text(f"create schema if not exists {where}"))
     config = alembic.config.Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    config.attributes.update(connection=connection, version_table=table, version_table_schema=schema)
+    config.attributes.update(connection=connection, version_table=table, version_table_schema=where)
     alembic.command.upgrade(config, "head")
 
 

@@ -129,4 +129,3 @@ class SlotLedger:
                 yield connection
         except exc.SQLAlchemyError as error:
             raise unavailable(error) from error
-

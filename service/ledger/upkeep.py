@@ -50,7 +50,8 @@ delete from millrace.idempotency_keys where ctid = any(array(
 FOLD_TALLIES = """
 with old as (
     delete from millrace.tallies
-    where minute < date_trunc('day', now()) - interval '1 day' and (mark is not null or minute <> date_trunc('day', minute))
+    where minute < date_trunc('day', now()) - interval '1 day'
+      and (mark is not null or minute <> date_trunc('day', minute))
     returning minute, type, word, n)
 insert into millrace.tallies (minute, type, word, n)
 select date_trunc('day', minute), type, word, sum(n) from old group by 1, 2, 3

@@ -108,7 +108,7 @@ DROP = "delete from millrace.tickets where id = %s::uuid"
 class HandlerSession(orm.Session):
     """The session that a handler is given. It lives inside the road's transaction and cannot end it."""
 
-    spoiled = False  #: rolled back or closed while the bundle's work was in it
+    spoiled = False  #: rolled back while the bundle's work was in it
 
     def rollback(self) -> None:
         """Undo what was done since the last commit of this session."""
@@ -116,9 +116,16 @@ class HandlerSession(orm.Session):
         super().rollback()
 
     def close(self) -> None:
-        """Give the session back; what was not committed in it is undone."""
-        self.spoiled = self.spoiled or self.in_transaction()
+        """Give the session back. What was done in it stays: the road commits it together with the outcome."""
+        if self.in_transaction() and self.is_active:
+            self.commit()
         super().close()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        """As for any session: an exception undoes what was not committed."""
+        if kind is not None:
+            self.rollback()
+        self.close()
 
 
 class WorkLedger:

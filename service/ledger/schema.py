@@ -1,0 +1,39 @@
+"""Which version of the ledger's schema this code works on, and whether a database has it."""
+
+from __future__ import annotations
+
+import sqlalchemy
+from sqlalchemy import exc
+
+from service.domain import errors
+
+#: The revision that this code works on.
+HEAD = "0001"
+
+
+def revision(connection: sqlalchemy.Connection) -> str | None:
+    """The revision that the ledger is at; None without one."""
+    if connection.scalar(sqlalchemy.text("select to_regclass('millrace.migrations')")) is None:
+        return None
+    found: str | None = connection.scalar(sqlalchemy.text("select version_num from millrace.migrations"))
+    return found
+
+
+def check(engine: sqlalchemy.Engine) -> None:
+    """Raises LedgerUnavailable or SchemaNotReady when the road cannot work on this database."""
+    try:
+        with engine.connect() as connection:
+            here = revision(connection)
+    except exc.SQLAlchemyError as error:
+        raise unreachable(engine, error) from error
+    if here != HEAD:
+        raise errors.SchemaNotReady(
+            f"the ledger's schema is at {here or 'nothing'}, {HEAD} is wanted: run `millrace migrate`"
+        )
+
+
+def unreachable(engine: sqlalchemy.Engine, error: exc.SQLAlchemyError) -> errors.LedgerUnavailable:
+    """The error for a database that does not answer, in one line and without its password."""
+    url = engine.url
+    reason = str(getattr(error, "orig", error)).strip().split("\n")[0]
+    return errors.LedgerUnavailable(f"PostgreSQL at {url.host}:{url.port or 5432}/{url.database}: {reason}")

@@ -1,0 +1,81 @@
+"""Declaring handlers and schedules."""
+
+from __future__ import annotations
+
+import pydantic
+import pytest
+
+from schedules import cron, every
+from service import plugins
+from service.domain import errors, handlers, schedules
+from workers import Context, handler
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch) -> handlers.Registry:
+    monkeypatch.setattr(plugins, "registry", handlers.Registry())
+    monkeypatch.setattr(plugins, "calendar", schedules.Calendar())
+    return plugins.registry
+
+
+class Order(pydantic.BaseModel):
+    number: int
+    lines: list[dict[str, int]] = []
+
+
+def test_a_handler_is_known_by_its_type_and_stays_a_function(registry: handlers.Registry) -> None:
+    @handler("orders.created", payload=Order, bundle=7)
+    def work(order: Order, ctx: Context) -> int:
+        """Books an order."""
+        return order.number
+
+    found = registry.get("orders.created")
+    assert (found.bundle, found.doc, found.queue) == (7, "Books an order.", "events")
+    assert work(Order(number=3), None) == 3  # type: ignore[arg-type]
+
+
+def test_a_handler_need_not_take_a_context(registry: handlers.Registry) -> None:
+    @handler("orders.created")
+    def work(payload: int) -> int:
+        return payload + 1
+
+    assert registry.get("orders.created").function(1, None) == 2
+
+
+def test_a_payload_that_does_not_fit_is_told_with_a_pointer_to_the_field(registry: handlers.Registry) -> None:
+    @handler("orders.created", payload=Order)
+    def work(order: Order) -> None: ...
+
+    parse = registry.get("orders.created").parse
+    assert parse is not None
+    assert parse({"number": 3}) == Order(number=3)
+    with pytest.raises(errors.InvalidEvent) as caught:
+        parse({"lines": [{"a/b~c": "x"}]})
+    assert {f.pointer for f in caught.value.faults} == {"/number", "/lines/0/a~1b~0c"}
+
+
+@pytest.mark.parametrize("options", [{"bundle": 0}, {"bundle": 1001}, {"attempts": 0}])
+def test_wrong_numbers_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(errors.DeclarationError, match=next(iter(options))):
+        handler("orders.created", **options)  # type: ignore[arg-type]
+
+
+def test_functions_that_cannot_be_called_are_refused() -> None:
+    with pytest.raises(errors.DeclarationError, match="async def"):
+
+        @handler("a.b")
+        async def later(payload: int) -> None: ...
+
+    with pytest.raises(errors.DeclarationError, match="must take the payload"):
+
+        @handler("a.b")
+        def nothing() -> None: ...
+
+
+def test_schedules_are_declared_by_calls() -> None:
+    every("5m", "numbers.heartbeat")
+    cron("0 9 * * *", "reports.daily", {"kind": "short"}, tz="Europe/Berlin", name="report")
+    found = {s.name: s.type for s in plugins.calendar}
+    assert found == {"numbers.heartbeat": "numbers.heartbeat", "report": "reports.daily"}
+    with pytest.raises(errors.DeclarationError, match="two schedules"):
+        every("6m", "numbers.heartbeat")

@@ -1,0 +1,72 @@
+"""Settings: from the environment, once, with a clear line for each fault."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+from service import settings
+from service.domain import errors
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("MILLRACE_"):
+            monkeypatch.delenv(name)
+
+
+def test_defaults_need_no_environment() -> None:
+    found = settings.load()
+    assert (found.http, found.host, found.port) == ("127.0.0.1:5000", "127.0.0.1", 5000)
+    assert found.apps == ()
+
+
+def test_apps_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_APPS", "one, two.three ,")
+    assert settings.load().apps == ("one", "two.three")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("MILLRACE_HTTP", "5000", "host:port"),
+        ("MILLRACE_HTTP", "localhost:http", "host:port"),
+        ("MILLRACE_WEB_THREADS", "many", "MILLRACE_WEB_THREADS"),
+        ("MILLRACE_WEB_THREADS", "0", "greater than or equal to 1"),
+        ("MILLRACE_DATABASE_URL", "sqlite:///x.db", "postgresql://"),
+        ("MILLRACE_BROKER_URL", "redis://localhost", "amqp://"),
+        ("MILLRACE_ACCEPT_DEADLINE", "-1", "MILLRACE_ACCEPT_DEADLINE"),
+        ("MILLRACE_SOFT_LIMIT", "100", "MILLRACE_HARD_LIMIT must be larger"),
+        ("MILLRACE_LOG_FORMAT", "xml", "MILLRACE_LOG_FORMAT"),
+    ],
+)
+def test_a_bad_value_is_told_with_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(errors.SettingsError) as caught:
+        settings.load()
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    secret = tmp_path / "url"
+    secret.write_text("postgresql://u:p%40ss@h/db\n")
+    monkeypatch.setenv("MILLRACE_DATABASE_URL_FILE", str(secret))
+    assert settings.load().database_url == "postgresql://u:p%40ss@h/db"
+
+
+def test_a_secret_in_two_places_or_none_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    monkeypatch.setenv("MILLRACE_DATABASE_URL_FILE", str(tmp_path))
+    with pytest.raises(errors.SettingsError, match=r"MILLRACE_DATABASE_URL_FILE.*not a file"):
+        settings.load()
+    monkeypatch.setenv("MILLRACE_DATABASE_URL", "postgresql://x")
+    with pytest.raises(errors.SettingsError, match="both set"):
+        settings.load()
+
+
+def test_what_is_missing_is_named_with_the_cure() -> None:
+    with pytest.raises(errors.SettingsError, match=r"MILLRACE_DATABASE_URL is not set.*millrace up"):
+        settings.load().require_servers()
