@@ -70,10 +70,8 @@ class Cron:
     def next_after(self, moment: datetime.datetime) -> datetime.datetime | None:
         """The first instant after ``moment``, in UTC; None when there is none within 50 years."""
         local = moment.astimezone(zoneinfo.ZoneInfo(self.tz))
-        try:
-            return next(cronsim.CronSim(self.expression, local)).astimezone(datetime.UTC)
-        except StopIteration:
-            return None
+        found = next(cronsim.CronSim(self.expression, local), None)
+        return None if found is None else found.astimezone(datetime.UTC)
 
     def spec(self) -> dict[str, Any]:
         """As JSON."""

@@ -58,11 +58,7 @@ def test_cron_in_its_time_zone(expression: str, tz: str, moment: str, due: str) 
     assert Cron(expression, tz).next_after(at(moment)) == at(due)
 
 
-def test_an_instant_that_never_comes_is_none() -> None:
-    assert Cron("0 0 31 2,4 *").next_after(at("2026-01-01T00:00:00+00:00")) is None
-
-
-@pytest.mark.parametrize("expression", ["", "60 * * * *", "* * * *", "*/0 * * * *", "a b c d e", "* * * * MOO"])
+@pytest.mark.parametrize("expression", ["", "60 * * * *", "0 0 30 2 *", "* * * *", "*/0 * * * *", "a b c d e", "* * * * MOO"])
 def test_a_bad_expression_is_refused_and_named(expression: str) -> None:
     with pytest.raises(errors.DeclarationError, match="no cron expression"):
         Cron(expression)

@@ -1,0 +1,172 @@
+"""Accept: group commit, deadlines, idempotency keys, on a real ledger."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime
+import threading
+import time
+
+import psycopg2
+import pytest
+
+from service.application import accept
+from service.domain import errors, event
+from tests.ledgers import Ledger
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def ledger(database: str) -> Ledger:
+    ledger = Ledger(database, deadline=1.0)
+    ledger.handler("a.b", print, bundle=10)
+    ledger.handler("a.c", print)
+    return ledger
+
+
+def a_new(key: str | None = None, payload: str = "1", **fields: object) -> event.NewEvent:
+    return event.NewEvent(type="a.b", payload=payload, key=key, fingerprint=payload, scope="me", **fields)  # type: ignore[arg-type]
+
+
+def test_posts_that_arrive_together_are_stored_together(ledger: Ledger) -> None:
+    ledger.post("a.b", 0)
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+        accepted = list(pool.map(lambda n: ledger.post("a.b" if n % 2 else "a.c", n)[0], range(400)))
+    assert len(set(accepted)) == 400
+    [(commits,)] = ledger.sql("select count(distinct xmin::text) from millrace.events")
+    assert commits < 200
+    assert ledger.sql("select max(cardinality(event_ids)) <= 10 from millrace.tickets where type = 'a.b'") == [(True,)]
+    ledger.until(lambda: len({t.id for t in ledger.broker.published}) == len(ledger.tickets()))
+    ledger.check()
+
+
+def test_a_large_submission_is_stored_whole_in_bundles(ledger: Ledger) -> None:
+    ledger.post("a.b", *range(95))
+    sizes = [len(t.event_ids) for t in ledger.tickets()]
+    assert sorted(sizes) == [5] + [10] * 9
+    ledger.check()
+
+
+def test_confirmed_tickets_are_marked_out_soon(ledger: Ledger) -> None:
+    ledger.post("a.b", 1)
+    out = "select publishes, due_at > now() + interval '4 min' from millrace.tickets where published_at is not null"
+    ledger.until(lambda: ledger.sql(out) == [(1, True)])
+
+
+def test_an_event_for_later_has_a_ticket_of_its_own_that_is_not_published(ledger: Ledger) -> None:
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=400)
+    ledger.intake.submit([a_new(), a_new(run_at=later)])
+    assert len(ledger.tickets()) == 2
+    ledger.until(lambda: len(ledger.broker.published) == 1)
+    [(waiting,)] = ledger.sql("select id::text from millrace.tickets where due_at > now() + interval '1 day'")
+    assert ledger.broker.published[0].id != waiting
+    assert ledger.sql("select count(*) from millrace.tickets where due_at = %s", later) == [(1,)]
+
+
+def test_a_repeat_with_the_same_key_is_told_the_first_event(ledger: Ledger) -> None:
+    [first] = ledger.intake.submit([a_new("k")])
+    [again] = ledger.intake.submit([a_new("k")])
+    assert again.id == first.id and again.duplicate and not first.duplicate
+    with pytest.raises(errors.KeyReused):
+        ledger.intake.submit([a_new("k", payload="2")])
+    ledger.check()
+    assert ledger.states() == {"pending": 1}
+
+
+def test_fifty_twins_at_once_are_one_event(ledger: Ledger) -> None:
+    ledger.post("a.b", 0)
+    other = Ledger.__new__(Ledger)  # A second web process, as far as the ledger can tell.
+    other.__dict__ |= ledger.__dict__
+    other.intake = type(ledger.intake)(
+        accept_ledger(ledger.url), ledger.publisher, ledger.registry, deadline=5.0, head_start=2.0
+    )
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        found = list(pool.map(lambda n: (ledger, other)[n % 2].intake.submit([a_new("k")])[0], range(50)))
+    assert len({f.id for f in found}) == 1
+    assert sum(not f.duplicate for f in found) == 1
+    assert ledger.states() == {"pending": 2}
+
+
+def accept_ledger(url: str) -> object:
+    from service.ledger import engine
+    from service.ledger.intake import IntakeLedger
+
+    return IntakeLedger(engine.Engine(url), patience=300.0, window=20_000)
+
+
+def test_only_the_bad_row_of_a_flush_is_refused(ledger: Ledger) -> None:
+    lock = hold(ledger, "millrace.events")
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        # The first is in the flush that waits for the lock; the others gather behind it.
+        payloads = ['"\\u0000"' if n == 7 else str(n) for n in range(20)]
+        posts = [pool.submit(ledger.intake.submit, [a_new(payload=p)]) for p in payloads]
+        ledger.until(lambda: len(ledger.intake._waiting) >= 15)
+        lock.close()
+        faults = [p.exception() for p in posts]
+    assert [type(f) for f in faults if f] == [errors.InvalidEvent]
+    assert isinstance(faults[7], errors.InvalidEvent)
+    assert ledger.states() == {"pending": 19}
+    ledger.check()
+
+
+def hold(ledger: Ledger, table: str) -> psycopg2.extensions.connection:
+    """A lock that keeps the intake waiting until it is closed."""
+    connection = psycopg2.connect(ledger.url)
+    connection.cursor().execute(f"lock table {table} in access exclusive mode")
+    return connection
+
+
+def test_a_post_that_waits_too_long_says_whether_it_may_be_stored(ledger: Ledger) -> None:
+    ledger.post("a.b", 0)
+    lock = hold(ledger, "millrace.events")
+    taken: list[BaseException] = []
+
+    def post() -> None:
+        try:
+            ledger.post("a.b", 1)
+        except errors.NotAccepted as error:
+            taken.append(error)
+
+    threads = [threading.Thread(target=post) for _ in range(5)]
+    begin = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert time.monotonic() - begin < 1.5
+    unknown = [e for e in taken if isinstance(e, errors.NotAccepted) and e.event_ids]
+    withdrawn = [e for e in taken if isinstance(e, accept.NotStored)]
+    assert len(unknown) >= 1 and len(unknown) + len(withdrawn) == 5
+    lock.close()
+    ledger.post("a.b", 2)
+    # What was withdrawn is not stored; what was in flight has the id that its client was told.
+    stored = {row[0] for row in ledger.sql("select id::text from millrace.events")}
+    assert len(stored) == 2 + len(unknown)
+    assert all(e.event_ids[0] in stored for e in unknown)
+
+
+def test_an_unknown_type_is_refused_before_anything_is_stored(ledger: Ledger) -> None:
+    with pytest.raises(errors.UnknownEventType):
+        ledger.post("no.such", 1)
+    assert ledger.states() == {}
+
+
+def test_a_connection_that_died_in_the_pool_is_not_noticed_by_anyone(ledger: Ledger) -> None:
+    ledger.post("a.b", 1)
+    ledger.sql(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where application_name = 'millrace' and datname = current_database()"
+    )
+    ledger.post("a.b", 2)
+    assert ledger.states() == {"pending": 2}
+
+
+def test_tickets_of_a_paused_or_full_type_are_left_to_the_clock(ledger: Ledger) -> None:
+    ledger.sql("insert into millrace.types (name, paused_at) values ('a.b', now())")
+    ledger.post("a.c", 1)  # A flush reads which types must wait.
+    ledger.post("a.b", 1)
+    ledger.post("a.c", 2)
+    ledger.until(lambda: len(ledger.broker.published) == 2)
+    assert {t.type for t in ledger.broker.published} == {"a.c"}
+    assert ledger.sql("select due_at <= clock_timestamp() from millrace.tickets where type = 'a.b'") == [(True,)]

@@ -1,0 +1,106 @@
+"""Helpers for tests that work on a real ledger without processes or a broker."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg2
+
+from service.application.accept import Intake
+from service.application.execute import Executor, Report
+from service.application.publish import Publisher
+from service.domain import event, handlers
+from service.domain import ticket as tickets
+from service.ledger import balance
+from service.ledger import engine as engines
+from service.ledger.intake import IntakeLedger
+from service.ledger.work import WorkLedger
+
+#: Effects that nothing but the road can make happen once.
+TABLES = """
+create table account (balance bigint not null);
+insert into account values (0);
+create table effects (event_id uuid);
+"""
+EFFECT = "update account set balance = balance + 1"
+
+
+class SilentBroker:
+    """A broker that takes everything and delivers nothing: the test delivers by itself."""
+
+    def __init__(self) -> None:
+        self.published: list[tickets.Ticket] = []
+
+    def publish(self, batch: Sequence[tickets.Ticket], timeout: float) -> set[str]:
+        self.published += batch
+        return {t.id for t in batch}
+
+    def tick(self) -> None: ...
+    def drop(self) -> None: ...
+    def ready(self, queue: str) -> int:
+        return 0
+
+
+class Ledger:
+    """A road without wheels: real accept and execute on a real PostgreSQL, joined by the test."""
+
+    def __init__(self, url: str, *, deadline: float = 3.0) -> None:
+        self.url = url
+        self.registry = handlers.Registry()
+        self.broker = SilentBroker()
+        self.engine = engines.Engine(url, size=4)
+        intake = IntakeLedger(engines.Engine(url), patience=300.0, window=20_000)
+        self.publisher = Publisher(lambda: self.broker)
+        self.intake = Intake(intake, self.publisher, self.registry, deadline=deadline, head_start=2.0)
+        self.executor = Executor(WorkLedger(self.engine, worker="test"), self.registry, hard_limit=30.0)
+        self.sql(TABLES)
+
+    def handler(self, type_name: str, function: Callable[..., Any], **options: Any) -> None:
+        self.registry.add(handlers.Handler(type_name, function, **options))
+
+    def post(self, type_name: str, *payloads: Any, **fields: Any) -> list[str]:
+        new = [event.NewEvent(type=type_name, payload=json.dumps(p), **fields) for p in payloads]
+        return [a.id for a in self.intake.submit(new)]
+
+    def tickets(self) -> list[tickets.Delivery]:
+        """All tickets of the ledger, as a worker would receive them."""
+        rows = self.sql(
+            "select id::text, type, queue, event_ids::text[], careful, clock_timestamp() from millrace.tickets"
+            " order by id"
+        )
+        return [tickets.Delivery(r[0], r[1], r[2], tuple(r[3]), r[4], r[5]) for r in rows]
+
+    def work(self) -> list[Report]:
+        """Deliver every ticket once."""
+        return [self.executor.execute(delivery) for delivery in self.tickets()]
+
+    def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
+        """Wait for a condition; fails after ``within`` seconds."""
+        deadline = time.monotonic() + within
+        while not condition():
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.01)
+
+    def states(self) -> dict[str, int]:
+        return dict(self.sql("select state, count(*) from millrace.events group by 1"))
+
+    def balance(self) -> int:
+        return int(self.sql("select balance from account")[0][0])
+
+    def check(self) -> None:
+        """Every open event has a ticket, and the tallies agree with the table."""
+        found = balance.count(self.engine)
+        assert found.without_ticket == 0
+        assert found.tallied == found.open
+
+    def sql(self, statement: str, *values: Any) -> list[Any]:
+        connection = psycopg2.connect(self.url)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement, values or None)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
