@@ -126,5 +126,9 @@ class Upkeep:
 
 def dump(value: Any) -> str:
     """JSON for jsonb of whatever an AMQP header may hold: what JSON or PostgreSQL do not know becomes its repr."""
-    text = json.dumps(value, default=repr, skipkeys=True, allow_nan=False, ensure_ascii=True)
-    return text.replace("\\u0000", "\\ufffd")
+    try:
+        text = json.dumps(value, default=repr, skipkeys=True, allow_nan=False, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        text = json.dumps(repr(value))
+    # Neither a lone surrogate nor a NUL can be kept.
+    return text.encode("utf-8", "replace").decode().replace("\\u0000", "\\ufffd")

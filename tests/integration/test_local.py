@@ -277,31 +277,35 @@ def test_a_second_node_on_data_in_use_is_refused(
 
 # --- The supervisor -------------------------------------------------------------------------------------------------
 
-FAMILY = """
-    import pathlib, sys
-    from service.local.commands import Command, Console
-    from service.local.processes import Supervisor
+SUPERVISOR = """
+import pathlib, sys
+from service.local.commands import Command, Console
+from service.local.processes import Supervisor
 
-    console, folder = Console(), pathlib.Path(sys.argv[1])
-    code = '''
+folder, child, *names = sys.argv[1:]
+console = Console()
+with Supervisor(console.say, grace=1) as supervisor:
+    for stage, name in enumerate(names):
+        argv = [sys.executable, "-c", child, name]
+        supervisor.start(Command(name, argv, console=console, cwd=pathlib.Path(folder)), stage)
+    sys.exit(supervisor.run())
+"""
+
+CHILD = """
 import os, pathlib, signal, sys, time
+
 name = sys.argv[1]
+
 def stop(*_):
-    print("stops", flush=True)
     with open("order", "a") as file:
         file.write(name + " ")
     sys.exit()
+
 signal.signal(signal.SIGTERM, signal.SIG_IGN if name == "stubborn" else stop)
 signal.signal(signal.SIGINT, stop)
 pathlib.Path(name).write_text(str(os.getpid()))
-print("is here", flush=True)
 while True:
     time.sleep(60)
-'''
-    with Supervisor(console.say, grace=1) as supervisor:
-        for stage, name in enumerate(sys.argv[2:]):
-            supervisor.start(Command(name, [sys.executable, "-c", code, name], console=console, cwd=folder), stage)
-        sys.exit(supervisor.run())
 """
 
 
@@ -312,7 +316,7 @@ class Family:
         self.folder = folder
         self.names = names
         self.process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(FAMILY), str(folder), *names],
+            [sys.executable, "-c", SUPERVISOR, str(folder), CHILD, *names],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, cwd=ROOT,
         )  # fmt: skip
         assert spawn.wait_until(lambda: all(self.pid(name) for name in names), 20)
