@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
+
+from celery import signals
 
 from service import bootstrap
 from service.broker import factory
 from service.domain import errors
+from service.telemetry import logging as logs
 
 app = factory.App("schedules")
 
@@ -19,3 +23,9 @@ def configure(**_: object) -> None:
     except errors.MillraceError as error:
         sys.exit(f"millrace: {error}")
     app.conf.update(factory.configuration(app.road.settings, ()))
+
+
+@signals.setup_logging.connect(weak=False)
+def set_up_logging(loglevel: int | None = None, logfile: str | None = None, **_: Any) -> None:
+    """Keep our logging, and obey beat's own options."""
+    logs.obey_celery(app.road.settings, "clock", loglevel=loglevel, logfile=logfile)

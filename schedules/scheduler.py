@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Any
 
 import celery.beat
-from celery import signals as turns
 
 from service import bootstrap, signals
 from service.application import publish, returned
@@ -68,8 +67,10 @@ class Scheduler(celery.beat.Scheduler):
                 self._due.set()  # The publisher need not wait for its next round.
             wait = self.road.slots.next_in(self.road.calendar)
             self._failures = 0
+            signals.connection_changed.send(None, peer="ledger", up=True)
         except errors.LedgerUnavailable as error:
             log.warning("The ledger is away: %s", error, extra={"action": "clock.waiting"})
+            signals.connection_changed.send(None, peer="ledger", up=False)
             self._failures += 1
             return _pause(self._failures)
         return IDLE if wait is None else min(IDLE, max(0.0, wait))
@@ -129,8 +130,3 @@ class Scheduler(celery.beat.Scheduler):
 def _pause(failures: int) -> float:
     longest: float = min(PAUSES[1], PAUSES[0] * 2.0 ** min(failures, 10))
     return random.uniform(longest / 2, longest)
-
-
-@turns.setup_logging.connect(weak=False)
-def _keep_our_logging(**_: Any) -> None:
-    """Logging is set up in `bootstrap.prepare`; a listener here keeps Celery from doing it again."""

@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import os
 import socket
+from collections.abc import Iterable
 
 from service import crashpoints, plugins
 from service.application import ports
@@ -227,7 +228,8 @@ def rebuild(settings: Settings) -> int:
     return balance.rebuild(engines.Engine(settings.database_url, role="millrace-rebuild"))
 
 
-def watch(settings: Settings, role: str) -> None:
-    """Count what happens in this process, and show it on /metrics."""
-    metrics.install(role, [h.type for h in plugins.registry])
+def watch(settings: Settings, role: str, routes: Iterable[tuple[str, str]] = ()) -> None:
+    """Count what happens in this process, and show it on /metrics. ``routes``: (method, template) of the web."""
+    types, names = [h.type for h in plugins.registry], [s.name for s in plugins.calendar]
+    metrics.install(role, types, schedules=names, routes=routes)
     exposition.serve(settings, role)

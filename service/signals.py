@@ -9,13 +9,13 @@ import blinker
 
 #: ``counts: dict[type, n]``, ``outcome``: accepted, duplicate, conflict, invalid, unavailable.
 events_accepted = blinker.Signal()
-#: ``exchange``, ``outcome``: confirmed, returned, nacked, unavailable; ``count`` of tickets, ``seconds``.
+#: ``batch`` of tickets, the ids that were ``confirmed``, ``failed``: confirmed or unavailable; ``seconds``.
 tickets_published = blinker.Signal()
 #: ``report``: an application.execute.Report as a dictionary. Sent in the worker's parent.
 ticket_finished = blinker.Signal()
 #: ``type``, ``count``. Sent in the worker's parent when a child takes a ticket.
 ticket_started = blinker.Signal()
-#: ``type``, ``outcome``: worker_lost, time_limit, rejected. A ticket that came back without a report.
+#: ``type``, ``outcome``: worker_lost, time_limit, rejected, error. A ticket that came back without a report.
 ticket_failed = blinker.Signal()
 #: ``peer``: broker or ledger; ``up``: bool.
 connection_changed = blinker.Signal()

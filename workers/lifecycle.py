@@ -11,6 +11,7 @@ from celery import signals as turns
 from service import bootstrap
 from service.broker.factory import App
 from service.domain import errors
+from service.telemetry import logging as logs
 
 log = logging.getLogger("millrace.work")
 
@@ -38,6 +39,9 @@ def subscribe(app: App) -> None:
     def after_start(**_: Any) -> None:
         bootstrap.watch(app.road.settings, "worker")
 
+    def set_up_logging(loglevel: int | None = None, logfile: str | None = None, **_: Any) -> None:
+        logs.obey_celery(app.road.settings, "worker", loglevel=loglevel, logfile=logfile)
+
     def after_fork(**_: Any) -> None:
         app.road.engine.after_fork()
 
@@ -45,14 +49,10 @@ def subscribe(app: App) -> None:
     turns.celeryd_after_setup.connect(before_pool, weak=False)
     turns.worker_ready.connect(after_start, weak=False)
     turns.worker_process_init.connect(after_fork, weak=False)
-    turns.setup_logging.connect(_keep_our_logging, weak=False)
+    turns.setup_logging.connect(set_up_logging, weak=False)
 
 
 def _forget_builtin_tasks(app: App) -> None:
     """Nobody who can reach a queue shall have `celery.map` and its like run something here."""
     for name in [n for n in app.tasks if n.startswith("celery.")]:
         app.tasks.unregister(name)
-
-
-def _keep_our_logging(**_: Any) -> None:
-    """Logging is set up in `bootstrap.prepare`; a listener here keeps Celery from doing it again."""

@@ -5,6 +5,7 @@ The parent outlives its children, so nothing is lost when one is recycled or kil
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -12,6 +13,7 @@ from celery.exceptions import Reject
 from celery.worker import request
 
 from service import signals
+from service.broker import message
 
 
 class Request(request.Request):
@@ -28,7 +30,8 @@ class Request(request.Request):
     def on_accepted(self, pid: Any, time_accepted: float) -> None:
         """A child has taken the ticket."""
         super().on_accepted(pid, time_accepted)
-        signals.ticket_started.send(self, type=self.name)
+        count = self.request_dict.get(message.COUNT, 1)
+        signals.ticket_started.send(self, type=self.name, count=count)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The ticket came back without a report."""
@@ -37,8 +40,8 @@ class Request(request.Request):
 
     def _on_success(self, failed__retval__runtime: Any, **kwargs: Any) -> Any:
         failed, value, _ = failed__retval__runtime
-        if not failed and isinstance(value, dict):
-            signals.ticket_finished.send(self, report=value)
+        if not failed:
+            signals.ticket_finished.send(self, report=json.loads(value))
         return self._celery_on_success(failed__retval__runtime, **kwargs)
 
 

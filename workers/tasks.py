@@ -13,7 +13,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from celery.exceptions import Reject
 
 from service import bootstrap
-from service.application.execute import Executor
+from service.application.execute import Executor, Report
 from service.domain import errors, handlers
 from service.domain import ticket as tickets
 from service.ledger import engine as engines
@@ -29,19 +29,20 @@ class TicketTask(celery.Task[Any, Any]):
     Request = "workers.request:Request"
     typing = False
     max_retries = 0
+    resultrepr_maxsize = 1_000_000  #: characters; the report of a thousand events must not be cut
 
     road: bootstrap.WorkRoad
     _executor: Executor | None = None
     _pid = 0
 
-    def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def run(self, *args: Any, **kwargs: Any) -> Report:
         """Work a ticket; the report goes to the worker's parent, which counts it."""
         delivery = self._delivery(args, kwargs)
         deadline = time.monotonic() + self.road.settings.fault_patience
         pause = PAUSE[0]
         while True:
             try:
-                return self.executor.execute(delivery).document()
+                return self.executor.execute(delivery)
             except Exception as error:
                 if not engines.is_infrastructure(error):
                     raise

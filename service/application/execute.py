@@ -35,9 +35,9 @@ FINE = (Word.DONE, Word.EXPIRED)  #: outcomes that are committed together with t
 TIME_LIMIT = "TimeLimit"  #: the error's name when a handler ran longer than its soft limit
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, repr=False)
 class Report:
-    """What came of a ticket. It travels in the Celery task's return value to the worker's parent, which counts it."""
+    """What came of a ticket. The worker's parent counts it: Celery hands it the repr, which therefore is JSON."""
 
     type: str
     words: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -49,14 +49,10 @@ class Report:
         if n:
             self.words[word.value] = self.words.get(word.value, 0) + n
 
-    def document(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return {
-            "type": self.type,
-            **{word.value: self.words.get(word.value, 0) for word in Word},
-            "runs": [round(s, 6) for s in self.runs],
-            "latencies": [round(s, 4) for s in self.latencies],
-        }
+    def __repr__(self) -> str:
+        words = {word.value: self.words.get(word.value, 0) for word in Word}
+        runs, latencies = [round(s, 6) for s in self.runs], [round(s, 4) for s in self.latencies]
+        return json.dumps({"type": self.type, **words, "runs": runs, "latencies": latencies}, separators=(",", ":"))
 
 
 @dataclasses.dataclass(slots=True)

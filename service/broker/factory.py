@@ -51,6 +51,7 @@ def configuration(settings: Settings, named_queues: Iterable[str]) -> dict[str, 
         "control_queue_durable": True,
         "worker_prefetch_multiplier": 4,
         "worker_proc_alive_timeout": 15.0,
+        "worker_lost_wait": 1.0,  # seconds until the ticket of a killed child goes back
         "worker_soft_shutdown_timeout": 0.0,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,

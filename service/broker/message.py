@@ -13,6 +13,8 @@ from service.domain import ticket as tickets
 CONTENT_TYPE = "application/json"
 CONTENT_ENCODING = "utf-8"
 
+COUNT = "millrace_events"  #: header: how many events the ticket names; for the worker's parent, which reads no body
+
 #: The third part of a body: ours never carries callbacks, chains or chords.
 EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
@@ -34,6 +36,7 @@ def headers(ticket: tickets.Ticket) -> dict[str, Any]:
         "kwargsrepr": "",
         "origin": "millrace",
         "ignore_result": True,
+        COUNT: len(ticket.event_ids),
     }
 
 

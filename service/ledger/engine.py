@@ -61,6 +61,7 @@ class Engine:
                 max_overflow=0,
                 pool_timeout=5,
                 pool_recycle=1800,
+                hide_parameters=True,  # An error's text must not carry payloads into the logs.
                 connect_args=KEEPALIVE | {"application_name": self._role},
             )
             self._pid = os.getpid()

@@ -11,6 +11,7 @@ import psycopg2
 import sqlalchemy
 from sqlalchemy import exc
 
+from service import signals
 from service.application import ports
 from service.domain import errors, event, ids
 from service.ledger import engine as engines
@@ -93,6 +94,7 @@ class IntakeLedger:
                 cursor.execute("select extract(epoch from clock_timestamp())::float8")
                 self.clock.set(cursor.fetchone()[0])
             self._connection.rollback()
+            signals.connection_changed.send(None, peer="ledger", up=True)
         except (psycopg2.Error, exc.SQLAlchemyError) as error:
             self.drop()
             raise errors.LedgerUnavailable(f"the ledger cannot be reached: {error}") from error
@@ -102,6 +104,7 @@ class IntakeLedger:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.invalidate()
+        signals.connection_changed.send(None, peer="ledger", up=False)
 
     def flush(self) -> Flush:
         """A transaction for one flush; raises LedgerUnavailable."""

@@ -1,0 +1,184 @@
+"""Reading the ledger for people and programs that ask over HTTP."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import exc, orm
+
+from service.domain import ids, states
+from service.ledger import engine as engines
+from service.ledger import release, schema
+
+Session = orm.Session
+Row = sqlalchemy.RowMapping
+
+SEARCH_TIMEOUT = "5s"  #: for a list; one that takes longer is given up, and its database spared
+WINDOW = 20_000  #: the default of the setting
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+SUMMARY = """
+select e.id::text, e.type, e.state, e.attempt, e.accepted_at, e.run_at, e.finished_at, e.producer, e.request_id,
+       e.schedule, e.slot_at, e.replay_of::text, e.replayed_as::text,
+       t.published_at, t.due_at, y.paused_at, coalesce(y.out_events, 0) as out_events, d.reason as dead_reason,
+       clock_timestamp() as now
+"""
+
+TABLES = """
+from millrace.events e
+left join millrace.tickets t on t.id = e.ticket_id and e.state = 'pending'
+left join millrace.types y on y.name = e.type and e.state = 'pending'
+left join millrace.dead d on d.event_id = e.id and e.state = 'dead'
+"""
+
+ONE = f"{SUMMARY}, e.payload::text, e.result::text, e.error::text {TABLES} where e.id = %(id)s::uuid"
+
+ATTEMPTS = """
+select attempt as number, started_at, finished_at, worker, error, message
+from millrace.attempts where event_id = %(id)s::uuid order by attempt
+"""
+
+PAUSED = "select name from millrace.types where paused_at is not null"
+
+#: Filter → its condition. Those on the id let PostgreSQL leave out the partitions of other days.
+CONDITIONS = {
+    "type": "e.type = %(type)s",
+    "state": "e.state = %(state)s",
+    "producer": "e.producer = %(producer)s",
+    "since": "e.id >= %(since)s::uuid",
+    "until": "e.id < %(until)s::uuid",
+    "before": "e.id < %(before)s::uuid",
+}
+
+#: State → where such events stand besides, so that few among many are found without reading all.
+SHORTCUTS = {
+    states.State.PENDING: "e.id in (select unnest(event_ids) from millrace.tickets)",
+    states.State.RUNNING: "e.id in (select unnest(event_ids) from millrace.tickets)",
+    states.State.DEAD: "e.id in (select event_id from millrace.dead)",
+}
+
+#: Columns of a summary that only serve to find the reason.
+HELPERS = ("published_at", "due_at", "paused_at", "out_events", "dead_reason", "now")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Filters:
+    """Which events are wanted; None: any."""
+
+    type: str | None = None
+    state: states.State | None = None
+    producer: str | None = None
+    since: datetime.datetime | None = None  #: accepted at this instant or later
+    until: datetime.datetime | None = None  #: accepted before this instant
+    before: str | None = None  #: ids below this one
+
+    def values(self) -> dict[str, str]:
+        """What is given, in the ledger's terms: instants as the smallest id that they can have."""
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {name: _bound(value) for name, value in given.items() if value is not None}
+
+
+class Queries:
+    """The ledger as the door reads it. All methods raise LedgerUnavailable."""
+
+    def __init__(self, engine: engines.Engine, *, window: int = WINDOW) -> None:
+        self._engine = engine
+        self._window = window  #: published events of one type, beyond which the others are held back
+
+    def find(self, event_id: str) -> dict[str, Any] | None:
+        """An event with its failed attempts; payload, result and error are JSON texts. None for an unknown id."""
+        if not UUID.fullmatch(event_id):
+            return None
+        rows = self._rows(ONE, {"id": event_id})
+        if not rows:
+            return None
+        found = self._event(rows[0])
+        # A first attempt that succeeded has left nothing behind.
+        unhurt = found["attempt"] == 0 or (found["attempt"] == 1 and found["state"] == states.State.SUCCEEDED)
+        failed = [] if unhurt else self._rows(ATTEMPTS, {"id": event_id})
+        return found | {"attempts": [_in_utc(row) for row in failed]}
+
+    def search(self, filters: Filters, *, limit: int) -> list[dict[str, Any]]:
+        """Summaries of events, the newest first."""
+        values = filters.values()
+        conditions = [CONDITIONS[name] for name in values]
+        if filters.state in SHORTCUTS:
+            conditions.append(SHORTCUTS[filters.state])
+        where = f"where {' and '.join(conditions)}" if conditions else ""
+        statement = f"{SUMMARY} {TABLES} {where} order by e.id desc limit %(limit)s"
+        return [self._event(row) for row in self._rows(statement, values | {"limit": limit}, SEARCH_TIMEOUT)]
+
+    def paused(self) -> set[str]:
+        """The names of the types that are paused."""
+        return {row["name"] for row in self._rows(PAUSED, {})}
+
+    def check(self) -> None:
+        """Raises LedgerUnavailable or SchemaNotReady when the road cannot work on this database."""
+        schema.check(self._engine.get())
+
+    def session(self) -> Session:
+        """A new session on the ledger's database."""
+        return Session(bind=self._engine.get(), expire_on_commit=False)
+
+    def _event(self, row: Row) -> dict[str, Any]:
+        found = _in_utc(row)
+        reason = _reason(row, self._window)
+        for name in HELPERS:
+            del found[name]
+        return found | {"reason": reason}
+
+    def _rows(self, statement: str, values: dict[str, Any], timeout: str | None = None) -> Sequence[Row]:
+        try:
+            return self._read(statement, values, timeout)
+        except exc.DBAPIError as error:
+            if not error.connection_invalidated:
+                raise release.unavailable(error) from error
+        except exc.SQLAlchemyError as error:
+            raise release.unavailable(error) from error
+        # The connection had died in the pool, which has thrown all of them away. To read again does no harm.
+        try:
+            return self._read(statement, values, timeout)
+        except exc.SQLAlchemyError as error:
+            raise release.unavailable(error) from error
+
+    def _read(self, statement: str, values: dict[str, Any], timeout: str | None) -> Sequence[Row]:
+        with self._engine.get().connect() as connection:
+            if timeout is not None:
+                connection.execute(sqlalchemy.text(f"set local statement_timeout = '{timeout}'"))
+            return connection.exec_driver_sql(statement, values).mappings().all()
+
+
+def _reason(row: Row, window: int) -> str | None:
+    """Why an event waits, or why it is dead."""
+    if row["state"] != states.State.PENDING:
+        dead_reason: str | None = row["dead_reason"]
+        return dead_reason
+    if row["published_at"] is not None:
+        return states.Waiting.QUEUED
+    if row["run_at"] is not None and row["run_at"] > row["now"]:
+        return states.Waiting.RETRYING if row["attempt"] else states.Waiting.SCHEDULED
+    if row["paused_at"] is not None:
+        return states.Waiting.PAUSED
+    overdue = row["due_at"] is not None and row["due_at"] <= row["now"]
+    return states.Waiting.HELD_BACK if overdue and row["out_events"] >= window else states.Waiting.QUEUED
+
+
+def _in_utc(row: Row) -> dict[str, Any]:
+    return {
+        str(name): value.astimezone(datetime.UTC) if isinstance(value, datetime.datetime) else value
+        for name, value in row.items()
+    }
+
+
+def _bound(value: Any) -> str:
+    """A filter's value as the ledger compares it."""
+    if isinstance(value, datetime.datetime):
+        # No id is older than the epoch, which is where the time in ids begins.
+        return ids.floor(max(value, datetime.datetime.fromtimestamp(0, datetime.UTC)))
+    return str(value)

@@ -1,0 +1,180 @@
+"""`millrace up` and `millrace stack`: everything on this machine, started, watched over and stopped.
+
+Both run the real commands, as ops type them, each in a process of its own. ``up`` needs nothing but this
+Python: a private PostgreSQL and the demo broker. ``stack`` uses a private RabbitMQ instead. Servers that
+the settings name are used as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from service import plugins
+from service.local import announce, ports, spawn
+from service.local.commands import Command, Console
+from service.local.postgres import PostgresServer
+from service.local.processes import Supervisor
+from service.local.rabbitmq import RabbitNode
+from service.settings import Settings
+
+#: What stops first has the highest number.
+SERVERS, HANDS, DOOR = 0, 1, 2
+#: First port of /metrics for each role, when the settings name none.
+METRICS = {"web": 9101, "worker": 9102, "clock": 9103}
+_MILLRACE = (sys.executable, "-m", "service")
+_CELERY = (sys.executable, "-m", "celery")
+
+
+def up(settings: Settings, folder: Path = Path("var/embedded")) -> None:
+    """Run web, worker and clock on a private PostgreSQL and the demo broker, until a signal says stop."""
+    _run(settings, folder.absolute(), demo=True)
+
+
+def stack(settings: Settings, folder: Path = Path("var/stack")) -> None:
+    """Run web, worker and clock on a private PostgreSQL and RabbitMQ, until a signal says stop."""
+    _run(settings, folder.absolute(), demo=False)
+
+
+@dataclass
+class _Surroundings:
+    """What the three processes are given: addresses by variable, and what there is to tell of them."""
+
+    variables: dict[str, str]
+    told: list[str]
+
+
+def _run(settings: Settings, folder: Path, *, demo: bool) -> None:
+    _check_http(settings)
+    console = Console()
+    with _alone_in(folder), contextlib.suppress(KeyboardInterrupt), Supervisor(console.say) as supervisor:
+        around = _Surroundings({}, [])
+        _ledger(settings, folder, supervisor, around)
+        _broker(settings, folder, supervisor, around, demo=demo)
+        for words in (("migrate",), ("topology", "apply")):
+            _finish(Command(words[0], [*_MILLRACE, *words], console=console, variables=around.variables))
+        metrics = _metrics_ports(settings)
+        for command, stage in _commands(folder, console, around, metrics):
+            supervisor.start(command, stage)
+        _announce(settings, supervisor, around, metrics)
+        if supervisor.run():
+            raise spawn.LocalError("not everything could be started")
+
+
+def _check_http(settings: Settings) -> None:
+    if not ports.is_free(settings.port, settings.host):
+        raise spawn.LocalError(
+            f"{settings.http} cannot be listened on: another program does, or the address is not of this machine "
+            "(MILLRACE_HTTP=127.0.0.1:5001 takes another port)"
+        )
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process; two at once would work on the same data."""
+    spawn.private_folder(folder)
+    with (folder / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise spawn.LocalError(f"another Millrace already runs on {folder}") from None
+        yield
+
+
+def _ledger(settings: Settings, folder: Path, supervisor: Supervisor, around: _Surroundings) -> None:
+    if settings.database_url:
+        around.told.append(f"ledger    {_without_secret(settings.database_url)}")
+        return
+    server = PostgresServer(folder / "postgres")
+    supervisor.say(f"starting {server.version}")
+    supervisor.watch(server, SERVERS)
+    server.start()
+    around.variables["MILLRACE_DATABASE_URL_FILE"] = _kept(folder / "database_url", server.dsn)
+    around.told.append(f"ledger    {server.version} on {ports.LOOPBACK}:{server.port}, data in {server.home}")
+
+
+def _broker(
+    settings: Settings, folder: Path, supervisor: Supervisor, around: _Surroundings, *, demo: bool
+) -> None:
+    if settings.broker_url:
+        around.told.append(f"broker    {_without_secret(settings.broker_url)}")
+    elif demo:
+        files = spawn.private_folder(folder / "broker")
+        around.variables["MILLRACE_BROKER_URL"] = f"filesystem://{files}"
+        around.told.append(f"broker    demo broker: files in {files}; for trying, not for production")
+    else:
+        node = RabbitNode(folder / "rabbitmq")
+        supervisor.say(f"starting {node.version}")
+        supervisor.watch(node, SERVERS)
+        node.start()
+        around.variables["MILLRACE_BROKER_URL_FILE"] = _kept(folder / "broker_url", node.url)
+        around.told.append(f"broker    {node.version} on {ports.LOOPBACK}:{node.port}, data in {node.home}")
+
+
+def _kept(path: Path, url: str) -> str:
+    """Keep an address with its password in a file, from which the processes read it."""
+    spawn.write_secret(path, url)
+    return str(path)
+
+
+def _finish(command: Command) -> None:
+    """Run a command to its end; raises LocalError when it fails."""
+    command.launch()
+    try:
+        while command.exit_code() is None:
+            time.sleep(0.05)
+    finally:
+        command.kill()
+        command.release()
+    code = command.exit_code()
+    if code:
+        raise spawn.LocalError(f"`{' '.join(command.argv[2:])}` failed ({spawn.how_it_ended(code)})")
+
+
+def _metrics_ports(settings: Settings) -> dict[str, int]:
+    """A free port for each role's /metrics; two copies of Millrace on one machine share the ten of each."""
+    chosen: dict[str, int] = {}
+    for role, first in METRICS.items():
+        start = settings.metrics_port or first
+        chosen[role] = ports.first_free(start, host=settings.metrics_host, taken=list(chosen.values()))
+    return chosen
+
+
+def _commands(
+    folder: Path, console: Console, around: _Surroundings, metrics: dict[str, int]
+) -> Iterator[tuple[Command, int]]:
+    # Celery wants different names for different workers of a broker, and the same one again after a restart.
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    queues = dict.fromkeys(["events", "periodic", *sorted(plugins.registry.queues())])
+    worker = ["-A", "workers", "worker", "-Q", ",".join(queues), "-n", f"millrace-{name}@%h"]
+    for role, argv, stage in (
+        ("worker", [*_CELERY, *worker], HANDS),
+        ("clock", [*_CELERY, "-A", "schedules", "beat"], HANDS),
+        ("web", [*_MILLRACE, "web"], DOOR),
+    ):
+        variables = around.variables | {"MILLRACE_METRICS_PORT": str(metrics[role])}
+        yield Command(role, argv, console=console, variables=variables), stage
+
+
+def _announce(
+    settings: Settings, supervisor: Supervisor, around: _Surroundings, metrics: dict[str, int]
+) -> None:
+    host = {"0.0.0.0": ports.LOOPBACK, "::": "::1"}.get(settings.host, settings.host)
+    example = announce.example(plugins.registry)
+    announcement = announce.Announcement(host, settings.port, metrics, around.told, example)
+    announce.when_ready(announcement, supervisor.ready, supervisor.say)
+
+
+def _without_secret(url: str) -> str:
+    """An address for people."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return url.replace(f":{parts.password}@", ":***@", 1)

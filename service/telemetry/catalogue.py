@@ -1,0 +1,215 @@
+"""The catalogue: every metric of Millrace, in one table.
+
+Metrics are made from it (``service.telemetry.metrics``), and so is ``docs/metrics.md``::
+
+    python -m service.telemetry.catalogue > docs/metrics.md
+
+Names begin with ``millrace_`` and carry their base unit; counters end in ``_total``. The values of
+a label are a closed list, so that the number of series is known: an id is never a label, and a
+value that is not on the list is counted as ``other``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+from service.domain import outcome, topology
+
+OTHER = "other"  #: the value of a label for all that is not on its list
+
+ROLES = ("web", "worker", "clock")
+WEB, WORKER, CLOCK, PUBLISHERS = ("web",), ("worker",), ("clock",), ("web", "clock")
+
+#: Bounds of histograms, in seconds; the first ones of the others.
+SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+#: A threshold that a promise or an alert speaks of must be a bound: 3 s is the deadline of accept.
+FAST = (*SHORT, 3.0, 5.0, 10.0)
+RUN = (*SHORT, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
+WAIT = (*SHORT[3:], 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+#: A slot is late by at most two seconds after the loss of a clock.
+LATE = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
+
+
+class Kind(enum.StrEnum):
+    """What a metric is to Prometheus."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Label:
+    """A label and what it may say."""
+
+    name: str
+    values: tuple[str, ...] = ()  #: the closed list; empty: the process knows it (see ``source``)
+    source: str = ""  #: in words, where the list comes from that the process knows
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric, as it is made and documented."""
+
+    name: str
+    kind: Kind
+    help: str
+    roles: tuple[str, ...]  #: the processes that have it
+    labels: tuple[Label, ...] = ()
+    buckets: tuple[float, ...] = ()  #: of a histogram, without +Inf
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of its labels, in order."""
+        return tuple(label.name for label in self.labels)
+
+
+BUILD = tuple(Label(n, source="this process") for n in ("version", "python", "celery", "role"))
+TYPE = Label("type", source="the event types that have a handler")
+SCHEDULE = Label("schedule", source="the declared schedules")
+METHOD = Label("method", source="the methods of the routes")
+ROUTE = Label("route", source="the routes, as templates")
+CODE = Label("code", source="the status codes answered; 500 and 503 are there from the start")
+EXCHANGE = Label("exchange", (topology.EVENTS, topology.PERIODIC))
+PEER = Label("peer", ("broker", "ledger"))
+OWNER = Label("owner", ("ours", "stray"))
+REASON = Label("reason", ("delivery_limit", "rejected", "expired", "maxlen"))
+ACCEPT_OUTCOME = Label("outcome", ("accepted", "duplicate", "conflict", "invalid", "unavailable"))
+PUBLISH_OUTCOME = Label("outcome", ("confirmed", "unconfirmed", "unavailable"))
+FINISH_OUTCOME = Label("outcome", tuple(word.value for word in outcome.Word))
+FAIL_OUTCOME = Label("outcome", ("worker_lost", "time_limit", "rejected", "error"))
+
+
+def _counter(name: str, text: str, roles: tuple[str, ...], *labels: Label) -> Metric:
+    return Metric(name, Kind.COUNTER, text, roles, labels)
+
+
+def _gauge(name: str, text: str, roles: tuple[str, ...], *labels: Label) -> Metric:
+    return Metric(name, Kind.GAUGE, text, roles, labels)
+
+
+def _histogram(
+    name: str, text: str, roles: tuple[str, ...], buckets: tuple[float, ...], *labels: Label
+) -> Metric:
+    return Metric(name, Kind.HISTOGRAM, text, roles, labels, buckets)
+
+
+CATALOGUE: tuple[Metric, ...] = (
+    _gauge("millrace_build_info", "Always 1; what this process is, in its labels.", ROLES, *BUILD),
+    _gauge(
+        "millrace_connection_up",
+        "Whether the last word from the peer was a good one: 1 or 0; NaN until there was one.",
+        ROLES,
+        PEER,
+    ),
+    _counter("millrace_http_requests_total", "Answered HTTP requests.", WEB, METHOD, ROUTE, CODE),
+    _histogram(
+        "millrace_http_request_duration_seconds",
+        "Time from a request's first line to its answer.",
+        WEB,
+        FAST,
+        METHOD,
+        ROUTE,
+    ),
+    _counter(
+        "millrace_events_accepted_total",
+        "Events that were asked to be accepted, by what came of it; `accepted` is durable.",
+        WEB,
+        TYPE,
+        ACCEPT_OUTCOME,
+    ),
+    _counter(
+        "millrace_tickets_published_total",
+        "Tickets given to the broker. What is not `confirmed` stays due, and is published again.",
+        PUBLISHERS,
+        EXCHANGE,
+        PUBLISH_OUTCOME,
+    ),
+    _histogram(
+        "millrace_publish_duration_seconds",
+        "Time from the first ticket of a batch to the last confirm, or to the failure.",
+        PUBLISHERS,
+        FAST,
+    ),
+    _counter(
+        "millrace_tickets_started_total",
+        "Tickets that a worker's child or thread has begun to work.",
+        WORKER,
+        TYPE,
+    ),
+    _counter(
+        "millrace_tickets_failed_total",
+        "Tickets that came back without a report. Their events stay open, and the ticket returns.",
+        WORKER,
+        TYPE,
+        FAIL_OUTCOME,
+    ),
+    _counter(
+        "millrace_events_started_total", "Events on the tickets that were begun.", WORKER, TYPE
+    ),
+    _counter(
+        "millrace_events_finished_total",
+        "Events worked, by outcome; a retried event is counted again at each attempt.",
+        WORKER,
+        TYPE,
+        FINISH_OUTCOME,
+    ),
+    _histogram(
+        "millrace_event_run_duration_seconds",
+        "Time in the handler, for one event; in a bulk handler, an equal share for each.",
+        WORKER,
+        RUN,
+        TYPE,
+    ),
+    _histogram(
+        "millrace_event_commit_latency_seconds",
+        "Time from accepted to committed, of events that succeeded, with any delay asked for.",
+        WORKER,
+        WAIT,
+        TYPE,
+    ),
+    _gauge(
+        "millrace_tickets_due",
+        "Tickets that wait to be published and are due. Every clock counts all: take the max.",
+        CLOCK,
+    ),
+    _gauge(
+        "millrace_tickets_out",
+        "Tickets that are with the broker or a worker. Every clock counts all: take the max.",
+        CLOCK,
+    ),
+    _gauge(
+        "millrace_tickets_overdue",
+        "Tickets that are out and whose patience has ended. Every clock counts all: take the max.",
+        CLOCK,
+    ),
+    _counter(
+        "millrace_slots_fired_total",
+        "Planned instants of schedules that became events.",
+        CLOCK,
+        SCHEDULE,
+    ),
+    _histogram(
+        "millrace_slot_lateness_seconds",
+        "Time from a planned instant to the commit of its event.",
+        CLOCK,
+        LATE,
+        SCHEDULE,
+    ),
+    _counter(
+        "millrace_messages_returned_total",
+        "Messages read from the dead queue: `ours` are due again, a `stray` was filed.",
+        CLOCK,
+        OWNER,
+        REASON,
+    ),
+)
+
+
+if __name__ == "__main__":
+    import sys
+
+    from service.telemetry import reference
+
+    sys.stdout.write(reference.page())

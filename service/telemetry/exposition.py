@@ -1,0 +1,196 @@
+"""Exposition: a process serves its metrics at ``/metrics``, from a thread of its own.
+
+It never stops work: a port that is taken takes the next free one of ten, and with none free the
+process goes on without. To be called in the process that counts, after any fork; a process forked
+off later closes its copy of the socket.
+"""
+
+from __future__ import annotations
+
+import errno
+import http
+import http.server
+import logging
+import os
+import socket
+import socketserver
+import sys
+import threading
+import urllib.parse
+from typing import Any
+
+import prometheus_client
+from prometheus_client import exposition
+
+from service.settings import Settings
+from service.telemetry import metrics
+
+log = logging.getLogger("millrace.metrics")
+
+PORTS = {"web": 9101, "worker": 9102, "clock": 9103}  #: first port by role
+TRIES = 10  #: ports that are tried, from the first
+PATIENCE = 5.0  #: seconds that a scraper has for each read and write
+SCRAPERS = 16  #: answered at once; another one is turned away
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """An HTTP server with a thread for each scraper, so that a slow one holds up nobody."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 32
+
+    def __init__(self, host: str, port: int, registry: prometheus_client.CollectorRegistry) -> None:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        self.address_family = found[0][0]
+        self.registry = registry
+        self._free = threading.BoundedSemaphore(SCRAPERS)
+        super().__init__((host, port), Handler)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, as long as there are not too many."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """The thread of one scraper."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A scraper that went away is no news."""
+        error = sys.exception()
+        level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
+        log.log(level, "A scraper got no answer: %r", error, extra={"action": "metrics.scrape"})
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers one scraper."""
+
+    server: Server
+    timeout = PATIENCE
+
+    def do_GET(self) -> None:
+        """The metrics, or 404."""
+        if urllib.parse.urlsplit(self.path).path != "/metrics":
+            self._answer(
+                http.HTTPStatus.NOT_FOUND,
+                "text/plain; charset=utf-8",
+                b"Metrics are at /metrics.\n",
+            )
+            return
+        # Several header lines mean the same as one with commas.
+        accept = ",".join(self.headers.get_all("Accept", []))
+        encode, content_type = exposition.choose_encoder(accept)
+        self._answer(http.HTTPStatus.OK, content_type, encode(self.server.registry))
+
+    def _answer(self, status: http.HTTPStatus, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def version_string(self) -> str:
+        """The Server header: no versions for strangers."""
+        return "millrace"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Scrapes are not worth a line."""
+
+
+_server: Server | None = None
+_pid = 0
+_lock = threading.Lock()
+
+
+def serve(settings: Settings, role: str) -> int | None:
+    """Serve the metrics of this process; the port, or None if that cannot be.
+
+    A second call in the same process changes nothing.
+    """
+    global _server, _pid
+    with _lock:
+        if _pid == os.getpid():
+            return _server.port if _server is not None else None
+        _watch_forks()
+        _pid = os.getpid()
+        registry = metrics.install(role).registry
+        _server = open_server(settings.metrics_host, settings.metrics_port or PORTS[role], registry)
+        return _server.port if _server is not None else None
+
+
+def stop() -> None:
+    """Serve no longer."""
+    global _server, _pid
+    with _lock:
+        server, _server = (_server if _pid == os.getpid() else None), None
+        _pid = 0
+    if server is not None:
+        server.shutdown()
+        server.server_close()
+
+
+def open_server(
+    host: str, first: int, registry: prometheus_client.CollectorRegistry
+) -> Server | None:
+    """A server on the first free port of ten, with its thread; None, and a warning, without."""
+    last = min(first + TRIES - 1, 65535)
+    for port in range(first, last + 1):
+        try:
+            server = Server(host, port, registry)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                _say_none(f"{host}:{port} cannot be used: {error.strerror or error}")
+                return None
+            continue
+        threading.Thread(target=server.serve_forever, name="millrace-metrics", daemon=True).start()
+        _say_where(host, first, server.port)
+        return server
+    _say_none(f"the ports {first} to {last} are taken")
+    return None
+
+
+def _say_where(host: str, first: int, port: int) -> None:
+    place = f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
+    if first in (port, 0):
+        log.info("Metrics are at %s", place, extra={"action": "metrics.served", "port": port})
+    else:
+        extra = {"action": "metrics.port", "port": port}
+        log.warning("Metrics are at %s, because port %d is taken", place, first, extra=extra)
+
+
+def _say_none(reason: str) -> None:
+    log.warning(
+        "This process serves no metrics, and goes on: %s",
+        reason,
+        extra={"action": "metrics.unserved"},
+    )
+
+
+_watching = False
+
+
+def _watch_forks() -> None:
+    global _watching
+    if not _watching:
+        _watching = True
+        os.register_at_fork(after_in_child=_close_in_child)
+
+
+def _close_in_child() -> None:
+    # Else a child that outlives its parent would keep the port, and let scrapers wait for ever.
+    global _lock
+    _lock = threading.Lock()
+    if _server is not None:
+        _server.socket.close()

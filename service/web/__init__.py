@@ -1,0 +1,43 @@
+"""The HTTP door: it takes a request apart, calls one use case, and answers."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import flask
+
+from service import plugins
+from service.web import api, errors, health, hooks
+from service.web.road import NAME, Road
+
+
+def create_app(road: Road) -> flask.Flask:
+    """The Flask application on a road that ``bootstrap.web`` has laid."""
+    app = flask.Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = road.settings.max_body
+    app.extensions[NAME] = road
+    hooks.install(app)
+    errors.install(app)
+    app.register_blueprint(api.pages)
+    app.register_blueprint(health.pages)
+    for name in plugins.apps(road.settings.apps):
+        views = plugins.optional(name, "views")
+        if views is not None:
+            mount(app, views)
+    return app
+
+
+def mount(app: flask.Flask, views: ModuleType) -> None:
+    """Mount what an app's ``views.blueprints`` lists: blueprints, or pairs of blueprint and URL prefix."""
+    for entry in views.blueprints:
+        blueprint, prefix = entry if isinstance(entry, tuple) else (entry, None)
+        app.register_blueprint(blueprint, url_prefix=prefix, name=_free_name(app, blueprint.name))
+
+
+def _free_name(app: flask.Flask, name: str) -> str:
+    """``name``, or with a number when a blueprint has it already: one may be mounted more than once."""
+    number, free = 1, name
+    while free in app.blueprints:
+        number += 1
+        free = f"{name}_{number}"
+    return free

@@ -1,0 +1,132 @@
+"""The one place where errors become HTTP: each is answered with a problem document (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import flask
+import msgspec
+from werkzeug import exceptions
+
+from service.domain import errors
+from service.ledger import engine as engines
+from service.web import body
+
+log = logging.getLogger("millrace.web")
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = 2  #: seconds that a client is asked to wait for the ledger
+
+
+class InvalidParameter(errors.MillraceError):
+    """The query asks for something that cannot be answered."""
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{name}: {detail}" for name, detail in faults))
+        self.faults = faults  #: (parameter, what is wrong with it)
+
+
+class InvalidHeader(errors.MillraceError):
+    """A header of the request cannot be understood."""
+
+
+#: The status of every error that may reach a client. The class's docstring is the problem's title.
+STATUS: dict[type[errors.MillraceError], int] = {
+    body.NotStrictJson: 400,
+    InvalidHeader: 400,
+    errors.UnknownEventType: 404,
+    errors.EventNotFound: 404,
+    InvalidParameter: 422,
+    errors.InvalidEvent: 422,
+    errors.KeyReused: 422,
+    errors.NotAccepted: 503,
+    errors.LedgerUnavailable: 503,
+    errors.SchemaNotReady: 503,
+}
+
+#: Their messages name servers and databases: they are for the logs.
+DISCREET = (errors.LedgerUnavailable, errors.SchemaNotReady)
+
+
+def install(app: flask.Flask) -> None:
+    """Answer all errors of ``app`` with problem documents."""
+    app.register_error_handler(Exception, answer)
+
+
+def answer(error: Exception) -> Any:
+    """The response for an error."""
+    if isinstance(error, exceptions.HTTPException):
+        return _answer_http(error)
+    if isinstance(error, errors.MillraceError):
+        for known in type(error).__mro__:
+            if known in STATUS:
+                return _answer_known(error, known)
+    if engines.is_infrastructure(error):
+        return answer(errors.LedgerUnavailable(str(error)))
+    log.error("A request failed in a way that nobody thought of", exc_info=error, extra={"action": "request.failed"})
+    return problem(500, "Internal error", "Something went wrong here. It was noted under the id in `instance`.")
+
+
+def problem(
+    status: int,
+    title: str,
+    detail: str,
+    *,
+    type: str = "about:blank",
+    errors: Iterable[Mapping[str, str]] = (),
+    members: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> flask.Response:
+    """A problem document as a response; ``members`` are added to it."""
+    document: dict[str, Any] = {"type": type, "title": title, "status": status, "detail": detail}
+    document["instance"] = flask.g.get("request_id", "")
+    if found := list(errors):
+        document["errors"] = found
+    document.update(members or {})
+    return flask.Response(msgspec.json.encode(document), status, headers, content_type=MEDIA_TYPE)
+
+
+def _answer_known(error: errors.MillraceError, known: type) -> flask.Response:
+    """A problem of ours: its type and title come from the class."""
+    title = (known.__doc__ or "").split("\n")[0].rstrip(".")
+    detail, members, headers = str(error), {}, {}
+    if isinstance(error, DISCREET):
+        log.warning("A request needs the ledger: %s", error, extra={"action": "request.unavailable"})
+        detail, headers = f"{title}.", {"Retry-After": str(RETRY_AFTER)}
+    if isinstance(error, errors.NotAccepted):
+        members, headers = _stored(error), {"Retry-After": str(error.retry_after)}
+    slug = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", known.__name__).lower()
+    return problem(
+        STATUS[known],
+        title,
+        detail,
+        type=f"/problems/{slug}",
+        errors=_faults(error),
+        members=members,
+        headers=headers,
+    )
+
+
+def _stored(error: errors.NotAccepted) -> dict[str, Any]:
+    """Whether the events may be in the ledger all the same; then their ids, to be asked for later."""
+    return {"stored": "unknown", "event_ids": error.event_ids} if error.event_ids else {"stored": "no"}
+
+
+def _faults(error: errors.MillraceError) -> list[dict[str, str]]:
+    """What exactly is wrong, part by part."""
+    if isinstance(error, InvalidParameter):
+        return [{"parameter": name, "detail": detail} for name, detail in error.faults]
+    if isinstance(error, errors.InvalidEvent | body.NotStrictJson):
+        return [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
+    return []
+
+
+def _answer_http(error: exceptions.HTTPException) -> Any:
+    """An error of Flask or of a view's ``abort``: status and headers are kept, the body becomes a problem."""
+    if error.response is not None or error.code is None or error.code < 400:
+        return error.get_response()
+    headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    return problem(error.code, error.name, error.description or error.name, headers=headers)

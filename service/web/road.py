@@ -1,0 +1,55 @@
+"""What the door needs of the road; ``bootstrap.web`` lays it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar, cast
+
+import flask
+
+from service.application.accept import Accepted
+from service.domain import event, handlers
+from service.ledger.queries import Queries
+from service.settings import Settings
+
+Thing = TypeVar("Thing")
+
+NAME = "millrace"  #: of the road among the application's extensions
+
+
+class Intake(Protocol):
+    """The group commit of this process."""
+
+    def submit(self, events: Sequence[event.NewEvent]) -> list[Accepted]: ...
+
+
+class Publisher(Protocol):
+    """The publisher thread of this process."""
+
+    @property
+    def up(self) -> bool | None: ...
+
+
+class Road(Protocol):
+    """The objects of a web process."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def registry(self) -> handlers.Registry: ...
+    @property
+    def intake(self) -> Intake: ...
+    @property
+    def queries(self) -> Queries: ...
+    @property
+    def publisher(self) -> Publisher: ...
+
+
+def current() -> Road:
+    """The road of the application that serves this request."""
+    return cast(Road, flask.current_app.extensions[NAME])
+
+
+def real(proxy: Thing) -> Thing:
+    """What ``flask.g`` or ``flask.request`` stands for. Each look through such a proxy costs most of a microsecond."""
+    return cast(Thing, cast(Any, proxy)._get_current_object())

@@ -1,0 +1,59 @@
+"""`millrace web`: the WSGI server. Any other one may serve ``service.web.wsgi:app`` as well."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import granian
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+
+from service import bootstrap
+from service.domain import errors
+from service.settings import Settings
+from service.telemetry import logging as logs
+
+log = logging.getLogger("millrace.web")
+
+BACKLOG = 1024  #: connections that the kernel keeps for us
+STOP_AFTER = 10  #: seconds for requests under way when the server is told to stop
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop; raises SettingsError when the address is taken, SchemaNotReady before a migration."""
+    _check_address(settings)
+    try:
+        bootstrap.check(settings)
+    except errors.LedgerUnavailable as error:
+        # Servers may start in any order; until the ledger is there, posts are answered with 503.
+        log.warning("%s; waiting for it", error, extra={"action": "web.waiting"})
+    granian.Granian(
+        "service.web.wsgi:app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.web_processes,
+        blocking_threads=settings.web_threads,
+        backlog=BACKLOG,
+        http=HTTPModes.http1,
+        websockets=False,
+        log_access=False,
+        log_level=LogLevels.warning,
+        log_dictconfig=logs.granian_config(),
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_AFTER,
+    ).serve()
+
+
+def _check_address(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise errors.SettingsError(
+                f"MILLRACE_HTTP: {settings.http} cannot be listened on: {error.strerror or error}"
+                " (is another Millrace running? MILLRACE_HTTP=127.0.0.1:5001 takes another port)"
+            ) from None
