@@ -12,6 +12,7 @@ from typing import Any
 
 from celery.worker import consumer
 
+from service import signals
 from service.broker import message as envelope
 
 log = logging.getLogger("millrace.work")
@@ -26,6 +27,7 @@ class Consumer(consumer.Consumer):
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """What is called with each message."""
         receive = super().create_task_handler(*args, **kwargs)
+        signals.connection_changed.send(self, peer="broker", up=True)  # It is asked for at each new connection.
 
         def receive_ours(message: Any) -> None:
             headers = message.headers
@@ -37,6 +39,16 @@ class Consumer(consumer.Consumer):
                 receive(message)
 
         return receive_ours
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """RabbitMQ cannot be reached."""
+        signals.connection_changed.send(self, peer="broker", up=False)
+        super().on_connection_error_before_connected(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """The connection was lost."""
+        signals.connection_changed.send(self, peer="broker", up=False)
+        super().on_connection_error_after_connected(exc)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Keep what cannot be decoded."""
