@@ -190,26 +190,29 @@ class Intake:
         self._publisher.put(stored)
 
     def _store(self, batch: list[Submission], confirmed: list[tuple[str, int]]) -> list[tickets.Ticket]:
+        """Store a batch; the tickets that this process publishes. A fault of the connection is looked into once."""
         try:
             return self._store_once(batch, confirmed)
-        except ports.FlushFailed as error:
-            # A connection that has died in the pool is found out here; before the commit a second try is harmless.
-            if error.in_doubt:
-                raise
-            return self._store_once(batch, confirmed)
+        except ports.FlushFailed as failed:
+            # Most often the connection has died in the pool, or the commit came through and its answer was lost.
+            try:
+                self._ledger.open()
+                if failed.in_doubt and self._ledger.holds([r.id for s in batch for r in s.rows]):
+                    return []  # The clock publishes.
+                return self._store_once(batch, confirmed)
+            except (errors.LedgerUnavailable, ports.FlushRefused) as error:
+                raise ports.FlushFailed(str(error), in_doubt=failed.in_doubt) from error
 
     def _store_once(self, batch: list[Submission], confirmed: list[tuple[str, int]]) -> list[tickets.Ticket]:
         with self._ledger.flush() as flush:
             now = self._ledger.clock.now()
             for submission in batch:
                 submission.accepted = []
-                # A second try keeps the ids: a request that gave up has told them to its client.
+                # A second try keeps the ids: they tell whether the first came through.
                 submission.rows = submission.rows or [ports.Row(ids.uuid7(now), e) for e in submission.events]
             rows = self._settle_keys(flush, batch)
             planned = plan(rows, self._registry, now, held=self._held, head_start=self._head_start)
-            flush.store(rows, planned, Counter(r.event.type for r in rows))
-            flush.mark_out(confirmed)
-            self._held = flush.commit()
+            self._held = flush.store(rows, planned, confirmed)
         return [p.ticket for p in planned if p.head_start]
 
     def _settle_keys(self, flush: ports.Flush, batch: list[Submission]) -> list[ports.Row]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg2
-import sqlalchemy
 from sqlalchemy import exc
 
 from service import signals
 from service.application import ports
-from service.domain import errors, event, ids
+from service.domain import errors, event
 from service.ledger import engine as engines
 
 KEYS = """
@@ -51,6 +51,8 @@ from unnest(%s::uuid[], %s::int[]) as out (id, revision)
 where t.id = out.id and t.revision = out.revision;
 """
 
+HOLDS = "select exists (select from millrace.events where id = any(%s::uuid[]))"
+
 STATE = """
 select extract(epoch from clock_timestamp())::float8,
        array(select name from millrace.types where paused_at is not null or out_events >= %s)
@@ -75,12 +77,16 @@ class LedgerClock:
 
 
 class IntakeLedger:
-    """The intake thread's way to the ledger: one connection, used by one thread."""
+    """The intake thread's way to the ledger: one connection, used by one thread.
+
+    The connection is in autocommit, and a flush is one string of statements: PostgreSQL runs it as one transaction, in
+    one round trip. Each wait for the server costs the thread its turn among all the threads of the requests.
+    """
 
     def __init__(self, engine: engines.Engine, *, patience: float, window: int) -> None:
         self._engine = engine
-        self._patience = patience
-        self._window = window
+        self.patience = patience
+        self.window = window
         self._connection: Any = None
         self.clock = LedgerClock()
 
@@ -90,14 +96,14 @@ class IntakeLedger:
             return
         try:
             self._connection = self._engine.get().raw_connection()
+            self._connection.driver_connection.autocommit = True
             with self._connection.cursor() as cursor:
                 cursor.execute("select extract(epoch from clock_timestamp())::float8")
                 self.clock.set(cursor.fetchone()[0])
-            self._connection.rollback()
             signals.connection_changed.send(None, peer="ledger", up=True)
         except (psycopg2.Error, exc.SQLAlchemyError) as error:
             self.drop()
-            raise errors.LedgerUnavailable(f"the ledger cannot be reached: {error}") from error
+            raise errors.LedgerUnavailable(f"the ledger cannot be reached: {_line(error)}") from error
 
     def drop(self) -> None:
         """Throw the connection away; after a fault nobody knows what state it is in."""
@@ -111,16 +117,15 @@ class IntakeLedger:
         self.open()
         return Flush(self, self._connection)
 
-    def mark_out(self, cursor: Any, confirmed: Sequence[tuple[str, int]]) -> None:
-        """Note that these (ticket, revision) are with the broker."""
-        cursor.execute(MARK_OUT, (self._patience, [c[0] for c in confirmed], [c[1] for c in confirmed]))
-
-    def finish(self, cursor: Any) -> set[str]:
-        """The types whose tickets must wait; sets the clock on the way."""
-        cursor.execute(STATE, (self._window,))
-        epoch, held = cursor.fetchone()
-        self.clock.set(epoch)
-        return set(held)
+    def holds(self, event_ids: Sequence[str]) -> bool:
+        """Whether any of these events is stored; raises LedgerUnavailable."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(HOLDS, (list(event_ids),))
+                return bool(cursor.fetchone()[0])
+        except psycopg2.Error as error:
+            self.drop()
+            raise errors.LedgerUnavailable(_line(error)) from error
 
 
 class Flush:
@@ -128,9 +133,9 @@ class Flush:
 
     def __init__(self, ledger: IntakeLedger, connection: Any) -> None:
         self._ledger = ledger
-        self._connection = connection
         self._cursor = connection.cursor()
-        self._committing = False
+        self._begun = False  # An explicit transaction, which idempotency keys need.
+        self._storing = False
 
     def __enter__(self) -> Self:
         return self
@@ -138,23 +143,27 @@ class Flush:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._cursor.close()
+        try:
+            if error is not None and self._begun:
+                self._cursor.execute("rollback")
+            self._cursor.close()
+        except psycopg2.Error:
+            self._ledger.drop()
         if error is None:
             return
         if engines.is_data_fault(error):
-            self._connection.rollback()
-            raise ports.FlushRefused(str(error).strip().split("\n")[0]) from error
-        if isinstance(error, psycopg2.Error | exc.SQLAlchemyError):
+            raise ports.FlushRefused(_line(error)) from error
+        if isinstance(error, psycopg2.Error):
             self._ledger.drop()
-            reason = str(error).strip().split("\n")[0]
-            raise ports.FlushFailed(reason, in_doubt=self._committing) from error
-        self._connection.rollback()
+            raise ports.FlushFailed(_line(error), in_doubt=self._storing) from error
 
     def claim_keys(self, rows: Sequence[ports.Row]) -> dict[str, ports.Owner]:
         """Take the idempotency keys of these events. What is returned lost: event id → who owns its key."""
         keyed = sorted((r for r in rows if r.event.key), key=lambda r: (r.event.scope, r.event.key or ""))
         if not keyed:
             return {}
+        self._cursor.execute("begin")
+        self._begun = True
         scopes, keys = [r.event.scope for r in keyed], [r.event.key for r in keyed]
         self._cursor.execute(KEYS, (scopes, keys, [r.event.fingerprint or "" for r in keyed], [r.id for r in keyed]))
         won = {row[0] for row in self._cursor.fetchall()}
@@ -166,59 +175,55 @@ class Flush:
         owners = {(row[0], row[1]): ports.Owner(row[3], row[2]) for row in self._cursor.fetchall()}
         return {r.id: owners[r.event.scope, r.event.key] for r in lost}
 
-    def store(self, rows: Sequence[ports.Row], tickets: Sequence[ports.NewTicket], counts: dict[str, int]) -> None:
-        """Write events, tickets and the tally."""
-        if not rows:
-            return
-        events: list[event.NewEvent] = [r.event for r in rows]
-        self._cursor.execute(
-            STORE,
-            (
-                [r.id for r in rows],
-                [e.type for e in events],
-                [r.ticket for r in rows],
-                [e.payload for e in events],
-                [e.run_at for e in events],
-                [e.expires_at for e in events],
-                [e.producer for e in events],
-                [e.request_id for e in events],
-                [e.traceparent for e in events],
-                [t.ticket.id for t in tickets],
-                [t.ticket.type for t in tickets],
-                [t.ticket.queue for t in tickets],
-                [t.ticket.exchange for t in tickets],
-                [t.ticket.routing_key for t in tickets],
-                [",".join(t.ticket.event_ids) for t in tickets],
-                [t.due_at for t in tickets],
-                [t.head_start for t in tickets],
-                list(counts),
-                list(counts.values()),
-            ),
-        )
+    def store(
+        self, rows: Sequence[ports.Row], tickets: Sequence[ports.NewTicket], confirmed: Sequence[tuple[str, int]]
+    ) -> set[str]:
+        """Write events, tickets and tally, mark out what the broker has confirmed, and commit.
 
-    def mark_out(self, confirmed: Sequence[tuple[str, int]]) -> None:
-        """Note that these (ticket, revision) are with the broker."""
+        Returns the types whose tickets must wait in the ledger.
+        """
+        statement: str = STATE
+        values: list[Any] = [self._ledger.window]
         if confirmed:
-            self._ledger.mark_out(self._cursor, confirmed)
-
-    def commit(self) -> set[str]:
-        """Commit; the types whose tickets must wait in the ledger."""
-        held = self._ledger.finish(self._cursor)
-        self._committing = True
-        self._connection.commit()
-        return held
-
-
-def new_id(clock: LedgerClock) -> str:
-    """An event's or ticket's id, by the ledger's clock."""
-    return ids.uuid7(clock.now())
+            statement = MARK_OUT + statement
+            values = [self._ledger.patience, [c[0] for c in confirmed], [c[1] for c in confirmed], *values]
+        if rows:
+            statement, values = STORE + statement, [*_columns(rows, tickets), *values]
+        self._storing = True
+        self._cursor.execute(statement, values)
+        epoch, held = self._cursor.fetchone()
+        if self._begun:
+            self._cursor.execute("commit")
+        self._ledger.clock.set(epoch)
+        return set(held)
 
 
-def reachable(engine: engines.Engine) -> bool:
-    """Whether a query is answered; for readiness."""
-    try:
-        with engine.get().connect() as connection:
-            connection.execute(sqlalchemy.text("select 1"))
-    except exc.SQLAlchemyError:
-        return False
-    return True
+def _columns(rows: Sequence[ports.Row], tickets: Sequence[ports.NewTicket]) -> list[Any]:
+    """The arrays of ``STORE``."""
+    events: list[event.NewEvent] = [r.event for r in rows]
+    counts = Counter(e.type for e in events)
+    return [
+        [r.id for r in rows],
+        [e.type for e in events],
+        [r.ticket for r in rows],
+        [e.payload for e in events],
+        [e.run_at for e in events],
+        [e.expires_at for e in events],
+        [e.producer for e in events],
+        [e.request_id for e in events],
+        [e.traceparent for e in events],
+        [t.ticket.id for t in tickets],
+        [t.ticket.type for t in tickets],
+        [t.ticket.queue for t in tickets],
+        [t.ticket.exchange for t in tickets],
+        [t.ticket.routing_key for t in tickets],
+        [",".join(t.ticket.event_ids) for t in tickets],
+        [t.due_at for t in tickets],
+        [t.head_start for t in tickets],
+        list(counts),
+        list(counts.values()),
+    ]
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]

@@ -100,9 +100,7 @@ def _ledger(settings: Settings, folder: Path, supervisor: Supervisor, around: _S
     around.told.append(f"ledger    {server.version} on {ports.LOOPBACK}:{server.port}, data in {server.home}")
 
 
-def _broker(
-    settings: Settings, folder: Path, supervisor: Supervisor, around: _Surroundings, *, demo: bool
-) -> None:
+def _broker(settings: Settings, folder: Path, supervisor: Supervisor, around: _Surroundings, *, demo: bool) -> None:
     if settings.broker_url:
         around.told.append(f"broker    {_without_secret(settings.broker_url)}")
     elif demo:
@@ -163,9 +161,7 @@ def _commands(
         yield Command(role, argv, console=console, variables=variables), stage
 
 
-def _announce(
-    settings: Settings, supervisor: Supervisor, around: _Surroundings, metrics: dict[str, int]
-) -> None:
+def _announce(settings: Settings, supervisor: Supervisor, around: _Surroundings, metrics: dict[str, int]) -> None:
     host = {"0.0.0.0": ports.LOOPBACK, "::": "::1"}.get(settings.host, settings.host)
     example = announce.example(plugins.registry)
     announcement = announce.Announcement(host, settings.port, metrics, around.told, example)

@@ -89,9 +89,7 @@ def _gauge(name: str, text: str, roles: tuple[str, ...], *labels: Label) -> Metr
     return Metric(name, Kind.GAUGE, text, roles, labels)
 
 
-def _histogram(
-    name: str, text: str, roles: tuple[str, ...], buckets: tuple[float, ...], *labels: Label
-) -> Metric:
+def _histogram(name: str, text: str, roles: tuple[str, ...], buckets: tuple[float, ...], *labels: Label) -> Metric:
     return Metric(name, Kind.HISTOGRAM, text, roles, labels, buckets)
 
 
@@ -145,9 +143,7 @@ CATALOGUE: tuple[Metric, ...] = (
         TYPE,
         FAIL_OUTCOME,
     ),
-    _counter(
-        "millrace_events_started_total", "Events on the tickets that were begun.", WORKER, TYPE
-    ),
+    _counter("millrace_events_started_total", "Events on the tickets that were begun.", WORKER, TYPE),
     _counter(
         "millrace_events_finished_total",
         "Events worked, by outcome; a retried event is counted again at each attempt.",

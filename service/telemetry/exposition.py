@@ -141,9 +141,7 @@ def stop() -> None:
         server.server_close()
 
 
-def open_server(
-    host: str, first: int, registry: prometheus_client.CollectorRegistry
-) -> Server | None:
+def open_server(host: str, first: int, registry: prometheus_client.CollectorRegistry) -> Server | None:
     """A server on the first free port of ten, with its thread; None, and a warning, without."""
     last = min(first + TRIES - 1, 65535)
     for port in range(first, last + 1):

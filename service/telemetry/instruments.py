@@ -17,9 +17,7 @@ from prometheus_client import gc_collector, platform_collector, process_collecto
 import service
 from service.telemetry import catalogue
 
-Instrument: TypeAlias = (
-    prometheus_client.Counter | prometheus_client.Gauge | prometheus_client.Histogram
-)
+Instrument: TypeAlias = prometheus_client.Counter | prometheus_client.Gauge | prometheus_client.Histogram
 
 #: Codes that alerts ask for. A counter that is born at 1 shows no increase.
 BORN_CODES = ("500", "503")
@@ -108,9 +106,7 @@ class Instruments:
         instrument = self._instruments.get(name)
         if instrument is None or not labels:
             return instrument
-        return instrument.labels(
-            **{label: self._clean(name, label, value) for label, value in labels.items()}
-        )
+        return instrument.labels(**{label: self._clean(name, label, value) for label, value in labels.items()})
 
     def _clean(self, name: str, label: str, value: str) -> str:
         if label == "code":

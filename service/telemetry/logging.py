@@ -72,14 +72,10 @@ def set_level(level: int) -> None:
     """Say what is at least as important as ``level``."""
     logging.getLogger().setLevel(level)
     for name in CHATTY:
-        logging.getLogger(name).setLevel(
-            level if level <= logging.DEBUG else max(level, logging.WARNING)
-        )
+        logging.getLogger(name).setLevel(level if level <= logging.DEBUG else max(level, logging.WARNING))
 
 
-def obey_celery(
-    settings: Settings, role: str, *, loglevel: int | None, logfile: str | None
-) -> None:
+def obey_celery(settings: Settings, role: str, *, loglevel: int | None, logfile: str | None) -> None:
     """Celery's own options ``-l`` and ``-f``; for its signal ``setup_logging``."""
     # Celery does not tell its default, WARNING, from a wish for it: then the setting counts.
     if loglevel and loglevel != logging.WARNING:
@@ -102,9 +98,7 @@ def _install(sink: Sink, settings: Settings, role: str) -> None:
     mask = masking.Mask([settings.database_url, settings.broker_url])
     formatter: Formatter = Json(role, mask)
     if settings.log_format == "text":
-        formatter = Text(
-            role, mask, colour=sink.is_terminal and not environment.environment("NO_COLOR")
-        )
+        formatter = Text(role, mask, colour=sink.is_terminal and not environment.environment("NO_COLOR"))
     root = logging.getLogger()
     handler = Handler(sink, formatter)
     for old in list(root.handlers):

@@ -91,12 +91,8 @@ class Metrics:
         type_name = str(report.get("type", catalogue.OTHER))
         for word in outcomes.Word:
             if n := report.get(word.value, 0):
-                self._to.add(
-                    "millrace_events_finished_total", n, type=type_name, outcome=word.value
-                )
-        self._to.observe(
-            "millrace_event_run_duration_seconds", report.get("runs", ()), type=type_name
-        )
+                self._to.add("millrace_events_finished_total", n, type=type_name, outcome=word.value)
+        self._to.observe("millrace_event_run_duration_seconds", report.get("runs", ()), type=type_name)
         latencies = report.get("latencies", ())
         self._to.observe("millrace_event_commit_latency_seconds", latencies, type=type_name)
 
@@ -145,9 +141,7 @@ class Metrics:
             except Exception:
                 if not failed:  # Once is enough to know.
                     failed = True
-                    log.exception(
-                        "Something could not be counted", extra={"action": "metrics.failed"}
-                    )
+                    log.exception("Something could not be counted", extra={"action": "metrics.failed"})
 
         return listener
 
