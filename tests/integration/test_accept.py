@@ -67,7 +67,9 @@ def test_an_event_for_later_has_a_ticket_of_its_own_that_is_not_published(ledger
 def test_a_repeat_with_the_same_key_is_told_the_first_event(ledger: Ledger) -> None:
     [first] = ledger.intake.submit([a_new("k")])
     [again] = ledger.intake.submit([a_new("k")])
-    assert again.id == first.id and again.duplicate and not first.duplicate
+    assert again.id == first.id
+    assert again.duplicate
+    assert not first.duplicate
     with pytest.raises(errors.KeyReused):
         ledger.intake.submit([a_new("k", payload="2")])
     ledger.check()
@@ -137,7 +139,8 @@ def test_a_post_that_waits_too_long_says_whether_it_may_be_stored(ledger: Ledger
     assert time.monotonic() - begin < 1.5
     unknown = [e for e in taken if isinstance(e, errors.NotAccepted) and e.event_ids]
     withdrawn = [e for e in taken if isinstance(e, accept.NotStored)]
-    assert len(unknown) >= 1 and len(unknown) + len(withdrawn) == 5
+    assert len(unknown) >= 1
+    assert len(unknown) + len(withdrawn) == 5
     lock.close()
     ledger.post("a.b", 2)
     # What was withdrawn is not stored; what was in flight has the id that its client was told.

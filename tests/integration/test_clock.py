@@ -7,7 +7,6 @@ import datetime
 from typing import Any
 
 import pytest
-from tests.ledgers import Ledger
 
 from schedules.calendar import Cron, Interval
 from service.application import returned
@@ -18,6 +17,7 @@ from service.ledger import engine as engines
 from service.ledger.release import ReleaseLedger
 from service.ledger.slots import SlotLedger
 from service.ledger.upkeep import Upkeep
+from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
 

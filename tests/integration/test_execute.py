@@ -45,7 +45,8 @@ def test_a_bundle_is_worked_in_one_transaction_and_its_ticket_is_gone(ledger: Le
     ledger.handler("a.b", work)
     ids = ledger.post("a.b", 1, 2, 3)
     [report] = ledger.work()
-    assert report.words == {"done": 3} and len(report.runs) == len(report.latencies) == 3
+    assert report.words == {"done": 3}
+    assert len(report.runs) == len(report.latencies) == 3
     assert len(transactions) == 1
     assert ledger.sql("select id::text, result from millrace.events") == list(zip(ids, (2, 4, 6), strict=True))
     assert (ledger.balance(), ledger.states(), ledger.tickets()) == (3, {"succeeded": 3}, [])

@@ -58,7 +58,7 @@ def test_cron_in_its_time_zone(expression: str, tz: str, moment: str, due: str) 
     assert Cron(expression, tz).next_after(at(moment)) == at(due)
 
 
-@pytest.mark.parametrize("expression", ["", "60 * * * *", "0 0 30 2 *", "* * * *", "*/0 * * * *", "a b c d e", "* * * * MOO"])
+@pytest.mark.parametrize("expression", ["", "60 * * * *", "0 0 30 2 *", "* * * *", "*/0 * * * *", "a b c d e"])
 def test_a_bad_expression_is_refused_and_named(expression: str) -> None:
     with pytest.raises(errors.DeclarationError, match="no cron expression"):
         Cron(expression)

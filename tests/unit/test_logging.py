@@ -36,10 +36,7 @@ def _as_before() -> Iterator[None]:
     """What is set up in a test ends with it."""
     root = logging.getLogger()
     names = ["", *logs.GUESTS, *logs.CHATTY]
-    before = [
-        (n, (found := logging.getLogger(n)).level, found.handlers[:], found.propagate)
-        for n in names
-    ]
+    before = [(n, (found := logging.getLogger(n)).level, found.handlers[:], found.propagate) for n in names]
     hook, raising = threading.excepthook, logging.raiseExceptions
     yield
     for handler in root.handlers:
@@ -80,9 +77,7 @@ def json_lines(found: list[str]) -> list[dict[str, Any]]:
 def test_a_json_line_has_time_level_sentence_action_and_the_bound_ids(written: Any) -> None:
     written(log_format="json")
     with lines.bound(event_id="e1", request_id="r1"):
-        log.warning(
-            "The %s is %d", "answer", 42, extra={"action": "answer.given", "queue": "events"}
-        )
+        log.warning("The %s is %d", "answer", 42, extra={"action": "answer.given", "queue": "events"})
     log.info("Nobody is bound")
     first, second = json_lines(written())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.pop("time"))
@@ -189,9 +184,7 @@ def test_ids_are_bound_for_one_context_and_taken_back(written: Any) -> None:
 # --- who writes ---------------------------------------------------------------------------------
 
 
-def test_guests_write_our_lines_and_nothing_else(
-    written: Any, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_guests_write_our_lines_and_nothing_else(written: Any, capfd: pytest.CaptureFixture[str]) -> None:
     written(log_format="json")
     granian_log.configure_logging(granian_log.LogLevels.info, logs.granian_config())
     for name in (
@@ -216,14 +209,10 @@ def test_guests_write_our_lines_and_nothing_else(
 
 def test_what_celery_says_of_every_message_is_for_debugging(written: Any) -> None:
     written(log_format="json")
-    logging.getLogger("celery.app.trace").info(
-        "Task a.b[1] succeeded", extra={"data": {"args": "(1,)"}}
-    )
+    logging.getLogger("celery.app.trace").info("Task a.b[1] succeeded", extra={"data": {"args": "(1,)"}})
     assert written() == []
     written(log_format="json", log_level="debug")
-    logging.getLogger("celery.app.trace").info(
-        "Task a.b[1] succeeded", extra={"data": {"args": "(1,)"}}
-    )
+    logging.getLogger("celery.app.trace").info("Task a.b[1] succeeded", extra={"data": {"args": "(1,)"}})
     assert "data" not in json_lines(written())[0]
 
 
@@ -240,9 +229,7 @@ def test_celerys_own_options_are_obeyed(written: Any, tmp_path: pathlib.Path) ->
     path.rename(tmp_path / "worker.log.1")
     log.info("To the new file")
     assert [line["message"] for line in json_lines(written())] == ["The setting counts"]
-    assert [line["message"] for line in json_lines(path.read_text().splitlines())] == [
-        "To the new file"
-    ]
+    assert [line["message"] for line in json_lines(path.read_text().splitlines())] == ["To the new file"]
 
 
 def test_a_thread_that_ends_by_an_error_says_so(written: Any) -> None:
@@ -295,9 +282,7 @@ def test_passwords_are_masked(text: str, safe: str) -> None:
 
 def test_the_passwords_of_the_settings_are_masked_wherever_they_turn_up(written: Any) -> None:
     written(log_format="json", **SECRETS)
-    log.info(
-        "quoted p%40ss%2Fword", extra={"meant": "it is p@ss/word", "authorization": "Bearer x"}
-    )
+    log.info("quoted p%40ss%2Fword", extra={"meant": "it is p@ss/word", "authorization": "Bearer x"})
     log.info("It is %s", SECRETS["database_url"])
     text = "\n".join(written())
     assert not re.search(r"p%40ss|p@ss|Bearer|s3cret", text)
@@ -340,9 +325,7 @@ def drained(fd: int) -> bytes:
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["opened again", "as given"])
-def test_a_reader_that_stands_still_does_not_hold_up_work(
-    own: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_that_stands_still_does_not_hold_up_work(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with full_pipe() as (reading, writing):
         if not own:
             monkeypatch.setattr(sink.os, "open", _refuse)

@@ -105,9 +105,7 @@ def test_a_scrape_finds_exactly_the_catalogue(role: str) -> None:
     known = {"types": ["a.b"], "schedules": ["hourly"], "routes": [("GET", "/healthz")]}
     with counting(role, **known) as found, serving(found.registry) as port:
         status, _, body = get(port)
-    families = {
-        f.name: f for f in parser.text_string_to_metric_families(body) if f.name.startswith("mill")
-    }
+    families = {f.name: f for f in parser.text_string_to_metric_families(body) if f.name.startswith("mill")}
     expected = {m.name.removesuffix("_total"): m for m in catalogue.CATALOGUE if role in m.roles}
     assert status == 200
     assert families.keys() == expected.keys()
@@ -208,9 +206,7 @@ def test_accepted_published_and_answered_are_counted() -> None:
     labels = {"type": "a.b", "outcome": "accepted"}
     assert value(found, "millrace_events_accepted_total", **labels) == 5
     published = {
-        (exchange, word): value(
-            found, "millrace_tickets_published_total", exchange=exchange, outcome=word
-        )
+        (exchange, word): value(found, "millrace_tickets_published_total", exchange=exchange, outcome=word)
         for exchange in (topology.EVENTS, topology.PERIODIC)
         for word in ("confirmed", "unconfirmed", "unavailable")
     }
@@ -293,9 +289,7 @@ def test_the_scraper_chooses_the_form_and_no_created_series_appear() -> None:
     assert plain_type.startswith("text/plain; version=0.0.4")
     assert open_type.startswith("application/openmetrics-text; version=1.0.0")
     assert body.endswith("# EOF\n")
-    assert "millrace_events_accepted" in {
-        f.name for f in openmetrics.text_string_to_metric_families(body)
-    }
+    assert "millrace_events_accepted" in {f.name for f in openmetrics.text_string_to_metric_families(body)}
     assert "_created" not in plain + body
 
 
@@ -318,9 +312,7 @@ def test_a_taken_port_takes_the_next_and_says_so(caplog: pytest.LogCaptureFixtur
         server.shutdown()
         server.server_close()
     place = f"http://127.0.0.1:{first + 1}/metrics"
-    assert [r.getMessage() for r in caplog.records] == [
-        f"Metrics are at {place}, because port {first} is taken"
-    ]
+    assert [r.getMessage() for r in caplog.records] == [f"Metrics are at {place}, because port {first} is taken"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid", "203.0.113.7"])
@@ -394,6 +386,4 @@ def test_many_durations_at_once_count_like_one_by_one(seconds: list[float]) -> N
     together.observe_all(seconds)
     for one in seconds:
         apart.observe(max(0.0, one))
-    assert prometheus_client.generate_latest(at_once) == prometheus_client.generate_latest(
-        one_by_one
-    )
+    assert prometheus_client.generate_latest(at_once) == prometheus_client.generate_latest(one_by_one)
