@@ -81,10 +81,13 @@ def parser(model: Any) -> Callable[[Any], Any]:
         try:
             return adapter.validate_python(payload)
         except pydantic.ValidationError as error:
-            faults = [errors.Fault(pointer(f["loc"]), f["msg"]) for f in error.errors(include_url=False)]
-            raise errors.InvalidEvent(faults) from None
+            raise errors.InvalidEvent([_fault(f) for f in error.errors(include_url=False)]) from None
 
     return parse
+
+
+def _fault(found: Any) -> errors.Fault:
+    return errors.Fault(pointer(found["loc"]), found["msg"].removeprefix("Value error, "))
 
 
 def pointer(path: tuple[int | str, ...]) -> str:

@@ -82,7 +82,7 @@ def _queue(queue: topology.Queue) -> entity.Queue:
 
 
 def _broker_url(settings: Settings) -> str:
-    return "filesystem://" if settings.demo_broker else settings.broker_url
+    return "filesystem://localhost" if settings.demo_broker else settings.broker_url
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

@@ -28,8 +28,8 @@ GUESTS = (
     "celery.redirected", "multiprocessing", "alembic", "py.warnings",
 )  # fmt: skip
 
-#: These say something for every message; that is for debugging.
-CHATTY = ("celery.worker.strategy", "celery.app.trace", "amqp", "kombu")
+#: These say something for every message or step; that is for debugging.
+CHATTY = ("celery.worker.strategy", "celery.app.trace", "amqp", "kombu", "alembic")
 
 
 class Handler(logging.Handler):

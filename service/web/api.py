@@ -11,7 +11,7 @@ import flask
 import msgspec
 
 from service.domain import errors, handlers, ids
-from service.web import body, face, road, search
+from service.web import answer, body, face, road, search
 from service.web import errors as web_errors
 
 #: ``Idempotency-Key``: a string of RFC 8941 by the IETF draft, or the bare token that many clients send.
@@ -22,7 +22,7 @@ pages = flask.Blueprint("api", __name__, url_prefix="/v1")
 
 
 @pages.post("/events/<name>")
-def take_event(name: str) -> flask.Response:
+def take_event(name: str) -> answer.Json:
     """Take an event of the type ``name``; its payload is the body."""
     here, request = road.current(), road.real(flask.request)
     if name not in here.registry:
@@ -31,7 +31,7 @@ def take_event(name: str) -> flask.Response:
     document = body.read(request, here.settings.max_depth)
     accepted = face.accept(name, document, key=key)
     place = _place(accepted.id)
-    return _json(
+    return answer.Json(
         {
             "id": accepted.id,
             "type": name,
@@ -45,7 +45,7 @@ def take_event(name: str) -> flask.Response:
 
 
 @pages.get("/events/<event_id>")
-def show_event(event_id: str) -> flask.Response:
+def show_event(event_id: str) -> answer.Json:
     """One event with all that is known of it."""
     found = road.current().queries.find(event_id)
     if found is None:
@@ -53,26 +53,26 @@ def show_event(event_id: str) -> flask.Response:
     for column in face.JSON_COLUMNS:
         # As PostgreSQL wrote it: no number loses a digit on the way.
         found[column] = None if found[column] is None else msgspec.Raw(found[column].encode())
-    return _json(_with_links(found))
+    return answer.Json(_with_links(found))
 
 
 @pages.get("/events")
-def list_events() -> flask.Response:
+def list_events() -> answer.Json:
     """Events, newest first, page by page."""
     wanted = search.read(flask.request.args)
     found = road.current().queries.search(wanted.filters(), limit=wanted.limit + 1)
     page = found[: wanted.limit]
     # The cursor is the last id of the page: the next page begins below it, whatever was accepted meanwhile.
     cursor = page[-1]["id"] if len(found) > wanted.limit else None
-    return _json({"events": [_with_links(e) for e in page], "next_cursor": cursor})
+    return answer.Json({"events": [_with_links(e) for e in page], "next_cursor": cursor})
 
 
 @pages.get("/types")
-def list_types() -> flask.Response:
+def list_types() -> answer.Json:
     """The event types that can be posted, with what their handlers ask for."""
     here = road.current()
     paused = here.queries.paused()
-    return _json({"types": [_type(handler, paused) for handler in here.registry]})
+    return answer.Json({"types": [_type(handler, paused) for handler in here.registry]})
 
 
 def idempotency_key(given: str | None) -> str | None:
@@ -126,7 +126,3 @@ def _with_links(event: dict[str, Any]) -> dict[str, Any]:
 
 def _place(event_id: str) -> str:
     return f"{flask.request.environ.get('SCRIPT_NAME', '')}/v1/events/{event_id}"
-
-
-def _json(document: dict[str, Any], *, status: int = 200, headers: dict[str, str] | None = None) -> flask.Response:
-    return flask.Response(msgspec.json.encode(document), status, headers, content_type="application/json")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 
 import flask
-import msgspec
 
 from service.domain import errors as domain_errors
-from service.web import errors, road
+from service.web import answer, errors, road
 
 log = logging.getLogger("millrace.web")
 
@@ -16,9 +15,9 @@ pages = flask.Blueprint("health", __name__)
 
 
 @pages.get("/healthz")
-def healthz() -> flask.Response:
+def healthz() -> answer.Json:
     """The process answers. A server that it needs being down is no reason to start it again."""
-    return _json({"status": "ok"})
+    return answer.Json({"status": "ok"})
 
 
 @pages.get("/readyz")
@@ -26,7 +25,7 @@ def readyz() -> flask.Response:
     """Ready to take events: the ledger is there and migrated. The broker is told of, and waited for by the tickets."""
     checks = _checks()
     if checks["ledger"] == "up" and checks["schema"] == "ok":
-        return _json({"status": "ready", "checks": checks})
+        return answer.Json({"status": "ready", "checks": checks})
     return errors.problem(
         503,
         "Not ready",
@@ -49,7 +48,3 @@ def _checks() -> dict[str, str]:
     up = road.current().publisher.up
     checks["broker"] = "unknown" if up is None else "up" if up else "down"
     return checks
-
-
-def _json(document: dict[str, object]) -> flask.Response:
-    return flask.Response(msgspec.json.encode(document), content_type="application/json")

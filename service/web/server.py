@@ -39,7 +39,7 @@ def serve(settings: Settings) -> None:
         http=HTTPModes.http1,
         websockets=False,
         log_access=False,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,  # Its warning about many threads is not for us: they mostly wait for a flush.
         log_dictconfig=logs.granian_config(),
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_AFTER,

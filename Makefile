@@ -1,0 +1,71 @@
+# Every daily act is one word. `make` alone prints them.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Which Python makes the virtual environment.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# How many test processes run at once.
+WORKERS ?= 2
+# More words for pytest: make test ARGS="-k ledger -x"
+ARGS ?=
+# The user packages of the quick start; a running Millrace takes yours from the environment.
+MILLRACE_APPS ?= numbers_app
+LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header
+
+.PHONY: help venv run stack test lint verify bench-quick model lock clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(READY) ## Make the virtual environment in .venv from the locked dependencies
+
+run: $(READY) ## Run it all here: private PostgreSQL, demo broker, web, worker, clock (no root, no apt)
+	@MILLRACE_APPS="$(MILLRACE_APPS)" exec $(BIN)/millrace up
+
+stack: $(READY) ## The same on real RabbitMQ and PostgreSQL, which are installed with apt where missing
+	@deploy/install-packages
+	@MILLRACE_APPS="$(MILLRACE_APPS)" exec $(BIN)/millrace stack
+
+test: $(READY) ## Run every test, on private servers; within 15 minutes on 2 cores
+	@deploy/install-packages || test "$$CI" != true
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: $(READY) ## Check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+verify: $(READY) ## Check that what is said twice agrees: settings and docs, topology and definitions, …
+	@$(BIN)/python -m pytest tests/repository $(ARGS)
+
+bench-quick: $(READY) ## Measure one quick round: accepted/s, committed/s, p50, p99, CPU, memory
+	@deploy/install-packages
+	@$(BIN)/python -m bench quick
+
+model: $(READY) ## Check the model of the road with spin
+	@deploy/install-packages
+	@$(BIN)/python -m pytest tests/unit/test_model.py $(ARGS)
+
+lock: ## Resolve the dependencies anew into requirements.lock (needs uv)
+	@command -v uv >/dev/null || { echo "millrace: make lock needs uv" >&2; exit 1; }
+	$(LOCK) --upgrade setup.cfg --extra embedded --extra dev --extra build -o requirements.lock
+	$(LOCK) --upgrade bench/requirements.in -o bench/requirements.lock
+
+clean: ## Remove the virtual environment and all caches; data under var/ stays
+	rm -rf $(VENV) build *.egg-info examples/*/*.egg-info htmlcov .coverage .coverage.*
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +
+
+$(READY): requirements.lock setup.cfg pyproject.toml examples/numbers/setup.cfg
+	@deploy/prerequisites "$(PYTHON)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@echo "millrace: installing the locked dependencies into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e examples/numbers
+	@touch $@

@@ -1,0 +1,139 @@
+"""Handlers that do what handlers should, and what they should not."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import time
+from typing import Any
+
+import pydantic
+from sqlalchemy import text
+
+from workers import Backoff, Context, Event, handler
+
+QUICK = Backoff(base=0.2, cap=0.5)
+
+
+class Step(pydantic.BaseModel):
+    """What one event shall do before it adds one to the balance."""
+
+    do: str = "add"
+    seconds: float = 0.0  #: for slow, sleep and hang
+    times: int = 0  #: for fail: how many attempts fail
+    gate: str = ""  #: for gate: the folder with the files ``started``, ``go`` and ``fail``
+
+
+def add(ctx: Context, found: Event) -> None:
+    """The effect: one more on the balance, and a row that says who did it."""
+    ctx.session.execute(text("update account set balance = balance + 1"))
+    ctx.session.execute(
+        text("insert into effects values (:event, :attempt, :pid)"),
+        {"event": found.id, "attempt": found.attempt, "pid": os.getpid()},
+    )
+
+
+@handler("ledger.step", payload=Step, bundle=50, attempts=3, backoff=QUICK)
+def step(payload: Step, ctx: Context) -> Any:
+    """Do what the payload says, in a bundle with others."""
+    return ACTIONS[payload.do](payload, ctx)
+
+
+@handler("ledger.alone", payload=Step, bundle=1, attempts=3, backoff=QUICK)
+def alone(payload: Step, ctx: Context) -> Any:
+    """The same with a ticket for each event."""
+    return ACTIONS[payload.do](payload, ctx)
+
+
+@handler("ledger.bulk", payload=Step, bulk=True, bundle=50, attempts=2, backoff=QUICK)
+def bulk(events: list[Event], ctx: Context) -> None:
+    """All events in one call; the first that shall fail fails all."""
+    for found in events:
+        add(ctx, found)
+        if found.payload.do != "add":
+            raise RuntimeError(f"asked to {found.payload.do}")
+
+
+def _add(payload: Step, ctx: Context) -> None:
+    add(ctx, ctx.event)
+
+
+def _slow(payload: Step, ctx: Context) -> None:
+    add(ctx, ctx.event)
+    time.sleep(payload.seconds)
+
+
+def _fail(payload: Step, ctx: Context) -> None:
+    add(ctx, ctx.event)
+    if ctx.attempt <= payload.times:
+        raise RuntimeError(f"attempt {ctx.attempt} was asked to fail")
+
+
+def _kill(payload: Step, ctx: Context) -> None:
+    add(ctx, ctx.event)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _hang(payload: Step, ctx: Context) -> None:
+    """Deaf to the soft limit, as code is that catches whatever comes."""
+    add(ctx, ctx.event)
+    end = time.monotonic() + payload.seconds
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.05)
+        except Exception:
+            continue
+
+
+def _commit(payload: Step, ctx: Context) -> None:
+    add(ctx, ctx.event)
+    ctx.session.commit()
+
+
+def _commit_and_fail(payload: Step, ctx: Context) -> None:
+    add(ctx, ctx.event)
+    ctx.session.commit()
+    raise RuntimeError("after its own commit")
+
+
+def _rollback(payload: Step, ctx: Context) -> None:
+    ctx.session.execute(text("update account set balance = balance + 1000"))
+    ctx.session.rollback()
+    add(ctx, ctx.event)
+
+
+def _close(payload: Step, ctx: Context) -> None:
+    ctx.session.execute(text("update account set balance = balance + 1000"))
+    ctx.session.close()
+    add(ctx, ctx.event)
+
+
+def _gate(payload: Step, ctx: Context) -> None:
+    """Stop in mid-handler, effect written and nothing committed, until the test opens the gate."""
+    add(ctx, ctx.event)
+    folder = pathlib.Path(payload.gate)
+    if not (folder / "started").exists():
+        pid = ctx.session.execute(text("select pg_backend_pid()")).scalar_one()
+        (folder / "part").write_text(f"{os.getpid()} {pid}")
+        (folder / "part").rename(folder / "started")
+    while not (folder / "go").exists():
+        time.sleep(0.02)
+    if (folder / "fail").exists():
+        (folder / "fail").unlink()
+        raise RuntimeError("the gate said fail")
+
+
+ACTIONS = {
+    "add": _add,
+    "slow": _slow,
+    "sleep": _slow,
+    "fail": _fail,
+    "kill": _kill,
+    "hang": _hang,
+    "commit": _commit,
+    "commit_and_fail": _commit_and_fail,
+    "rollback": _rollback,
+    "close": _close,
+    "gate": _gate,
+}

@@ -1,0 +1,1 @@
+"""An app for tests of clocks: a tick each second."""

@@ -1,0 +1,92 @@
+"""What every test may ask for: a PostgreSQL, a fresh ledger, a RabbitMQ, a fresh virtual host.
+
+Nothing is started before a test asks. Where a server's programs are missing the test is skipped by name; with
+``CI=true`` it fails.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.local.postgres import PostgresServer
+from service.local.rabbitmq import RabbitNode
+from tests.servers import Run
+
+_RUN = pytest.StashKey[Run]()
+_numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run its folder; the processes of pytest-xdist are told of it."""
+    given: dict[str, Any] = getattr(config, "workerinput", {})
+    folder = Path(given["millrace_folder"]) if given else None
+    config.stash[_RUN] = Run(folder, given.get("millrace_controller"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process of pytest-xdist, before it starts."""
+    run = node.config.stash[_RUN]
+    node.workerinput |= {"millrace_folder": str(run.folder), "millrace_controller": run.controller}
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the shared servers, after Ctrl-C too."""
+    if not hasattr(config, "workerinput"):
+        config.stash[_RUN].finish()
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the tests of this process. Tests that stop or kill it start their own instead."""
+    worker = getattr(request.config, "workerinput", {}).get("workerid", "main")
+    server = request.config.stash[_RUN].postgres(worker)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(request: pytest.FixtureRequest) -> RabbitNode:
+    """The RabbitMQ node of this run. Tests that stop, kill or starve it start their own instead."""
+    return request.config.stash[_RUN].rabbitmq()
+
+
+@pytest.fixture(scope="session")
+def ledger_template(postgres: PostgresServer) -> str:
+    """The name of a database that holds an empty ledger of this version."""
+    from service.ledger import migrate
+
+    postgres.execute("create database ledger_template")
+    migrate.migrate(postgres.dsn_of("ledger_template"))
+    return "ledger_template"
+
+
+@pytest.fixture
+def database(postgres: PostgresServer, ledger_template: str) -> Iterator[str]:
+    """The address of a fresh ledger: a database of the test's own, with the schema in it."""
+    yield from _fresh(postgres, f"template {ledger_template}")
+
+
+@pytest.fixture
+def empty_database(postgres: PostgresServer) -> Iterator[str]:
+    """The address of a database of the test's own with nothing in it."""
+    yield from _fresh(postgres, "")
+
+
+@pytest.fixture
+def vhost(rabbitmq: RabbitNode) -> str:
+    """The address of a fresh virtual host with nothing declared in it."""
+    return rabbitmq.add_vhost(f"test-{os.getpid()}-{next(_numbers)}")
+
+
+def _fresh(server: PostgresServer, template: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    server.execute(f"create database {name} {template}")
+    yield server.dsn_of(name)
+    server.execute(f"drop database {name} with (force)")

@@ -1,0 +1,106 @@
+"""The HTTP door as its clients see it."""
+
+from __future__ import annotations
+
+import dataclasses
+import http.client
+import json
+import queue
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tests.processes import Process, wait
+
+TIMEOUT = 30.0  #: seconds after which a client gives up; far beyond every promise, so that a hang is seen as one
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client got. The status 0 means that the connection broke instead."""
+
+    status: int
+    headers: dict[str, str]
+    document: Any
+    seconds: float
+
+    @property
+    def id(self) -> str:
+        """The id of the accepted event."""
+        assert self.status == 202, self
+        return str(self.document["id"])
+
+
+class Door:
+    """A web process and its address."""
+
+    def __init__(self, process: Process, address: str) -> None:
+        self.process = process
+        self.address = address
+
+    def wait_until_open(self, seconds: float = 30.0) -> None:
+        """Wait until it answers at all."""
+
+        def answers() -> bool:
+            assert self.process.code is None, f"the web process ended with {self.process.code}"
+            return self.get("/healthz").status == 200
+
+        wait(answers, seconds, "the door answers")
+
+    def get(self, path: str) -> Answer:
+        """One GET."""
+        return self._request(self._connect(), "GET", path, None)
+
+    def post(self, type_name: str, **payload: Any) -> Answer:
+        """Post one event."""
+        return self._request(self._connect(), "POST", f"/v1/events/{type_name}", json.dumps(payload))
+
+    def post_all(self, type_name: str, payloads: Sequence[dict[str, Any]], threads: int = 16) -> list[Answer]:
+        """Post many events over some connections at once; the answers in no order."""
+        waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for payload in payloads:
+            waiting.put(json.dumps(payload))
+        answers: list[Answer] = []
+
+        def client() -> None:
+            connection = self._connect()
+            while True:
+                try:
+                    body = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                answers.append(self._request(connection, "POST", f"/v1/events/{type_name}", body))
+
+        clients = [threading.Thread(target=client) for _ in range(threads)]
+        for thread in clients:
+            thread.start()
+        for thread in clients:
+            thread.join()
+        assert len(answers) == len(payloads)
+        return answers
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host, _, port = self.address.rpartition(":")
+        return http.client.HTTPConnection(host, int(port), timeout=TIMEOUT)
+
+    def _request(self, connection: http.client.HTTPConnection, method: str, path: str, body: str | None) -> Answer:
+        begin = time.monotonic()
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException):
+            connection.close()  # It opens itself again at the next request.
+            return Answer(0, {}, None, time.monotonic() - begin)
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        document = json.loads(content) if "json" in headers.get("content-type", "json") and content else None
+        return Answer(response.status, headers, document, time.monotonic() - begin)
+
+
+def accepted(answers: Iterable[Answer]) -> list[str]:
+    """The ids of the events; every answer must be a 202."""
+    found = list(answers)
+    refused = [a for a in found if a.status != 202]
+    assert not refused, f"{len(refused)} of {len(found)} were not accepted, first: {refused[0]}"
+    return [a.id for a in found]
