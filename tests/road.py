@@ -151,7 +151,7 @@ class Road:
         """How many of these events are in which state."""
         asked = list(ids)
         rows = self.sql("select state, count(*) from millrace.events where id = any(%s::uuid[]) group by 1", asked)
-        return Counter({state: n for state, n in rows})
+        return Counter(dict(rows))
 
     def effects(self, ids: Iterable[str]) -> Counter[str]:
         """How many effects each of these events has."""
@@ -159,7 +159,7 @@ class Road:
         rows = self.sql(
             "select event_id::text, count(*) from effects where event_id = any(%s::uuid[]) group by 1", asked
         )
-        return Counter({event_id: n for event_id, n in rows})
+        return Counter(dict(rows))
 
     def wait_until_closed(self, ids: Iterable[str], seconds: float = 30.0) -> None:
         """Wait until none of these events is open."""

@@ -67,6 +67,9 @@
 
 #define K         2             /* more counted crashes than this and the event is dead (product: 3) */
 #define ATTEMPTS  2             /* failed attempts after which the event is dead */
+#ifndef KILLS
+#define KILLS 0
+#endif
 #ifndef ROOM
 #define ROOM      (3 + FAULTS)  /* more ready messages than this is growth without bound */
 #endif
@@ -292,7 +295,8 @@ end:
 
 /* What is out goes again on evidence only: nothing is ready, or what went later has been worked. */
 #define OVERDUE(t)      (row[t] == OUT && !lead[t] && (NOTHING_READY || passed[t] || NO_EVIDENCE))
-#define IN_HAND(t)      (unacked[0] && in_hand_ticket[0] == t || unacked[1] && in_hand_ticket[1] == t)
+#define HAS(w, t)       (in_hand_events[w] != 0 && in_hand_ticket[w] == t)
+#define IN_HAND(t)      (HAS(0, t) || HAS(1, t))
 #define TO_PUBLISH(t)   (row[t] == DUE && !lead[t] || OVERDUE(t) && ANY_OPEN(t) && (!IN_HAND(t) || faults > 0))
 #define TO_DROP(t)      (OVERDUE(t) && !ANY_OPEN(t))
 
@@ -445,7 +449,7 @@ inline worker_dies() {
 
 inline poison_kills() {
     kills++;
-    assert(kills <= 1 + K + FAULTS - faults);   /* one bold run, K careful ones, one more for each fault */
+    assert(kills <= KILLS + 1 + K + FAULTS - faults);   /* one bold run, K careful ones, one more for each fault */
     worker_dies()
 }
 

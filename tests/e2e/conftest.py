@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json as jsons
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests import processes
 from tests.road import Road
+
+log = logging.getLogger(__name__)
 
 TIMEOUT = 60.0  #: seconds; a list of 100,000 numbers takes its time on a busy machine
 
@@ -62,5 +65,5 @@ def stack(postgres: PostgresServer, rabbitmq: RabbitNode, tmp_path_factory: pyte
         road.clock()
         yield Stack(door.address)
     finally:
-        print(road.logs())  # Shown when a test fails.
+        log.warning(road.logs())  # Shown when a test fails.
         road.stop()
