@@ -23,6 +23,7 @@ class Consumer(consumer.Consumer):
 
     strategies: dict[str, Any]
     connection_errors: tuple[type[BaseException], ...]
+    pool: Any
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """What is called with each message."""
@@ -49,6 +50,16 @@ class Consumer(consumer.Consumer):
         """The connection was lost."""
         signals.connection_changed.send(self, peer="broker", up=False)
         super().on_connection_error_after_connected(exc)
+
+    def on_close(self) -> None:
+        """Between two connections."""
+        super().on_close()
+        # Celery registers the children anew with each connection. One that was born in the turn of its event loop in
+        # which several others died may have lost its sentinel by then, and Celery gives up the whole worker
+        # ("file descriptor is None"). Without the attribute the sentinel is made again.
+        for process in getattr(getattr(self.pool, "_pool", None), "_pool", ()):
+            if getattr(process, "_sentinel_poll", 0) is None:
+                del process._sentinel_poll
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Keep what cannot be decoded."""
