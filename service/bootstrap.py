@@ -9,7 +9,7 @@ import dataclasses
 import logging
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from service import crashpoints, plugins
 from service.application import ports
@@ -114,10 +114,13 @@ def worker(settings: Settings | None = None) -> WorkRoad:
     return WorkRoad(settings, plugins.registry, engine)
 
 
-def executor(road: WorkRoad, time_limit_errors: tuple[type[BaseException], ...]) -> Executor:
+def executor(
+    road: WorkRoad, time_limit_errors: tuple[type[BaseException], ...], leaving: Callable[[], bool]
+) -> Executor:
     """The executor of one worker process."""
     ledger = WorkLedger(road.engine, worker=f"{socket.gethostname()}:{os.getpid()}")
-    return Executor(ledger, road.registry, hard_limit=road.settings.hard_limit, time_limit_errors=time_limit_errors)
+    limits = (road.settings.soft_limit, road.settings.hard_limit)
+    return Executor(ledger, road.registry, limits=limits, time_limit_errors=time_limit_errors, leaving=leaving)
 
 
 def clock(settings: Settings | None = None) -> ClockRoad:

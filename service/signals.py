@@ -9,7 +9,7 @@ import blinker
 
 #: ``counts: dict[type, n]``, ``outcome``: accepted, duplicate, conflict, invalid, unavailable.
 events_accepted = blinker.Signal()
-#: ``batch`` of tickets, the ids that were ``confirmed``, ``failed``: confirmed or unavailable; ``seconds``.
+#: ``batch`` of tickets, the ids that were ``confirmed``, whether the broker was ``reached``; ``seconds``.
 tickets_published = blinker.Signal()
 #: ``report``: an application.execute.Report as a dictionary. Sent in the worker's parent.
 ticket_finished = blinker.Signal()

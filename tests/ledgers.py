@@ -55,7 +55,7 @@ class Ledger:
         intake = IntakeLedger(engines.Engine(url), patience=300.0, window=20_000)
         self.publisher = Publisher(lambda: self.broker)
         self.intake = Intake(intake, self.publisher, self.registry, deadline=deadline, head_start=2.0)
-        self.executor = Executor(WorkLedger(self.engine, worker="test"), self.registry, hard_limit=30.0)
+        self.executor = Executor(WorkLedger(self.engine, worker="test"), self.registry, limits=(20.0, 30.0))
         self.sql(TABLES)
 
     def handler(self, type_name: str, function: Callable[..., Any], **options: Any) -> None:

@@ -1,11 +1,12 @@
 """The worker's consumer: what is not ours is rejected, so that it reaches the queue ``dead``.
 
-Celery as it comes acks (deletes) a message that it cannot decode, runs one of a foreign encoding, and would run its own
-built-in tasks for anybody who can reach the queue.
+Celery as it comes acks (deletes) a message that it cannot decode, runs one of a foreign encoding, ends at some that are
+malformed, and would run its own built-in tasks for anybody who can reach the queue.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +15,12 @@ from celery.worker import consumer
 
 from service import signals
 from service.broker import message as envelope
+from service.domain import errors
+from service.domain import ticket as tickets
 
 log = logging.getLogger("millrace.work")
+
+RECONNECT = {"interval_start": 0.2, "interval_step": 0.4, "interval_max": 2.0}  #: seconds between tries
 
 
 class Consumer(consumer.Consumer):
@@ -31,15 +36,28 @@ class Consumer(consumer.Consumer):
         signals.connection_changed.send(self, peer="broker", up=True)  # It is asked for at each new connection.
 
         def receive_ours(message: Any) -> None:
-            headers = message.headers
-            if not envelope.is_ours(message.content_type, message.content_encoding, headers):
-                self._refuse(message, "it is no ticket")
-            elif headers["task"] not in self.strategies or headers["task"].startswith("celery."):
-                self._refuse(message, f"the type {headers['task']!r} is not known to this worker")
+            try:
+                self._check(message)
+            except Exception as error:
+                # Whatever is wrong with a message: an error that came up in Celery's event loop would end the worker,
+                # and after it each one that the message goes to.
+                self._refuse(message, str(error) or type(error).__name__)
             else:
                 receive(message)
 
         return receive_ours
+
+    def _check(self, message: Any) -> None:
+        """Raises an error for what is no ticket of a type that this worker knows."""
+        argument = envelope.read(message.content_type, message.content_encoding, message.headers, message.payload)
+        found = tickets.read(argument)
+        if found.type not in self.strategies or found.type.startswith("celery."):
+            raise errors.ForeignMessage(f"the type {found.type!r} is not known to this worker")
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, and try again while RabbitMQ is away; Celery would wait up to 30 s between two tries."""
+        conn.ensure_connection = functools.partial(conn.ensure_connection, **RECONNECT)
+        return super().ensure_connected(conn)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """RabbitMQ cannot be reached."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from service.domain.handlers import Handler
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 BUNDLE = range(1, 1001)
+ATTEMPTS = range(1, 1001)
 
 
 def handler(
@@ -40,7 +42,7 @@ def handler(
     ``payload``: a pydantic model (or any type that pydantic knows) that the payload is parsed to, at the door too.
     ``queue``: the queue for this type's tickets; workers take it with ``-Q``.
     ``bundle``: how many events ride on one ticket at the most, 1 to 1000.
-    ``attempts``: how often it is tried before the event is a dead letter.
+    ``attempts``: how often it is tried before the event is a dead letter, 1 to 1000.
     ``backoff``: between attempts; the default is 5 s, doubling, with full jitter, up to an hour.
     ``soft_limit``, ``hard_limit``: seconds for one ticket, instead of the settings.
 
@@ -48,8 +50,18 @@ def handler(
     """
     if bundle not in BUNDLE:
         raise errors.DeclarationError(f"{type}: bundle={bundle!r} must be from 1 to 1000")
-    if attempts < 1:
-        raise errors.DeclarationError(f"{type}: attempts={attempts!r} must be at least 1")
+    if attempts not in ATTEMPTS:
+        raise errors.DeclarationError(f"{type}: attempts={attempts!r} must be from 1 to 1000")
+    for name, limit in {"soft_limit": soft_limit, "hard_limit": hard_limit}.items():
+        if limit is not None and not 0 < limit < math.inf:
+            raise errors.DeclarationError(f"{type}: {name}={limit!r} must be a number of seconds above 0")
+    if soft_limit is not None and hard_limit is not None and soft_limit >= hard_limit:
+        raise errors.DeclarationError(f"{type}: soft_limit={soft_limit!r} must be below hard_limit={hard_limit!r}")
+
+    try:
+        topology.check_queue(queue)
+    except errors.DeclarationError as error:
+        raise errors.DeclarationError(f"{type}: {error}") from None
 
     def declare(function: Function) -> Function:
         plugins.registry.add(

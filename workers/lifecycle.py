@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import signals as turns
 
-from service import bootstrap
+from service import bootstrap, signals
 from service.broker.factory import App
 from service.domain import errors
 from service.telemetry import logging as logs
@@ -38,6 +38,7 @@ def subscribe(app: App) -> None:
 
     def after_start(**_: Any) -> None:
         bootstrap.watch(app.road.settings, "worker")
+        signals.connection_changed.send(None, peer="broker", up=True)  # It was said before anybody listened.
 
     def set_up_logging(loglevel: int | None = None, logfile: str | None = None, **_: Any) -> None:
         logs.obey_celery(app.road.settings, "worker", loglevel=loglevel, logfile=logfile)

@@ -9,12 +9,13 @@ import time
 from typing import Any
 
 import celery
+from billiard import common
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery.exceptions import Reject
 
 from service import bootstrap
 from service.application.execute import Executor, Report
-from service.domain import errors, handlers
+from service.domain import handlers
 from service.domain import ticket as tickets
 from service.ledger import engine as engines
 
@@ -37,47 +38,40 @@ class TicketTask(celery.Task[Any, Any]):
 
     def run(self, *args: Any, **kwargs: Any) -> Report:
         """Work a ticket; the report goes to the worker's parent, which counts it."""
-        delivery = self._delivery(args, kwargs)
+        # Whatever else a message may hold was refused by the worker's parent (`workers.consumer`).
+        redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+        delivery = tickets.read(args[0], redelivered=redelivered)
         deadline = time.monotonic() + self.road.settings.fault_patience
         pause = PAUSE[0]
         while True:
             try:
                 return self.executor.execute(delivery)
+            except SoftTimeLimitExceeded as error:
+                # It struck outside the handler, which is not to blame: the ledger was slow, or away.
+                raise self._given_back("the time is up") from error
             except Exception as error:
                 if not engines.is_infrastructure(error):
-                    raise
+                    # A fault of ours. Through the queue `dead` the ticket comes back, later each time.
+                    log.exception("A ticket failed in a way that nobody thought of", extra={"action": "work.failed"})
+                    raise Reject(f"{type(error).__name__}", requeue=False) from error
                 # No event is to blame: wait here, which also slows the worker down, then give the ticket back.
-                if time.monotonic() > deadline:
-                    log.warning("The ledger stays away; the ticket goes back", extra={"action": "work.returned"})
-                    raise Reject("the ledger cannot be used", requeue=True) from error
+                if time.monotonic() + pause > deadline:
+                    raise self._given_back("the ledger stays away") from error
                 log.warning("The ledger is away: %s", _line(error), extra={"action": "work.waiting"})
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(PAUSE[1], pause * 2)
+
+    def _given_back(self, reason: str) -> Reject:
+        log.warning("A ticket goes back: %s", reason, extra={"action": "work.returned"})
+        return Reject(reason, requeue=True)
 
     @property
     def executor(self) -> Executor:
         """The executor of this process."""
         if self._executor is None or self._pid != os.getpid():
             self._pid = os.getpid()
-            self._executor = bootstrap.executor(self.road, (SoftTimeLimitExceeded,))
+            self._executor = bootstrap.executor(self.road, (SoftTimeLimitExceeded,), common.terminate_handler_fired)  # type: ignore[attr-defined]
         return self._executor
-
-    def _delivery(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tickets.Delivery:
-        request = self.request
-        redelivered = bool((request.delivery_info or {}).get("redelivered"))
-        try:
-            if kwargs or len(args) != 1:
-                raise errors.ForeignMessage("one argument is wanted")
-            if request.callbacks or request.errbacks or request.chain or request.chord:
-                raise errors.ForeignMessage("a ticket carries no other tasks")
-            delivery = tickets.read(args[0], redelivered=redelivered)
-            if delivery.type != self.name:
-                raise errors.ForeignMessage(f"a ticket for {delivery.type} came as {self.name}")
-        except errors.ForeignMessage as error:
-            # It goes to the queue `dead`, where the clock tells ours from others'.
-            log.warning("A message was refused: %s", error, extra={"action": "work.refused"})
-            raise Reject(str(error), requeue=False) from error
-        return delivery
 
 
 def make(handler: handlers.Handler, road: bootstrap.WorkRoad) -> TicketTask:
@@ -85,10 +79,8 @@ def make(handler: handlers.Handler, road: bootstrap.WorkRoad) -> TicketTask:
     task = TicketTask()
     task.name = handler.type
     task.road = road
-    if handler.soft_limit is not None:
-        task.soft_time_limit = handler.soft_limit  # type: ignore[assignment]
-    if handler.hard_limit is not None:
-        task.time_limit = handler.hard_limit  # type: ignore[assignment]
+    soft, hard = handler.limits(road.settings.soft_limit, road.settings.hard_limit)
+    task.soft_time_limit, task.time_limit = soft, hard  # type: ignore[assignment]
     return task
 
 

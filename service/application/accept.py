@@ -29,6 +29,7 @@ log = logging.getLogger("millrace.accept")
 FLUSH = 256  #: events in a flush, about: a submission is never split
 QUEUE = 2_000  #: submissions that may wait; more are refused at once
 MARK_EVERY = 0.2  #: seconds after which confirmed tickets are marked out, flush or no flush
+TELL_EVERY = 5.0  #: seconds between lines about a ledger that is away
 MARK_BATCH = 1_000  #: confirmed tickets marked in one flush
 
 
@@ -88,6 +89,7 @@ class Intake:
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._held: set[str] = set()
+        self._quiet_until = 0.0
 
     def submit(self, events: Sequence[event.NewEvent]) -> list[Accepted]:
         """Store events, all or none of them, and wait until that is done.
@@ -144,15 +146,16 @@ class Intake:
         try:
             # While this waits for a server that does not answer, nothing is taken, and requests may withdraw.
             self._ledger.open()
+            now = self._ledger.clock.now()
         except errors.LedgerUnavailable as error:
-            batch = self._take()
+            batch = self._take(now=0.0)
             self._fail(batch, error)
             if not batch:
                 time.sleep(MARK_EVERY)  # Nobody waits; do not ask a dead server without pause.
             return
-        self._flush(self._take())
+        self._flush(self._take(now))
 
-    def _take(self) -> list[Submission]:
+    def _take(self, now: float) -> list[Submission]:
         batch: list[Submission] = []
         size = 0
         with self._lock:
@@ -160,6 +163,8 @@ class Intake:
                 submission = self._waiting.popleft()
                 if submission.phase is Phase.WAITING:
                     submission.phase = Phase.TAKEN
+                    # From here on a request that gives up must name what may be stored.
+                    submission.rows = [ports.Row(ids.uuid7(now), e) for e in submission.events]
                     batch.append(submission)
                     size += len(submission.events)
         return batch
@@ -201,15 +206,14 @@ class Intake:
                     return []  # The clock publishes.
                 return self._store_once(batch, confirmed)
             except (errors.LedgerUnavailable, ports.FlushRefused) as error:
-                raise ports.FlushFailed(str(error), in_doubt=failed.in_doubt) from error
+                in_doubt = failed.in_doubt or getattr(error, "in_doubt", False)
+                raise ports.FlushFailed(str(error), in_doubt=in_doubt) from error
 
     def _store_once(self, batch: list[Submission], confirmed: list[tuple[str, int]]) -> list[tickets.Ticket]:
         with self._ledger.flush() as flush:
             now = self._ledger.clock.now()
             for submission in batch:
-                submission.accepted = []
-                # A second try keeps the ids: they tell whether the first came through.
-                submission.rows = submission.rows or [ports.Row(ids.uuid7(now), e) for e in submission.events]
+                submission.accepted = []  # A second try keeps the ids: they tell whether the first came through.
             rows = self._settle_keys(flush, batch)
             planned = plan(rows, self._registry, now, held=self._held, head_start=self._head_start)
             self._held = flush.store(rows, planned, confirmed)
@@ -253,7 +257,8 @@ class Intake:
 
     def _fail(self, batch: list[Submission], error: errors.LedgerUnavailable) -> None:
         in_doubt = isinstance(error, ports.FlushFailed) and error.in_doubt
-        if batch:
+        if batch and time.monotonic() > self._quiet_until:
+            self._quiet_until = time.monotonic() + TELL_EVERY  # Under load there are hundreds a second.
             log.warning("Events could not be stored: %s", error, extra={"action": "accept.unavailable"})
         for submission in batch:
             known = tuple(r.id for r in submission.rows) if in_doubt else ()

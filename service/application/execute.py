@@ -17,7 +17,7 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -91,13 +91,15 @@ class Executor:
         ledger: ports.WorkLedger,
         registry: handlers.Registry,
         *,
-        hard_limit: float,
+        limits: tuple[float, float],
         time_limit_errors: tuple[type[BaseException], ...] = (),
+        leaving: Callable[[], bool] = lambda: False,
     ) -> None:
         self._ledger = ledger
         self._registry = registry
-        self._hard_limit = hard_limit
+        self._limits = limits  #: seconds, soft and hard, for handlers that name none
         self._time_limit_errors = time_limit_errors
+        self._leaving = leaving  #: whether this process was told to end, which raises SystemExit wherever it is
 
     def execute(self, delivery: tickets.Delivery) -> Report:
         """Work a delivery; raises UnknownEventType, and what the ledger raises when it is not to be had."""
@@ -174,10 +176,14 @@ class Executor:
                 return
 
     def _count_crash(self, turn: _Turn, event_id: str) -> int | None:
+        # A delivery that is tried again in this process, because the ledger was away, has crashed nobody.
+        if event_id in turn.delivery.counted:
+            return None
         crashpoints.reach("before_crash_count")
         with self._work(turn.handler) as work:
             crashes = work.count_crash(turn.delivery, event_id)
             work.commit()
+        turn.delivery.counted.add(event_id)
         crashpoints.reach("after_crash_count")
         return crashes
 
@@ -209,7 +215,7 @@ class Executor:
             work.commit()
             crashpoints.reach("after_commit_before_ack")
         except Exception as error:
-            if self._ledger.is_infrastructure(error):
+            if work.is_infrastructure(error):
                 raise
             return dataclasses.replace(run, outcome=self._failed(turn.handler, run.claimed.event, error))
         return run
@@ -243,8 +249,8 @@ class Executor:
             crashpoints.reach("in_handler")
             answer = handler.function(payload, context.Context(work, [found], shared=shared))
             result = self._answered(handler, found, answer)
-        except (Exception, SystemExit) as error:
-            result = self._raised(handler, claimed.event, error)
+        except BaseException as error:
+            result = self._raised(work, handler, claimed.event, error)
         return _Run(claimed, result, time.monotonic() - begin, _since(claimed))
 
     def _run_bulk(
@@ -263,8 +269,8 @@ class Executor:
             crashpoints.reach("in_handler")
             answer = handler.function(found, context.Context(work, found, shared=shared))
             first = self._answered(handler, live[0].event, answer)
-        except (Exception, SystemExit) as error:
-            first = self._raised(handler, live[0].event, error)
+        except BaseException as error:
+            first = self._raised(work, handler, live[0].event, error)
         each = (time.monotonic() - begin) / len(live)
         return late + [_Run(c, dataclasses.replace(first, event_id=c.event.id), each, _since(c)) for c in live]
 
@@ -275,11 +281,13 @@ class Executor:
         json.dumps(answer, allow_nan=False)
         return Outcome(found.id, Word.DONE, result=answer)
 
-    def _raised(self, handler: handlers.Handler, found: event.Event, error: BaseException) -> Outcome:
+    def _raised(self, work: ports.Work, handler: handlers.Handler, found: event.Event, error: BaseException) -> Outcome:
+        # Whatever a handler raises is its outcome, an `asyncio.CancelledError` or `sys.exit()` too; but not what was
+        # meant for its process, or befell the road.
+        if self._leaving() or work.is_infrastructure(error):
+            raise error
         if isinstance(error, outcome.Answer):
             return self._in_words(handler, found, error)
-        if self._ledger.is_infrastructure(error):
-            raise error
         if isinstance(error, errors.InvalidEvent):
             detail = "; ".join(f"{f.pointer or '/'}: {f.detail}" for f in error.faults)
             failure = outcome.Failure("InvalidEvent", clean(detail)[:MESSAGE])
@@ -302,7 +310,7 @@ class Executor:
             failure = outcome.Failure(TIME_LIMIT, "it ran longer than its soft limit")
         else:
             trace = "".join(traceback.format_exception(error))[-TRACEBACK:]
-            failure = outcome.Failure(type(error).__name__, clean(str(error))[:MESSAGE], clean(trace))
+            failure = outcome.Failure(type(error).__name__, clean(_message(error))[:MESSAGE], clean(trace))
         if found.attempt >= handler.attempts:
             return Outcome(found.id, Word.DEAD, failure=failure, reason=Reason.ATTEMPTS)
         wait = handler.backoff.delay(found.attempt) if delay is None else delay
@@ -326,7 +334,7 @@ class Executor:
         report.count(Word.SKIPPED, skipped)
 
     def _work(self, handler: handlers.Handler) -> AbstractContextManager[ports.Work]:
-        return self._ledger.work(handler.hard_limit or self._hard_limit)
+        return self._ledger.work(handler.limits(*self._limits)[1])
 
 
 def _since(claimed: ports.Claimed) -> float:
@@ -345,6 +353,13 @@ def _attempt(handler: handlers.Handler, run: _Run) -> ports.Attempt:
         return ports.Attempt(found, exchange, key, topology.PERIODIC_QUEUE, run.seconds)
     exchange, key = topology.event_route(found.type, handler.queue)
     return ports.Attempt(found, exchange, key, handler.queue, run.seconds)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as another:
+        return f"(its message cannot be had: {type(another).__name__})"
 
 
 def clean(text: str) -> str:

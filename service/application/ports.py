@@ -93,7 +93,7 @@ class Broker(Protocol):
         """Connect if need be, and see to heartbeats; to be called every second or so. Raises BrokerUnavailable."""
 
     def ready(self, queue: str) -> int:
-        """How many messages are ready in a queue. Raises BrokerUnavailable."""
+        """How many messages are ready in a queue, 0 if there is no such queue. Raises BrokerUnavailable."""
 
     def drop(self) -> None:
         """Throw the connection away, without a word to the broker."""
@@ -146,6 +146,7 @@ Attempts = Mapping[str, Attempt]  #: by event id
 class Work(Protocol):
     """One transaction of a worker."""
 
+    def is_infrastructure(self, error: BaseException) -> bool: ...
     def claim(self, delivery: tickets.Delivery, ids: Sequence[str]) -> list[Claimed]: ...
     def count_crash(self, delivery: tickets.Delivery, event_id: str) -> int | None: ...
     def session(self, *, shared: bool) -> Any: ...

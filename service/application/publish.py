@@ -32,16 +32,16 @@ BACKOFF = (0.2, 5.0)  #: seconds between tries to reach the broker: first, longe
 def publish(broker: ports.Broker, batch: Sequence[tickets.Ticket]) -> set[str]:
     """Publish a batch and tell the listeners; the ids that were confirmed."""
     begin = time.monotonic()
-    outcome, confirmed = "confirmed", set[str]()
+    reached, confirmed = False, set[str]()
     try:
         confirmed = broker.publish(batch, TIMEOUT)
+        reached = True
     except errors.BrokerUnavailable as error:
-        outcome = "unavailable"
         log.warning("Tickets could not be published: %s", error, extra={"action": "publish.unavailable"})
         raise
     finally:
         seconds = time.monotonic() - begin
-        signals.tickets_published.send(None, batch=batch, confirmed=confirmed, failed=outcome, seconds=seconds)
+        signals.tickets_published.send(None, batch=batch, confirmed=confirmed, reached=reached, seconds=seconds)
     crashpoints.reach("after_confirm")
     return confirmed
 
@@ -51,12 +51,12 @@ class Publisher:
 
     def __init__(self, connect: Callable[[], ports.Broker]) -> None:
         self._connect = connect
-        self._waiting: deque[tuple[tickets.Ticket, float]] = deque()
+        self._waiting: deque[tickets.Ticket] = deque()
         self.confirmed: deque[tuple[str, int]] = deque()  #: (ticket, revision), to be marked out
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._pid = 0
-        self.up = False  #: whether the last word from the broker was a good one
+        self.up: bool | None = None  #: whether the last word from the broker was a good one; None before the first
 
     def put(self, batch: Sequence[tickets.Ticket]) -> None:
         """Publish these soon. Called by the intake thread alone."""
@@ -65,7 +65,7 @@ class Publisher:
             self._thread = threading.Thread(target=self._run, name="millrace-publisher", daemon=True)
             self._thread.start()
         if batch and len(self._waiting) < QUEUE:
-            self._waiting.extend((ticket, time.monotonic()) for ticket in batch)
+            self._waiting.extend(batch)
             self._wake.set()
 
     def take_confirmed(self, limit: int) -> list[tuple[str, int]]:
@@ -101,7 +101,7 @@ class Publisher:
     def _batch(self) -> list[tickets.Ticket]:
         found: list[tickets.Ticket] = []
         while self._waiting and len(found) < BATCH:
-            found.append(self._waiting.popleft()[0])
+            found.append(self._waiting.popleft())
         return found
 
     def _after_fault(self, broker: ports.Broker, failures: int) -> None:

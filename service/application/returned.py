@@ -24,6 +24,7 @@ class DeadQueue(Protocol):
 
     def get(self) -> Any: ...
     def ack(self, message: Any) -> None: ...
+    def drop(self) -> None: ...
 
 
 class ReturnLedger(Protocol):
@@ -39,31 +40,37 @@ def empty(queue: DeadQueue, ledger: ReturnLedger) -> int:
         message = queue.get()
         if message is None:
             return number
-        origin, reason = death(message)
-        ticket = ticket_of(message)
-        if ticket is not None:
-            ledger.give_back(ticket, careful=reason == "delivery_limit")
-        else:
-            ledger.file_stray(origin, reason, message)
-            log.warning("A message that is not ours was filed", extra={"action": "returned.filed", "queue": origin})
-        signals.message_returned.send(None, ours=ticket is not None, reason=reason)
+        try:
+            _deal_with(message, ledger)
+        except Exception:
+            queue.drop()  # With its connection the message goes back into the queue.
+            raise
         queue.ack(message)  # After the commit: a crash in between repeats what may be repeated.
     return LIMIT
+
+
+def _deal_with(message: Any, ledger: ReturnLedger) -> None:
+    origin, reason = death(message)
+    ticket = ticket_of(message)
+    if ticket is not None:
+        ledger.give_back(ticket, careful=reason == "delivery_limit")
+    else:
+        ledger.file_stray(origin, reason, message)
+        log.warning("A message that is not ours was filed", extra={"action": "returned.filed", "queue": origin})
+    signals.message_returned.send(None, ours=ticket is not None, reason=reason)
 
 
 def ticket_of(message: Any) -> str | None:
     """The ticket's id, when the message looks like one of ours, of whatever version; else None."""
     try:
-        body = json.loads(message.body)[0][0]
-        ticket = body["ticket"]
-        tickets.read({**body, "v": tickets.VERSION})
+        return tickets.read({**json.loads(message.body)[0][0], "v": tickets.VERSION}).ticket
     except (ValueError, TypeError, LookupError, RecursionError, errors.ForeignMessage):
         return None
-    return str(ticket)
 
 
 def death(message: Any) -> tuple[str, str]:
     """(queue, reason) of a dead letter, from its ``x-death`` header."""
-    headers = message.properties.get("application_headers") or {}
-    last = (headers.get("x-death") or [{}])[0]
-    return str(last.get("queue", "unknown")), str(last.get("reason", "unknown"))
+    match (message.properties.get("application_headers") or {}).get("x-death"):
+        case [{"queue": str() as queue, "reason": str() as reason}, *_]:
+            return queue, reason
+    return "unknown", "unknown"

@@ -9,6 +9,7 @@ from typing import Any
 
 import amqp
 
+from service.broker import tolerance
 from service.domain import errors
 
 CONNECT_TIMEOUT = 3.0  #: seconds
@@ -22,6 +23,7 @@ FAULTS = (OSError, amqp.exceptions.AMQPError, amqp.exceptions.ConnectionError)
 
 def connect(url: str, *, heartbeat: int, name: str, **options: Any) -> Any:
     """An open amqp.Connection; raises BrokerUnavailable with the reason."""
+    tolerance.install()
     parts = urllib.parse.urlsplit(url)
     port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
     connection = amqp.Connection(
@@ -29,9 +31,10 @@ def connect(url: str, *, heartbeat: int, name: str, **options: Any) -> Any:
         userid=urllib.parse.unquote(parts.username or "guest"),
         password=urllib.parse.unquote(parts.password or "guest"),
         virtual_host=vhost(url),
-        ssl={"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname} if parts.scheme == "amqps" else False,
+        ssl=tls(url) or False,
         connect_timeout=CONNECT_TIMEOUT,
-        read_timeout=None,
+        # A broker that froze keeps its sockets open and says nothing; heartbeats are not looked at while one waits.
+        read_timeout=2 * heartbeat or None,
         heartbeat=heartbeat,
         client_properties={"connection_name": name},
         socket_settings=SOCKET,
@@ -43,6 +46,14 @@ def connect(url: str, *, heartbeat: int, name: str, **options: Any) -> Any:
         connection.collect()
         raise errors.BrokerUnavailable(f"RabbitMQ at {place(url)} cannot be used: {reason(error)}") from error
     return connection
+
+
+def tls(url: str) -> dict[str, Any] | None:
+    """How TLS is spoken with the broker: its certificate and its name are checked. None without TLS."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "amqps":
+        return None
+    return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname}
 
 
 def vhost(url: str) -> str:

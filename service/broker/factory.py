@@ -10,7 +10,7 @@ from typing import Any
 import celery
 from kombu import entity
 
-from service.broker import connection
+from service.broker import connection, tolerance
 from service.domain import topology
 from service.settings import Settings
 
@@ -23,8 +23,10 @@ class App(celery.Celery):
 
 def configuration(settings: Settings, named_queues: Iterable[str]) -> dict[str, Any]:
     """The configuration that workers and clocks share."""
+    tolerance.install()
     return {
         "broker_url": _broker_url(settings),
+        "broker_use_ssl": connection.tls(settings.broker_url),
         "broker_transport_options": _transport_options(settings),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from service.domain import errors
 from service.domain import ticket as tickets
 
 CONTENT_TYPE = "application/json"
@@ -15,29 +16,28 @@ CONTENT_ENCODING = "utf-8"
 
 COUNT = "millrace_events"  #: header: how many events the ticket names; for the worker's parent, which reads no body
 
+#: The headers that are the same for every ticket.
+FIXED: dict[str, Any] = {
+    "lang": "py",
+    "parent_id": None,
+    "group": None,
+    "retries": 0,
+    "eta": None,
+    "expires": None,
+    "timelimit": [None, None],
+    "argsrepr": "",  # Celery logs it; ids are enough.
+    "kwargsrepr": "",
+    "origin": "millrace",
+    "ignore_result": True,
+}
+
 #: The third part of a body: ours never carries callbacks, chains or chords.
 EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
 def headers(ticket: tickets.Ticket) -> dict[str, Any]:
     """The headers that make the message a task named by the event type."""
-    return {
-        "lang": "py",
-        "task": ticket.type,
-        "id": ticket.id,
-        "root_id": ticket.id,
-        "parent_id": None,
-        "group": None,
-        "retries": 0,
-        "eta": None,
-        "expires": None,
-        "timelimit": [None, None],
-        "argsrepr": "",  # Celery logs it; ids are enough.
-        "kwargsrepr": "",
-        "origin": "millrace",
-        "ignore_result": True,
-        COUNT: len(ticket.event_ids),
-    }
+    return FIXED | {"task": ticket.type, "id": ticket.id, "root_id": ticket.id, COUNT: len(ticket.event_ids)}
 
 
 def body(ticket: tickets.Ticket) -> str:
@@ -56,17 +56,30 @@ def properties(ticket: tickets.Ticket) -> dict[str, Any]:
     }
 
 
-def is_ours(content_type: str | None, content_encoding: str | None, header: dict[str, Any] | None) -> bool:
-    """Whether a message may be handed to a handler at all, by its envelope.
+def read(content_type: str | None, content_encoding: str | None, header: Any, payload: Any) -> dict[str, Any]:
+    """The ticket in a message whose body was decoded to ``payload``; raises ForeignMessage for anything else.
 
-    A foreign encoding, a delay by Celery or a smuggled task name is no message of ours; kombu would run some of them.
+    As strict as can be, because what comes after is not: headers become attributes of Celery's request, a delay, a
+    callback or a time limit is obeyed, and an argument of another form ends the worker.
     """
-    return (
-        content_type == CONTENT_TYPE
-        and (content_encoding or "").lower() == CONTENT_ENCODING
-        and isinstance(header, dict)
-        and isinstance(header.get("task"), str)
-        and isinstance(header.get("id"), str)
-        and header.get("eta") is None
-        and header.get("expires") is None
-    )
+    if content_type != CONTENT_TYPE or (content_encoding or "").lower() != CONTENT_ENCODING:
+        raise errors.ForeignMessage(f"it is {content_type!r} in {content_encoding!r}")
+    if not isinstance(header, dict):
+        raise errors.ForeignMessage("it has no headers")
+    ticket = argument(payload)
+    wanted = FIXED | {"task": ticket.get("type"), "id": ticket.get("ticket"), "root_id": ticket.get("ticket")}
+    # The broker adds headers of its own, which begin with `x-`.
+    given = {k: v for k, v in header.items() if not k.startswith("x-")}
+    if not isinstance(given.pop(COUNT, None), int) or given != wanted:
+        raise errors.ForeignMessage("its headers are not those of a ticket")
+    return ticket
+
+
+def argument(payload: Any) -> dict[str, Any]:
+    """The only argument in a decoded body; raises ForeignMessage for a body of another form."""
+    if isinstance(payload, list) and len(payload) == 3:
+        arguments, keywords, embed = payload
+        no_more = keywords == {} and (embed is None or (isinstance(embed, dict) and not any(embed.values())))
+        if no_more and isinstance(arguments, list) and len(arguments) == 1 and isinstance(arguments[0], dict):
+            return arguments[0]
+    raise errors.ForeignMessage("its body is not that of a ticket")

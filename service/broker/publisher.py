@@ -8,6 +8,7 @@ goodbye to a sick broker is to wait for it.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from service.broker import connection as connections
 from service.broker import message, topology
 from service.domain import errors
 from service.domain import ticket as tickets
+
+log = logging.getLogger("millrace.publish")
 
 
 class Publisher:
@@ -56,7 +59,15 @@ class Publisher:
             detail = self._blocked or connections.reason(error)
             raise errors.BrokerUnavailable(f"{len(batch)} tickets were not confirmed: {detail}") from error
         # A returned message is confirmed too: the broker has dealt with it, by giving it back.
-        return self._confirmed - self._returned.keys() - self._refused
+        returned = self._returned.keys() | self._refused
+        if returned:
+            queues = sorted({t.queue for t in batch if t.id in returned})
+            reason = next(iter(self._returned.values()), "refused, as by a full queue")
+            log.warning(
+                "The broker does not take %d of %d tickets (%s): %s",
+                len(returned), len(batch), ", ".join(queues), reason, extra={"action": "publish.returned"},
+            )  # fmt: skip
+        return self._confirmed - returned
 
     def tick(self) -> None:
         """Connect if need be, send and check heartbeats; see the port."""
@@ -73,7 +84,10 @@ class Publisher:
         self._ensure()
         try:
             channel = self._connection.channel()
-            count = channel.queue_declare(queue, passive=True).message_count
+            try:
+                count = channel.queue_declare(queue, passive=True).message_count
+            except amqp.exceptions.NotFound:
+                return 0  # The broker has closed the channel by itself.
             channel.close()
         except connections.FAULTS as error:
             self.drop()

@@ -113,6 +113,7 @@ class DeadQueue:
                 self._connection = connections.connect(self._url, heartbeat=self._heartbeat, name="millrace-dead")
                 ensure(self._connection, self._named)
                 self._channel = self._connection.channel()
+                self._channel.auto_decode = False  # What is filed is filed as it came.
             self._connection.heartbeat_tick()
             found: amqp.Message | None = self._channel.basic_get(topology.DEAD_QUEUE)
         except connections.FAULTS as error:

@@ -29,6 +29,10 @@ class EventNotFound(MillraceError):
     """There is no event with this id."""
 
 
+class SearchTooSlow(MillraceError):
+    """This search takes too long; narrow it by type, since or until."""
+
+
 class InvalidEvent(MillraceError):
     """The event does not fit what its type asks for."""
 

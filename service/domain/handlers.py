@@ -32,6 +32,14 @@ class Handler:
     hard_limit: float | None = None  #: seconds; None: the setting
     doc: str = ""  #: the function's docstring, shown with the type
 
+    def limits(self, soft: float, hard: float) -> tuple[float, float]:
+        """(soft, hard) limit in seconds; ``soft`` and ``hard`` are the settings'. The soft one is always the lower."""
+        if self.hard_limit is not None:
+            return self.soft_limit or min(soft, self.hard_limit * 2 / 3), self.hard_limit
+        if self.soft_limit is not None:
+            return self.soft_limit, max(hard, self.soft_limit * 3 / 2)
+        return soft, hard
+
 
 class Registry:
     """The handlers of this process, by event type."""

@@ -7,6 +7,9 @@ import datetime
 import enum
 from typing import Any
 
+#: seconds; how far ahead an event may be put off: a hundred years
+FARTHEST = 100 * 365 * 86_400.0
+
 
 class Word(enum.StrEnum):
     """An outcome, as counted in tallies and metrics."""
@@ -28,10 +31,8 @@ class Retry(Answer):
 
     def __init__(self, after: float | None = None, reason: str = "the handler asked for a retry") -> None:
         super().__init__(reason)
-        if after is not None and after < 0:
-            raise ValueError(f"after: seconds from now are wanted, not {after!r}")
-        self.after = after
-        self.reason = reason
+        self.after = None if after is None else _seconds("after", after)
+        self.reason = str(reason)
 
 
 class Discard(Answer):
@@ -39,7 +40,7 @@ class Discard(Answer):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = str(reason)
 
 
 class Snooze(Answer):
@@ -52,7 +53,13 @@ class Snooze(Answer):
         if until is not None and until.tzinfo is None:
             raise ValueError("until: a datetime with a time zone is wanted")
         self.until = until
-        self.seconds = seconds
+        self.seconds = None if seconds is None else _seconds("seconds", seconds)
+
+
+def _seconds(name: str, value: float) -> float:
+    if not 0 <= value <= FARTHEST:  # Not a number is not in between either.
+        raise ValueError(f"{name}: seconds from now are wanted, at most a hundred years, not {value!r}")
+    return float(value)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

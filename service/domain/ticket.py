@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 from typing import Any
 
 from service.domain import errors
+
+UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 #: The version of the message's form. A worker leaves any other version alone.
 VERSION = 1
@@ -38,6 +41,10 @@ class Ticket:
         }
 
 
+#: What a body has, no more and no less.
+FIELDS = frozenset({"v", "ticket", "type", "queue", "events", "careful", "at"})
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Delivery:
     """A ticket as a worker received it."""
@@ -48,6 +55,7 @@ class Delivery:
     event_ids: tuple[str, ...]
     careful: bool  #: from the ticket, or because the broker delivers it again
     at: datetime.datetime
+    counted: set[str] = dataclasses.field(default_factory=set)  #: events whose crash this delivery has counted
 
 
 def read(body: Any, *, redelivered: bool = False) -> Delivery:
@@ -55,16 +63,20 @@ def read(body: Any, *, redelivered: bool = False) -> Delivery:
     try:
         if body["v"] != VERSION:
             raise errors.ForeignMessage(f"ticket version {body['v']!r} is not known here")
+        if body.keys() != FIELDS or not isinstance(body["careful"], bool):
+            raise errors.ForeignMessage("it has not the fields of a ticket")
         ids = body["events"]
-        if not (isinstance(ids, list) and ids and all(isinstance(i, str) and len(i) == 36 for i in ids)):
+        if not (isinstance(ids, list) and ids and all(isinstance(i, str) and UUID.fullmatch(i) for i in ids)):
             raise errors.ForeignMessage("events: a list of event ids is wanted")
+        if not UUID.fullmatch(body["ticket"]):
+            raise errors.ForeignMessage("ticket: an id is wanted")
         return Delivery(
-            ticket=str(body["ticket"]),
+            ticket=body["ticket"],
             type=str(body["type"]),
             queue=str(body["queue"]),
             event_ids=tuple(ids),
-            careful=bool(body["careful"]) or redelivered,
+            careful=body["careful"] or redelivered,
             at=datetime.datetime.fromtimestamp(float(body["at"]), datetime.UTC),
         )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise errors.ForeignMessage(f"not a ticket: {error!r}") from error

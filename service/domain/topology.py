@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+
+from service.domain import errors
 
 EVENTS = "millrace.events"  #: topic exchange for tickets of events
 PERIODIC = "millrace.periodic"  #: topic exchange for tickets of ticks
@@ -11,6 +14,10 @@ DEAD = "millrace.dead"  #: topic exchange for what a queue gives up
 EVENTS_QUEUE = "events"
 PERIODIC_QUEUE = "periodic"
 DEAD_QUEUE = "dead"
+
+#: The queues that a handler may name beside ``events``. A dot would make one queue's binding take another's tickets.
+QUEUE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,99}")
+RESERVED_QUEUES = frozenset({PERIODIC_QUEUE, DEAD_QUEUE, "event"})
 
 EXCHANGES = (EVENTS, PERIODIC, DEAD)
 
@@ -35,6 +42,15 @@ class Queue:
     exchange: str
     binding: str
     arguments: dict[str, str]
+
+
+def check_queue(name: str) -> None:
+    """Raises DeclarationError for a queue that a handler cannot have."""
+    if not QUEUE_NAME.fullmatch(name) or name in RESERVED_QUEUES:
+        reserved = ", ".join(sorted(RESERVED_QUEUES))
+        raise errors.DeclarationError(
+            f"queue={name!r}: lower-case letters, digits, `_` and `-` are wanted, and none of {reserved}"
+        )
 
 
 def work_queue(name: str) -> Queue:

@@ -26,8 +26,10 @@ KEEPALIVE = {
     "connect_timeout": 3,  # seconds; libpq's least is 2
 }
 
-#: SQLSTATE classes and codes that say nothing about the event: connection, resources, operator, conflict, read-only.
-INFRASTRUCTURE = ("08", "53", "57", "58", "40001", "40P01", "25006", "55P03", "25P03")
+#: SQLSTATE classes and codes that say nothing about the event: connection, resources, shutdown, system, conflict,
+#: read-only, ended while idle. Not among them: what a handler brings about by itself, such as a statement's time limit
+#: (57014), `nowait` (55P03), or a limit of its role (53400).
+INFRASTRUCTURE = ("08", "53000", "53100", "53200", "53300", "57P", "58", "40001", "40P01", "25006", "25P03")
 
 
 class Engine:

@@ -16,6 +16,9 @@ from service.application import ports
 from service.domain import errors, event
 from service.ledger import engine as engines
 
+# Another process that has the same key in hand is waited for; if it froze, the server ends its transaction.
+BEGIN = "begin; set local idle_in_transaction_session_timeout = '2s'"
+
 KEYS = """
 insert into millrace.idempotency_keys (scope, key, fingerprint, event_id)
 select * from unnest(%s::text[], %s::text[], %s::text[], %s::uuid[]) order by 1, 2
@@ -42,13 +45,17 @@ insert into millrace.tallies (minute, type, word, n)
 select date_trunc('minute', now()), type, 'accepted', n from unnest(%s::text[], %s::int[]) as t (type, n);
 """
 
-# The patience doubles with every publication. A ticket that a worker has changed since (cut, due again) is left alone.
+# The patience doubles with every publication. A ticket that a worker has changed since (cut, due again) is left alone,
+# and so is one that a worker holds: it may be frozen, and nobody shall wait for it. Unmarked, it is published again.
 MARK_OUT = """
+with out as (
+    select t.id from millrace.tickets t
+    join unnest(%s::uuid[], %s::int[]) as confirmed (id, revision) using (id, revision)
+    for no key update of t skip locked)
 update millrace.tickets t
 set published_at = clock_timestamp(), publishes = least(publishes + 1, 1000),
     due_at = clock_timestamp() + least(make_interval(secs => %s) * power(2, least(publishes, 10)), interval '1 day')
-from unnest(%s::uuid[], %s::int[]) as out (id, revision)
-where t.id = out.id and t.revision = out.revision;
+from out where t.id = out.id;
 """
 
 HOLDS = "select exists (select from millrace.events where id = any(%s::uuid[]))"
@@ -162,8 +169,9 @@ class Flush:
         keyed = sorted((r for r in rows if r.event.key), key=lambda r: (r.event.scope, r.event.key or ""))
         if not keyed:
             return {}
-        self._cursor.execute("begin")
-        self._begun = True
+        if not self._begun:
+            self._cursor.execute(BEGIN)
+            self._begun = True
         scopes, keys = [r.event.scope for r in keyed], [r.event.key for r in keyed]
         self._cursor.execute(KEYS, (scopes, keys, [r.event.fingerprint or "" for r in keyed], [r.id for r in keyed]))
         won = {row[0] for row in self._cursor.fetchall()}
@@ -173,7 +181,9 @@ class Flush:
         # A second statement sees what the other transaction committed, for which the insert has waited.
         self._cursor.execute(KEY_OWNERS, ([r.event.scope for r in lost], [r.event.key for r in lost]))
         owners = {(row[0], row[1]): ports.Owner(row[3], row[2]) for row in self._cursor.fetchall()}
-        return {r.id: owners[r.event.scope, r.event.key] for r in lost}
+        found = {r.id: owners[r.event.scope, r.event.key] for r in lost if (r.event.scope, r.event.key) in owners}
+        # An old key may be forgotten in between; then it is free.
+        return found | self.claim_keys([r for r in lost if r.id not in found])
 
     def store(
         self, rows: Sequence[ports.Row], tickets: Sequence[ports.NewTicket], confirmed: Sequence[tuple[str, int]]
@@ -186,7 +196,7 @@ class Flush:
         values: list[Any] = [self._ledger.window]
         if confirmed:
             statement = MARK_OUT + statement
-            values = [self._ledger.patience, [c[0] for c in confirmed], [c[1] for c in confirmed], *values]
+            values = [[c[0] for c in confirmed], [c[1] for c in confirmed], self._ledger.patience, *values]
         if rows:
             statement, values = STORE + statement, [*_columns(rows, tickets), *values]
         self._storing = True

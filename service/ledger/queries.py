@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import exc, orm
 
-from service.domain import ids, states
+from service.domain import errors, ids, states
 from service.ledger import engine as engines
 from service.ledger import release, schema
 
@@ -19,6 +19,7 @@ Session = orm.Session
 Row = sqlalchemy.RowMapping
 
 SEARCH_TIMEOUT = "5s"  #: for a list; one that takes longer is given up, and its database spared
+QUERY_CANCELED = "57014"  #: SQLSTATE
 WINDOW = 20_000  #: the default of the setting
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -137,6 +138,8 @@ class Queries:
         try:
             return self._read(statement, values, timeout)
         except exc.DBAPIError as error:
+            if engines.sqlstate(error) == QUERY_CANCELED:
+                raise errors.SearchTooSlow() from error
             if not error.connection_invalidated:
                 raise release.unavailable(error) from error
         except exc.SQLAlchemyError as error:

@@ -19,6 +19,7 @@ FIFO_MARGIN = 1.0  #: seconds by which another ticket must have been published l
 # Types take turns: the skip scan finds those that have unpublished tickets, and each may send so many. A type that is
 # paused or whose window is full waits. `skip locked` lets any number of clocks do this side by side; the lead keeps
 # the others away while this one publishes.
+# What was taken counts at once, so that the rounds until the next count do not overrun the window.
 TAKE_DUE = """
 with recursive types (type) as (
     (select type from millrace.tickets where published_at is null order by type limit 1)
@@ -31,14 +32,20 @@ open_types as (
     from types left join millrace.types s on s.name = types.type
     where types.type is not null and s.paused_at is null and coalesce(s.out_events, 0) < %(window)s),
 due as (
-    select d.id from open_types o
+    select d.id, o.type, d.size from open_types o
     cross join lateral (
-        select id from millrace.tickets t
-        where t.type = o.type and t.published_at is null and t.due_at <= clock_timestamp()
-        order by t.due_at
-        limit least(o.room, greatest(1, %(limit)s / (select count(*) from open_types)))
-        for no key update skip locked) d
-    limit %(limit)s)
+        select id, due_at, cardinality(event_ids) as size,
+               sum(cardinality(event_ids)) over (order by due_at, id) as upto
+        from (select t.id, t.due_at, t.event_ids from millrace.tickets t
+              where t.type = o.type and t.published_at is null and t.due_at <= clock_timestamp()
+              order by t.due_at
+              limit greatest(1, %(limit)s / (select count(*) from open_types))
+              for no key update skip locked) locked) d
+    where d.upto - d.size < o.room
+    order by random() limit %(limit)s),  -- Of more types than fit, it is not always the same that wait.
+counted as (
+    insert into millrace.types (name, out_events) select type, sum(size) from due group by type order by type
+    on conflict (name) do update set out_events = types.out_events + excluded.out_events)
 update millrace.tickets t set due_at = clock_timestamp() + make_interval(secs => %(lead)s)
 from due where t.id = due.id
 returning t.id::text, t.type, t.event_ids::text[], t.exchange, t.routing_key, t.queue,
@@ -73,6 +80,9 @@ returning t.id::text, t.type, t.event_ids::text[], t.exchange, t.routing_key, t.
           t.careful or %(recount)s, t.revision, extract(epoch from clock_timestamp())::float8
 """
 
+
+# A clock that freezes before its commit must not keep the others from what it has locked.
+FENCE = "set local idle_in_transaction_session_timeout = '1500ms';"
 
 GIVE_BACK = """
 update millrace.tickets t set due_at = clock_timestamp()
@@ -115,7 +125,7 @@ class ReleaseLedger:
         """Note that these (ticket, revision) are with the broker."""
         if confirmed:
             found = ([c[0] for c in confirmed], [c[1] for c in confirmed])
-            self._run(intake.MARK_OUT, (self._patience, *found))
+            self._run(intake.MARK_OUT, (*found, self._patience))
 
     def give_back(self, taken: Sequence[tuple[str, int]]) -> None:
         """These (ticket, revision) could not be published: they are due again."""
@@ -124,7 +134,7 @@ class ReleaseLedger:
     def _run(self, statement: str, values: Any) -> Sequence[Any]:
         try:
             with self._engine.get().begin() as connection:
-                found = connection.exec_driver_sql(statement, values)
+                found = connection.exec_driver_sql(FENCE + statement, values)
                 return found.all() if found.returns_rows else []
         except exc.SQLAlchemyError as error:
             raise unavailable(error) from error

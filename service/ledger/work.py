@@ -33,6 +33,7 @@ for no key update skip locked
 """
 
 COUNT_CRASH = """
+set local idle_in_transaction_session_timeout = %s;
 update millrace.events set crashes = crashes + 1
 where id = (select id from millrace.events
             where id = %s::uuid and type = %s and ticket_id = %s::uuid and state = 'pending'
@@ -97,12 +98,13 @@ with left_open as (
 kept as (
     update millrace.tickets t
     set event_ids = l.ids, due_at = clock_timestamp() + make_interval(secs => %s), published_at = null,
-        revision = revision + 1
-    from left_open l where t.id = %s::uuid and l.ids is not null)
-delete from millrace.tickets t using left_open l where t.id = %s::uuid and l.ids is null
+        revision = revision + 1, careful = careful or %s
+    from left_open l where t.id = %s::uuid and t.event_ids <@ %s::uuid[] and l.ids is not null)
+delete from millrace.tickets t using left_open l where t.id = %s::uuid and t.event_ids <@ %s::uuid[] and l.ids is null
 """
 
-DROP = "delete from millrace.tickets where id = %s::uuid"
+# A message that names only a part of the events must not end the ticket of the others.
+DROP = "delete from millrace.tickets where id = %s::uuid and event_ids <@ %s::uuid[]"
 
 
 class HandlerSession(orm.Session):
@@ -165,13 +167,32 @@ class Work:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        connection, self._connection = self._connection, None
+        lost, connection, self._connection = self.lost, self._connection, None
         assert connection is not None
         try:
             if error is not None:
                 connection.rollback()
         finally:
             connection.close()
+            if lost and isinstance(error, Exception):
+                # Whatever a handler made of it, this was the reason.
+                raise errors.LedgerUnavailable("the connection was lost in the middle of the work") from error
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone, and with it the transaction."""
+        connection = self._connection
+        if connection is None or connection.invalidated:
+            return True
+        driver: Any = connection.connection.driver_connection
+        return bool(driver.closed)
+
+    def is_infrastructure(self, error: BaseException) -> bool:
+        """Whether a handler is not to blame for an error that it raised.
+
+        An error without a code is: it comes from a server of its own, for our connection stands.
+        """
+        return self.lost or (engines.sqlstate(error) is not None and engines.is_infrastructure(error))
 
     def claim(self, delivery: tickets.Delivery, ids: Sequence[str]) -> list[ports.Claimed]:
         """Lock the open events among ``ids``. Others' locks are skipped, never waited for."""
@@ -192,7 +213,7 @@ class Work:
 
     def count_crash(self, delivery: tickets.Delivery, event_id: str) -> int | None:
         """One crash more, as if the coming run had failed already; None if the event is not to be had."""
-        row = self._run(COUNT_CRASH, (event_id, delivery.type, delivery.ticket)).first()
+        row = self._run(COUNT_CRASH, (self._idle_limit, event_id, delivery.type, delivery.ticket)).first()
         return None if row is None else int(row[0])
 
     def session(self, *, shared: bool) -> HandlerSession:
@@ -228,10 +249,10 @@ class Work:
     def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None:
         """End the ticket, or keep it for what is still open: ``rest`` at once, what others hold a little later."""
         if self._complete and not rest:
-            self._add(DROP, delivery.ticket)
+            self._add(DROP, delivery.ticket, list(delivery.event_ids))
             return
-        wait = 0.0 if rest else LOCKED_ELSEWHERE
-        self._add(SETTLE, list(delivery.event_ids), delivery.ticket, wait, delivery.ticket, delivery.ticket)
+        wait, found = 0.0 if rest else LOCKED_ELSEWHERE, (delivery.ticket, list(delivery.event_ids))
+        self._add(SETTLE, *found[::-1], wait, bool(rest) and delivery.careful, *found, *found)
 
     def commit(self) -> None:
         """Send what was gathered, and commit it with the handler's work."""

@@ -72,10 +72,10 @@ class Metrics:
             self._to.add("millrace_events_accepted_total", n, type=type_name, outcome=outcome)
 
     def on_tickets_published(
-        self, *, batch: Sequence[tickets.Ticket], confirmed: set[str], failed: str, seconds: float
+        self, *, batch: Sequence[tickets.Ticket], confirmed: set[str], reached: bool, seconds: float
     ) -> None:
-        """A batch went to the broker; ``failed`` is the word for what was not confirmed."""
-        missed = "unavailable" if failed == "unavailable" else "unconfirmed"
+        """A batch went to the broker; ``reached``: it was there to the end."""
+        missed = "unconfirmed" if reached else "unavailable"
         counts = Counter((t.exchange, "confirmed" if t.id in confirmed else missed) for t in batch)
         for (exchange, word), n in counts.items():
             self._to.add("millrace_tickets_published_total", n, exchange=exchange, outcome=word)

@@ -41,6 +41,7 @@ STATUS: dict[type[errors.MillraceError], int] = {
     errors.EventNotFound: 404,
     InvalidParameter: 422,
     errors.InvalidEvent: 422,
+    errors.SearchTooSlow: 422,
     errors.KeyReused: 422,
     errors.NotAccepted: 503,
     errors.LedgerUnavailable: 503,

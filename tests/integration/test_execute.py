@@ -309,7 +309,7 @@ def test_a_fault_of_the_infrastructure_uses_up_no_attempt(ledger: Ledger) -> Non
     ledger.handler("a.b", work)
     ledger.post("a.b", 1, 2)
     [delivery] = ledger.tickets()
-    with pytest.raises(sqlalchemy.exc.OperationalError):
+    with pytest.raises(errors.LedgerUnavailable):
         ledger.executor.execute(delivery)
     assert ledger.sql("select distinct attempt, crashes, state from millrace.events") == [(0, 0, "pending")]
     assert ledger.balance() == 0

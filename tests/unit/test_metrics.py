@@ -197,8 +197,8 @@ def test_accepted_published_and_answered_are_counted() -> None:
     batch = [ticket(1), ticket(2), ticket(3, topology.PERIODIC)]
     with counting("web", types=["a.b"], routes=[("GET", "/healthz")]) as found:
         signals.events_accepted.send(None, counts={"a.b": 5}, outcome="accepted")
-        for failed, confirmed in (("confirmed", {"t1", "t3"}), ("unavailable", set[str]())):
-            given = {"batch": batch, "confirmed": confirmed, "failed": failed}
+        for reached, confirmed in ((True, {"t1", "t3"}), (False, set[str]())):
+            given = {"batch": batch, "confirmed": confirmed, "reached": reached}
             signals.tickets_published.send(None, **given, seconds=0.2)
         signals.connection_changed.send(None, peer="broker", up=True)
         answered = {"method": "GET", "route": "/healthz", "code": 200, "seconds": 0.001}

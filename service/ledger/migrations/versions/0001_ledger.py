@@ -154,24 +154,33 @@ create function millrace.day_floor(day date) returns uuid language sql immutable
     select (lpad(to_hex((extract(epoch from day::timestamp at time zone 'UTC') * 1000)::bigint), 12, '0')
         || '00000000000000000000')::uuid
 $$;
-create function millrace.make_partitions(ahead integer) returns integer language plpgsql as $$
+create table millrace.events_default partition of millrace.events default;
+create function millrace.make_partitions(ahead integer) returns integer language plpgsql
+set lock_timeout = '500ms' as $$
 declare
     day date;
+    name text;
     made integer := 0;
 begin
     for day in select generate_series(0, ahead) + (clock_timestamp() at time zone 'UTC')::date - 1 loop
-        if to_regclass(format('millrace.events_%s', to_char(day, 'YYYYMMDD'))) is null then
-            execute format(
-                'create table millrace.events_%s partition of millrace.events for values from (%L) to (%L)'
-                ' with (fillfactor = 80)',
-                to_char(day, 'YYYYMMDD'), millrace.day_floor(day), millrace.day_floor(day + 1));
+        name := 'events_' || to_char(day, 'YYYYMMDD');
+        -- A day that the default partition has rows of stays there; `millrace doctor` tells of it.
+        if to_regclass('millrace.' || name) is null and not exists (
+            select from millrace.events_default
+            where id >= millrace.day_floor(day) and id < millrace.day_floor(day + 1)
+        ) then
+            -- Attached, and not created as a partition: that would wait for every open transaction on `events`, and
+            -- the road would wait behind it.
+            execute format('create table millrace.%I (like millrace.events including all)'
+                           ' with (fillfactor = 80)', name);
+            execute format('alter table millrace.events attach partition millrace.%I for values from (%L) to (%L)',
+                           name, millrace.day_floor(day), millrace.day_floor(day + 1));
             made := made + 1;
         end if;
     end loop;
     return made;
 end
 $$;
-create table millrace.events_default partition of millrace.events default;
 select millrace.make_partitions(15);
 """
 

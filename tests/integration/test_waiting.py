@@ -1,0 +1,172 @@
+"""Nobody on the road waits for a process that stands still."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import psycopg2
+import pytest
+
+from service.application import ports
+from service.application.accept import Intake
+from service.application.publish import Publisher, Release
+from service.domain import errors, event
+from service.ledger import intake
+from service.ledger.intake import IntakeLedger
+from service.ledger.release import ReleaseLedger
+from service.ledger.upkeep import Upkeep
+from tests.ledgers import Ledger, SilentBroker
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def ledger(database: str) -> Ledger:
+    ledger = Ledger(database)
+    ledger.handler("a.a", print, bundle=1)
+    ledger.handler("a.b", print, bundle=100)
+    return ledger
+
+
+def a_release(ledger: Ledger, window: int = 20_000) -> ReleaseLedger:
+    return ReleaseLedger(ledger.engine, patience=300.0, window=window, forgetful=False)
+
+
+def due_now(ledger: Ledger) -> None:
+    ledger.until(lambda: not ledger.sql("select 1 from millrace.tickets where published_at is null"))
+    ledger.sql("update millrace.tickets set due_at = now() - interval '1 s', published_at = null, publishes = 0")
+
+
+def test_a_mark_does_not_wait_for_a_worker_that_froze_at_its_commit(ledger: Ledger) -> None:
+    ledger.post("a.a", 1, 2)
+    first, second = (t.ticket for t in ledger.tickets())
+    release = a_release(ledger)
+    frozen = psycopg2.connect(ledger.url)
+    frozen.cursor().execute("delete from millrace.tickets where id = %s", (first,))
+    ledger.sql("update millrace.tickets set published_at = null where id = %s", second)
+    began = time.monotonic()
+    release.mark_out([(first, 0), (second, 0)])
+    assert time.monotonic() - began < 1.0
+    frozen.close()
+    assert ledger.sql("select published_at is null from millrace.tickets where id = %s", second) == [(False,)]
+
+
+def test_a_post_does_not_wait_for_long_for_a_process_that_froze_with_its_key(ledger: Ledger) -> None:
+    """It has the key in hand, uncommitted; the server ends its transaction."""
+    frozen = psycopg2.connect(ledger.url)
+    frozen.autocommit = True
+    cursor = frozen.cursor()
+    cursor.execute(intake.BEGIN)
+    cursor.execute(intake.KEYS, (["me"], ["k"], ["1"], ["00000000-0000-7000-8000-000000000000"]))
+    began = time.monotonic()
+    [accepted] = ledger.intake.submit([event.NewEvent(type="a.a", payload="1", key="k", fingerprint="1", scope="me")])
+    assert not accepted.duplicate
+    assert time.monotonic() - began < 3.0
+    frozen.close()
+
+
+def test_partitions_are_made_while_handlers_are_at_work(ledger: Ledger) -> None:
+    """And nobody waits behind the one who makes them."""
+    [event_id] = ledger.post("a.a", 1)
+    [(last,)] = ledger.sql("select max(relname) from pg_class where relname like 'events_2%' and relkind = 'r'")
+    ledger.sql(f"drop table millrace.{last}")
+    handler = psycopg2.connect(ledger.url)
+    handler.cursor().execute("select from millrace.events where id = %s for no key update", (event_id,))
+    began = time.monotonic()
+    Upkeep(ledger.engine).make_partitions()
+    ledger.post("a.a", 2)
+    assert time.monotonic() - began < 2.0
+    handler.close()
+    assert ledger.sql("select count(*) from pg_class where relname = %s", last) == [(1,)]
+
+
+def test_days_that_the_default_partition_has_rows_of_do_not_stop_the_others(ledger: Ledger) -> None:
+    """No clock has run for a while, and events were taken all the same."""
+    names = "select relname from pg_class where relname like 'events_2%' and relkind = 'r' order by 1"
+    first, *_, last = (row[0] for row in ledger.sql(names)[1:])  # The first of these is today.
+    ledger.sql(f"drop table millrace.{first}")
+    ledger.sql(f"drop table millrace.{last}")
+    ledger.post("a.a", 1)
+    assert ledger.sql("select count(*) from millrace.events_default") == [(1,)]
+    Upkeep(ledger.engine).make_partitions()
+    assert (last,) in ledger.sql(names)
+    ledger.check()
+
+
+def test_a_window_counts_events_and_not_tickets_and_what_was_just_taken(ledger: Ledger) -> None:
+    ledger.post("a.b", *range(1000))
+    due_now(ledger)
+    release = a_release(ledger, window=250)
+    assert [len(d.ticket.event_ids) for d in release.take_due(256, 10.0)] == [100, 100, 100]
+    ledger.sql("update millrace.tickets set due_at = now() - interval '1 s'")
+    assert release.take_due(256, 10.0) == []
+
+
+def test_no_type_starves_when_there_are_more_types_than_fit(ledger: Ledger) -> None:
+    names = [f"many.t{n}" for n in range(60)]
+    for name in names:
+        ledger.handler(name, print, bundle=1)
+        ledger.post(name, *range(40))
+    due_now(ledger)
+    release = a_release(ledger)
+    taken = [d.ticket.type for _ in range(40) for d in release.take_due(20, 60.0)]
+    assert set(taken) == set(names)
+
+
+def test_a_queue_that_cannot_be_asked_does_not_keep_the_others_from_their_rescue(ledger: Ledger) -> None:
+    ledger.post("a.a", 1)
+    due_now(ledger)
+    ledger.sql("update millrace.tickets set published_at = now() - interval '1 h', due_at = now() - interval '1 min'")
+    broker = SilentBroker()
+    assert Release(a_release(ledger), broker).run_overdue() == 1
+    assert len(broker.published) == 1
+
+
+def test_stored_is_never_no_when_the_second_try_is_in_doubt(ledger: Ledger) -> None:
+    class Unlucky(IntakeLedger):
+        """Loses its connection before the first flush stores, and the answer to the second's commit."""
+
+        tries = 0
+
+        def flush(self) -> intake.Flush:
+            Unlucky.tries += 1
+            if Unlucky.tries == 1:
+                raise ports.FlushFailed("gone", in_doubt=False)
+            found = super().flush()
+            store = found.store
+
+            def store_and_lose(*args: object) -> set[str]:
+                store(*args)  # type: ignore[arg-type]
+                raise psycopg2.OperationalError("gone")
+
+            found.store = store_and_lose  # type: ignore[method-assign]
+            return found
+
+    unlucky = Unlucky(ledger.engine, patience=300.0, window=20_000)
+    door = Intake(unlucky, Publisher(lambda: ledger.broker), ledger.registry, deadline=3.0, head_start=2.0)
+    with pytest.raises(errors.NotAccepted) as told:
+        door.submit([event.NewEvent(type="a.a", payload="1")])
+    assert ledger.sql("select id::text from millrace.events") == [(i,) for i in told.value.event_ids]
+    assert len(told.value.event_ids) == 1
+
+
+def test_a_request_that_gives_up_in_the_middle_of_a_flush_names_what_may_be_stored(ledger: Ledger) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Slow(IntakeLedger):
+        """Stands still when a flush begins."""
+
+        def flush(self) -> intake.Flush:
+            entered.set()
+            go_on.wait(10)
+            return super().flush()
+
+    slow = Slow(ledger.engine, patience=300.0, window=20_000)
+    door = Intake(slow, Publisher(lambda: ledger.broker), ledger.registry, deadline=0.3, head_start=2.0)
+    with pytest.raises(errors.NotAccepted) as told:
+        door.submit([event.NewEvent(type="a.a", payload="1")])
+    go_on.set()
+    assert entered.is_set()
+    assert len(told.value.event_ids) == 1
+    ledger.until(lambda: ledger.sql("select id::text from millrace.events") == [(told.value.event_ids[0],)])
