@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import shlex
 import socket
 from collections.abc import Callable, Iterable
 
@@ -16,6 +17,7 @@ from service.application import ports
 from service.application.accept import Intake
 from service.application.execute import Executor
 from service.application.publish import Publisher, Release
+from service.broker import connection as connections
 from service.broker import demo, topology
 from service.broker import publisher as amqp_publisher
 from service.domain import errors, handlers, schedules
@@ -168,6 +170,12 @@ def apply_topology(settings: Settings) -> list[str]:
 def definitions() -> str:
     """The topology as RabbitMQ definitions."""
     return topology.definitions(plugins.registry.queues())
+
+
+def policies(settings: Settings) -> str:
+    """The command that sets the policies, for an administrator's shell."""
+    vhost = connections.vhost(settings.broker_url) if settings.broker_url else "/"
+    return shlex.join(["rabbitmqctl", "-p", vhost, *topology.policy_words()])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

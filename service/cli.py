@@ -121,6 +121,17 @@ def definitions() -> None:
     click.echo(bootstrap.definitions())
 
 
+@topology.command()
+@told
+def policies() -> None:
+    """Print the command that sets the policies, for an administrator.
+
+    They hold what may be changed later: how often a message is delivered
+    before it is taken for deadly.
+    """
+    click.echo(bootstrap.policies(bootstrap.prepare("topology")))
+
+
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @told

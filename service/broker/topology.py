@@ -23,6 +23,12 @@ POLICY = {
 }
 
 
+def policy_words() -> list[str]:
+    """What an administrator tells ``rabbitmqctl``, beside ``-p <vhost>``."""
+    definition = json.dumps(POLICY["definition"])
+    return ["set_policy", "--apply-to", "queues", str(POLICY["name"]), str(POLICY["pattern"]), definition]
+
+
 def apply(url: str, named: frozenset[str], *, heartbeat: int = 10) -> list[str]:
     """Declare everything; what was declared, for people.
 

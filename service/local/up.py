@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from service import plugins
+from service.broker import topology
 from service.local import announce, ports, spawn
 from service.local.commands import Command, Console
 from service.local.postgres import PostgresServer
@@ -112,6 +113,7 @@ def _broker(settings: Settings, folder: Path, supervisor: Supervisor, around: _S
         supervisor.say(f"starting {node.version}")
         supervisor.watch(node, SERVERS)
         node.start()
+        node.ctl("-p", "/", *topology.policy_words())
         around.variables["MILLRACE_BROKER_URL_FILE"] = _kept(folder / "broker_url", node.url)
         around.told.append(f"broker    {node.version} on {ports.LOOPBACK}:{node.port}, data in {node.home}")
 

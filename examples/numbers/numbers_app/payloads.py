@@ -86,6 +86,10 @@ Word = Literal["sum", "sum_Doing", "sum_Done", "mul", "mul_Doing", "mul_Done"]
 class NumberRequest(pydantic.BaseModel):
     """``numbers.requested``: numbers to keep under a new ``rid``, and a job for each."""
 
+    model_config = pydantic.ConfigDict(
+        json_schema_extra={"examples": [{"rid": 7, "numbers": [51, 52, 53], "jobtodo": ["sum", "mul", "sum"]}]}
+    )
+
     rid: Rid
     numbers: Annotated[list[Number], _FIRST_FAULT, _SHORT]
     jobtodo: Annotated[list[Literal["sum", "mul"]], _FIRST_FAULT, _SHORT]
