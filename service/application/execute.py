@@ -17,8 +17,8 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from service import crashpoints
@@ -171,7 +171,8 @@ class Executor:
                 self._bury(turn, event_id)
             else:
                 # One that could not be counted is not to be had; the claim finds out again, and settles the ticket.
-                self._one(turn, event_id)
+                with self._no_crash_after_all(turn, event_id):
+                    self._one(turn, event_id)
             if turn.settled:
                 return
 
@@ -181,11 +182,24 @@ class Executor:
             return None
         crashpoints.reach("before_crash_count")
         with self._work(turn.handler) as work:
-            crashes = work.count_crash(turn.delivery, event_id)
+            crashes = work.count_crash(turn.delivery, event_id, 1)
             work.commit()
         turn.delivery.counted.add(event_id)
         crashpoints.reach("after_crash_count")
         return crashes
+
+    @contextmanager
+    def _no_crash_after_all(self, turn: _Turn, event_id: str) -> Iterator[None]:
+        """A run that ends in a fault of the infrastructure has left its process alive: its count is taken back."""
+        try:
+            yield
+        except Exception as error:
+            if event_id in turn.delivery.counted and self._ledger.is_infrastructure(error):
+                with self._work(turn.handler) as work:
+                    work.count_crash(turn.delivery, event_id, -1)
+                    work.commit()
+                turn.delivery.counted.discard(event_id)
+            raise
 
     def _one(self, turn: _Turn, event_id: str) -> None:
         with self._work(turn.handler) as work:

@@ -34,7 +34,7 @@ for no key update skip locked
 
 COUNT_CRASH = """
 set local idle_in_transaction_session_timeout = %s;
-update millrace.events set crashes = crashes + 1
+update millrace.events set crashes = greatest(0, crashes + %s)
 where id = (select id from millrace.events
             where id = %s::uuid and type = %s and ticket_id = %s::uuid and state = 'pending'
             for no key update skip locked)
@@ -211,9 +211,12 @@ class Work:
         ]  # fmt: skip
         return sorted(claimed, key=lambda c: c.event.id)
 
-    def count_crash(self, delivery: tickets.Delivery, event_id: str) -> int | None:
-        """One crash more, as if the coming run had failed already; None if the event is not to be had."""
-        row = self._run(COUNT_CRASH, (self._idle_limit, event_id, delivery.type, delivery.ticket)).first()
+    def count_crash(self, delivery: tickets.Delivery, event_id: str, number: int) -> int | None:
+        """``1``: a crash more, as if the coming run had failed already; ``-1``: it had not. How many there are now.
+
+        None if the event is not to be had.
+        """
+        row = self._run(COUNT_CRASH, (self._idle_limit, number, event_id, delivery.type, delivery.ticket)).first()
         return None if row is None else int(row[0])
 
     def session(self, *, shared: bool) -> HandlerSession:
