@@ -13,6 +13,8 @@ from typing import Any
 
 from tests.processes import Process, wait
 
+DEADLINE = 3.0  #: seconds within which a post is answered, stored or not: the default of MILLRACE_ACCEPT_DEADLINE
+SLACK = 1.0  #: seconds for everything around the intake, with all threads of clients and servers on two cores
 TIMEOUT = 30.0  #: seconds after which a client gives up; far beyond every promise, so that a hang is seen as one
 
 
@@ -104,3 +106,23 @@ def accepted(answers: Iterable[Answer]) -> list[str]:
     refused = [a for a in found if a.status != 202]
     assert not refused, f"{len(refused)} of {len(found)} were not accepted, first: {refused[0]}"
     return [a.id for a in found]
+
+
+def refused(answers: Iterable[Answer]) -> set[str]:
+    """The ids of events that may be stored all the same; every answer must be a 503 that says whether."""
+    found = list(answers)
+    maybe: set[str] = set()
+    for answer in found:
+        assert answer.status == 503, answer
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.document["stored"] in ("no", "unknown")
+        assert (answer.document["stored"] == "unknown") == bool(answer.document.get("event_ids"))
+        maybe |= set(answer.document.get("event_ids", ()))
+    assert found, "no post was refused: this would prove nothing"
+    return maybe
+
+
+def assert_in_time(answers: Iterable[Answer]) -> None:
+    """P3: no request waits much longer than its deadline."""
+    slowest = max(answers, key=lambda a: a.seconds)
+    assert slowest.seconds < DEADLINE + SLACK, slowest

@@ -184,6 +184,7 @@ class Road:
         """The balance is the number of effects, no open event is without a ticket (P8), the tallies agree."""
         effects, total = self.sql("select (select count(*) from effects), (select balance from account)")[0]
         assert total == effects, "an effect was half undone"
+        self.engine.dispose()  # Its connection may have been ended together with those of the processes.
         found = balance.count(self.engine)
         assert found.without_ticket == 0, f"{found.without_ticket} open events without a ticket"
         assert found.tallied == found.open, f"{found.tallied} open by the tallies, {found.open} in the table"
@@ -204,6 +205,7 @@ class Road:
         assert caught.handed_over.wait(10)
         ledger_ids = [i for ticket in caught.tickets for i in ticket.event_ids]
         assert ledger_ids == [a.id for a in accepted]
+        ledger.drop()  # A class of tests stores often, and a server has not that many connections.
         return caught.tickets
 
     def publish(self, *tickets: Ticket) -> None:
@@ -213,13 +215,30 @@ class Road:
             assert broker.publish([ticket], 10) == {ticket.id}
             broker.drop()
 
+    def send(self, body: str | bytes, exchange: str, headers: dict[str, Any], **properties: Any) -> None:
+        """Put any message on the broker, as whoever reaches it can, and have it confirmed."""
+        message = amqp.Message(body, application_headers=headers, **properties)
+
+        def publish(channel: Any) -> None:
+            channel.confirm_select()
+            channel.basic_publish_confirm(message, exchange, "event.foreign")
+
+        self.channel(publish)
+
     def tickets(self, ids: Iterable[str]) -> list[dict[str, Any]]:
         """The rows of the tickets that cover these events."""
-        columns = ("id", "due_at", "published_at", "publishes", "returns", "revision", "careful", "event_ids")
+        columns = ("id", "due_at", "published_at", "publishes", "returns", "revision", "careful")
         rows = self.sql(
-            f"select {', '.join(columns)} from millrace.tickets where event_ids && %s::uuid[] order by id", list(ids)
+            f"select {', '.join(columns)}, event_ids::text[] from millrace.tickets where event_ids && %s::uuid[]"
+            " order by id",
+            list(ids),
         )
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        return [dict(zip((*columns, "event_ids"), row, strict=True)) for row in rows]
+
+    def transactions(self, ids: Iterable[str]) -> list[int]:
+        """How many effects of these events were written in each of the transactions that wrote them."""
+        rows = self.sql("select count(*) from effects where event_id = any(%s::uuid[]) group by xmin", list(ids))
+        return [n for (n,) in rows]
 
     def declare(self) -> None:
         """Declare the topology."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pathlib
 import signal
+import sys
 import time
 from typing import Any
 
@@ -28,6 +30,11 @@ class Step(pydantic.BaseModel):
 def add(ctx: Context, found: Event) -> None:
     """The effect: one more on the balance, and a row that says who did it."""
     ctx.session.execute(text("update account set balance = balance + 1"))
+    note(ctx, found)
+
+
+def note(ctx: Context, found: Event) -> None:
+    """Half of the effect, which takes no lock that others wait for. Alone it puts the books out of balance."""
     ctx.session.execute(
         text("insert into effects values (:event, :attempt, :pid)"),
         {"event": found.id, "attempt": found.attempt, "pid": os.getpid()},
@@ -64,6 +71,12 @@ def _slow(payload: Step, ctx: Context) -> None:
     time.sleep(payload.seconds)
 
 
+def _sleep(payload: Step, ctx: Context) -> None:
+    """Hears the soft limit."""
+    note(ctx, ctx.event)
+    time.sleep(payload.seconds)
+
+
 def _fail(payload: Step, ctx: Context) -> None:
     add(ctx, ctx.event)
     if ctx.attempt <= payload.times:
@@ -75,9 +88,20 @@ def _kill(payload: Step, ctx: Context) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _leave(payload: Step, ctx: Context) -> None:
+    add(ctx, ctx.event)
+    sys.exit(1)
+
+
+def _cancel(payload: Step, ctx: Context) -> None:
+    """What a handler that runs a loop of its own may let through: no Exception, only a BaseException."""
+    add(ctx, ctx.event)
+    raise asyncio.CancelledError
+
+
 def _hang(payload: Step, ctx: Context) -> None:
     """Deaf to the soft limit, as code is that catches whatever comes."""
-    add(ctx, ctx.event)
+    note(ctx, ctx.event)
     end = time.monotonic() + payload.seconds
     while time.monotonic() < end:
         try:
@@ -104,9 +128,8 @@ def _rollback(payload: Step, ctx: Context) -> None:
 
 
 def _close(payload: Step, ctx: Context) -> None:
-    ctx.session.execute(text("update account set balance = balance + 1000"))
-    ctx.session.close()
     add(ctx, ctx.event)
+    ctx.session.close()
 
 
 def _gate(payload: Step, ctx: Context) -> None:
@@ -127,9 +150,11 @@ def _gate(payload: Step, ctx: Context) -> None:
 ACTIONS = {
     "add": _add,
     "slow": _slow,
-    "sleep": _slow,
+    "sleep": _sleep,
     "fail": _fail,
     "kill": _kill,
+    "leave": _leave,
+    "cancel": _cancel,
     "hang": _hang,
     "commit": _commit,
     "commit_and_fail": _commit_and_fail,
