@@ -15,6 +15,8 @@ def create_app(road: Road) -> flask.Flask:
     """The Flask application on a road that ``bootstrap.web`` has laid."""
     app = flask.Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = road.settings.max_body
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # Flask's answer has no body, and says that it is HTML.
+    app.url_map.merge_slashes = False  # The redirect that mends them is a page of HTML.
     app.extensions[NAME] = road
     hooks.install(app)
     errors.install(app)

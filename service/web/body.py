@@ -55,7 +55,11 @@ def read(request: flask.Request, max_depth: int) -> Document:
     ``request.max_content_length`` holds for a body of unknown length too.
     """
     check_media_type(request)
-    return parse(request.get_data(cache=False), max_depth)
+    data = request.get_data(cache=False)
+    # Of a body of unknown length werkzeug hands out the beginning, and raises only when it is asked for more.
+    if request.content_length is None and len(data) == request.max_content_length:
+        raise exceptions.RequestEntityTooLarge()
+    return parse(data, max_depth)
 
 
 def check_media_type(request: flask.Request) -> None:
@@ -152,6 +156,9 @@ def _reason(data: bytes, error: Exception) -> str:
     if data.startswith(b"\xef\xbb\xbf"):
         return "the body begins with a byte order mark: send UTF-8 without one"
     if isinstance(error, UnicodeDecodeError):
-        return f"the body is not UTF-8: {error.reason}"
+        try:
+            data.decode()  # The decoder does not say where.
+        except UnicodeDecodeError as found:
+            return f"the body is not UTF-8: {found.reason} (byte {found.start})"
     hint = " (has it half of a surrogate pair, \\ud800 to \\udfff?)" if HALF_PAIR.search(data) else ""
     return f"the body cannot be read: {error}{hint}"

@@ -1,0 +1,80 @@
+"""A road in memory: all that the HTTP door needs, without a ledger, a broker or a process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+from flask.testing import FlaskClient
+
+from service import web
+from service.application.accept import Accepted
+from service.domain import event, handlers, ids
+from service.ledger import queries
+from service.settings import Settings
+
+
+class Intake:
+    """Keeps what it is given. With a ``fault`` it raises that instead."""
+
+    def __init__(self) -> None:
+        self.stored: list[event.NewEvent] = []
+        self.fault: Exception | None = None
+
+    def submit(self, events: Sequence[event.NewEvent]) -> list[Accepted]:
+        if self.fault is not None:
+            raise self.fault
+        self.stored += events
+        return [Accepted(ids.uuid7(time.time()), new.type) for new in events]
+
+
+class Queries:
+    """An empty ledger. With a ``fault`` it raises that instead."""
+
+    def __init__(self) -> None:
+        self.fault: Exception | None = None
+
+    def find(self, event_id: str) -> None:
+        self.check()
+
+    def search(self, filters: queries.Filters, *, limit: int) -> list[dict[str, Any]]:
+        self.check()
+        return []
+
+    def paused(self) -> set[str]:
+        self.check()
+        return set()
+
+    def check(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+
+
+class Publisher:
+    """A publisher that has not met its broker yet."""
+
+    up: bool | None = None
+
+
+class Road:
+    """A road for ``create_app``."""
+
+    def __init__(self, *handled: handlers.Handler, **settings: Any) -> None:
+        # Not from the environment, which is nobody's business here.
+        self.settings = Settings.model_construct(**settings)
+        self.registry = handlers.Registry()
+        for handler in handled:
+            self.registry.add(handler)
+        self.intake = Intake()
+        self.publisher = Publisher()
+        self.emptiness = Queries()
+
+    @property
+    def queries(self) -> queries.Queries:
+        """The empty ledger in the place of a real one."""
+        return cast(queries.Queries, self.emptiness)
+
+    def client(self) -> FlaskClient:
+        """A client at the door of this road."""
+        return web.create_app(self).test_client()
