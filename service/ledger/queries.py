@@ -13,7 +13,7 @@ from sqlalchemy import exc, orm
 
 from service.domain import errors, ids, states
 from service.ledger import engine as engines
-from service.ledger import release, schema
+from service.ledger import fence, schema
 
 Session = orm.Session
 Row = sqlalchemy.RowMapping
@@ -141,14 +141,14 @@ class Queries:
             if engines.sqlstate(error) == QUERY_CANCELED:
                 raise errors.SearchTooSlow() from error
             if not error.connection_invalidated:
-                raise release.unavailable(error) from error
+                raise fence.unavailable(error) from error
         except exc.SQLAlchemyError as error:
-            raise release.unavailable(error) from error
+            raise fence.unavailable(error) from error
         # The connection had died in the pool, which has thrown all of them away. To read again does no harm.
         try:
             return self._read(statement, values, timeout)
         except exc.SQLAlchemyError as error:
-            raise release.unavailable(error) from error
+            raise fence.unavailable(error) from error
 
     def _read(self, statement: str, values: dict[str, Any], timeout: str | None) -> Sequence[Row]:
         with self._engine.get().connect() as connection:
