@@ -84,7 +84,7 @@ class Scheduler(celery.beat.Scheduler):
     def setup_schedule(self) -> None:
         """Called once, when beat starts."""
         self.road: bootstrap.ClockRoad = self.app.road
-        self._stopping = threading.Event()
+        self._stopping = False
         self._due = threading.Event()
         self._looked = 0.0  # For lost tickets, by time.monotonic().
         self._declared = False
@@ -114,9 +114,11 @@ class Scheduler(celery.beat.Scheduler):
         return self._slots.rest() or self._wait
 
     def close(self) -> None:
-        """Called when beat stops."""
-        self._stopping.set()
-        self._due.set()
+        """Called when beat stops, by Celery's signal handler too: in the middle of anything, perhaps twice.
+
+        So it must not touch a lock, not even that of an Event. The threads are daemons; nobody waits for them.
+        """
+        self._stopping = True
 
     def _fire(self) -> None:
         slots = self.road.slots
@@ -157,9 +159,9 @@ class Scheduler(celery.beat.Scheduler):
         """A thread that does these in turn, with ``every`` seconds between the rounds, until beat stops."""
 
         def repeat() -> None:
-            while not self._stopping.is_set():
+            while not self._stopping:
                 in_turn(duties)
-                self._stopping.wait(max(every, min(duty.rest() for duty in duties)))
+                time.sleep(max(every, min(duty.rest() for duty in duties)))
 
         threading.Thread(target=repeat, name=f"millrace-{name}", daemon=True).start()
 
