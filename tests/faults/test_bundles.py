@@ -13,12 +13,6 @@ import pytest
 from service.domain import topology
 from tests.road import Process, Road, wait
 
-PAUSE = (
-    "insert into millrace.types (name, paused_at) values ('ledger.step', now())"
-    " on conflict (name) do update set paused_at = now()"
-)
-GO_ON = "update millrace.types set paused_at = null"
-
 
 def fail(times: int) -> str:
     """The payload of an event that fails so many times."""
@@ -52,7 +46,7 @@ class TestBundles:
     def test_a_bundle_that_takes_long_is_cut_and_its_rest_is_worked_too(self, road: Road) -> None:
         (ticket,) = road.store("ledger.step", [json.dumps({"do": "slow", "seconds": 0.1})] * 8)
         ids = set(ticket.event_ids)
-        road.sql(PAUSE)  # The clock leaves the rest alone while we look at it.
+        road.pause("ledger.step")
         road.publish(ticket)
         wait(lambda: road.effects(ids), 10, "a part is committed")
 
@@ -64,7 +58,7 @@ class TestBundles:
         assert set(rest["event_ids"]) == ids - done
         assert (rest["id"], rest["published_at"]) == (ticket.id, None)
 
-        road.sql(GO_ON)
+        road.go_on()
         road.assert_worked_once(ids)
         assert max(road.transactions(ids)) <= 3
 
