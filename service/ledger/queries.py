@@ -128,7 +128,7 @@ class Queries:
         return Session(bind=self._engine.get(), expire_on_commit=False)
 
     def _event(self, row: Row) -> dict[str, Any]:
-        # Its id tells when an event was accepted, to the door and to filters; the column's instant is that of its flush.
+        # Its id tells when an event was accepted, to the door and to filters; the column has the instant of its flush.
         found = _in_utc(row) | {"accepted_at": ids.instant(row["id"])}
         reason = _reason(row, self._window)
         for name in HELPERS:
