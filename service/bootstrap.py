@@ -10,6 +10,7 @@ import logging
 import os
 import shlex
 import socket
+import traceback
 from collections.abc import Callable, Iterable
 
 from service import crashpoints, plugins
@@ -34,6 +35,9 @@ from service.telemetry import exposition, metrics
 from service.telemetry import logging as logs
 
 log = logging.getLogger("millrace")
+
+#: What is said of a server that cannot be used → where its address comes from.
+SETTINGS = {errors.LedgerUnavailable: "MILLRACE_DATABASE_URL", errors.BrokerUnavailable: "MILLRACE_BROKER_URL"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,19 +79,60 @@ def prepare(role: str, settings: Settings | None = None) -> Settings:
     """What every process does first: settings, logs, crash points, the user's apps."""
     settings = settings or load()
     logs.configure(settings, role)
-    crashpoints.arm(settings.crash_at)
-    plugins.load(settings.apps)
+    try:
+        crashpoints.arm(settings.crash_at)
+    except ValueError as error:
+        raise errors.SettingsError(str(error)) from None
+    _import_apps(settings, views=role == "web")
     return settings
 
 
+def _import_apps(settings: Settings, *, views: bool) -> None:
+    """Import what is declared in the apps; raises SettingsError when one of them cannot be imported."""
+    try:
+        plugins.load(settings.apps)
+        for app in plugins.apps(settings.apps) if views else ():
+            plugins.optional(app, "views")
+    except errors.MillraceError:
+        raise
+    except Exception as error:
+        log.debug("An app cannot be imported", exc_info=True, extra={"action": "apps.broken"})
+        raise errors.SettingsError(
+            f"MILLRACE_APPS: an app cannot be imported: {type(error).__name__}: {error}, {_place(error)}"
+            " (MILLRACE_LOG_LEVEL=debug shows the way there)"
+        ) from None
+
+
+def _place(error: Exception) -> str:
+    """The file and the line where an import went wrong."""
+    if isinstance(error, SyntaxError):
+        return f"in {error.filename}"  # Its message has the line.
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    return f"in {frames[-1].filename}, line {frames[-1].lineno}"
+
+
 def check(settings: Settings) -> None:
-    """Raises an error with one clear line when the process cannot do its work here."""
-    settings.require_servers()
+    """Raises SettingsError, LedgerUnavailable or SchemaNotReady when nothing can be done with the ledger."""
+    settings.require("database_url")
     engine = engines.Engine(settings.database_url, role="millrace-check")
     try:
         schema.check(engine.get())
     finally:
         engine.dispose()
+
+
+def check_or_wait(settings: Settings, *, action: str) -> None:
+    """The same at the start of a process that waits for its servers: they may start in any order."""
+    try:
+        check(settings)
+    except errors.LedgerUnavailable as error:
+        log.warning("%s; waiting for it", explain(error), extra={"action": action})
+
+
+def explain(error: Exception) -> str:
+    """What an operator is told of an error: of a server that is away, the setting that names it too."""
+    setting = next((name for kind, name in SETTINGS.items() if isinstance(error, kind)), None)
+    return f"{error} (is the server there, and {setting} right?)" if setting else str(error)
 
 
 def web(settings: Settings | None = None) -> WebRoad:
@@ -132,7 +177,7 @@ def clock(settings: Settings | None = None) -> ClockRoad:
     # Slots, publishing and upkeep have a connection each, so that none waits for another.
     engine = engines.Engine(settings.database_url, role="millrace-clock")
     release_engine = engines.Engine(settings.database_url, role="millrace-release")
-    upkeep_engine = engines.Engine(settings.database_url, role="millrace-upkeep")
+    upkeep_engine = engines.Engine(settings.database_url, size=2, role="millrace-upkeep")  # And for the queue `dead`.
     release = ReleaseLedger(
         release_engine, patience=settings.patience, window=settings.window, forgetful=settings.demo_broker
     )
@@ -199,14 +244,16 @@ def examine(settings: Settings) -> list[Finding]:
         findings.append(Finding("ledger", True, "PostgreSQL answers, and the schema is this version's"))
         findings += _balance(settings)
     except errors.MillraceError as error:
-        findings.append(Finding("ledger", False, str(error)))
+        findings.append(Finding("ledger", False, explain(error)))
     try:
-        connection = broker(settings, "millrace-doctor")
+        connection = broker(settings.require("broker_url"), "millrace-doctor")
         waiting = {q: connection.ready(q) for q in sorted({"events", "periodic"} | plugins.registry.queues())}
         connection.drop()
         findings.append(Finding("broker", True, ", ".join(f"{q}: {n} ready" for q, n in waiting.items())))
     except errors.MillraceError as error:
-        findings.append(Finding("broker", False, f"{error} (if queues are missing: `millrace topology apply`)"))
+        findings.append(
+            Finding("broker", False, f"{explain(error)}; `millrace topology apply` declares missing queues")
+        )
     return findings
 
 
