@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,8 +23,8 @@ from service.domain import ticket as tickets
 from service.ledger import engine as engines
 from service.ledger import rows, work
 
-#: SQLSTATE: a transaction that its handler left open and idle for too long was ended. Nobody else is to blame for that.
-LEFT_OPEN = "25P03"
+#: Seconds that a transaction in a handler's session may stand idle before the server ends it.
+IDLE = 600.0
 
 # A process that freezes in one of these must not keep the others from what it has locked.
 FENCE = "set local idle_in_transaction_session_timeout = '5s';"
@@ -168,11 +169,11 @@ class DetachedSession(orm.Session):
     """The session that a detached handler is given: transactions of its own, which it commits as it likes."""
 
     lost = False  #: the ledger went away under it
+    used_at = 0.0  #: monotonic time of its last statement
 
     def is_infrastructure(self, error: BaseException) -> bool:
         """Whether a handler is not to blame for an error that it raised."""
-        code = engines.sqlstate(error)
-        return self.lost or (code not in (None, LEFT_OPEN) and engines.is_infrastructure(error))
+        return self.lost or (engines.sqlstate(error) is not None and engines.is_infrastructure(error))
 
 
 class LeaseLedger:
@@ -200,11 +201,21 @@ class LeaseLedger:
         bind = self._handlers.get().execution_options()
         session = DetachedSession(bind=bind, expire_on_commit=False)
 
-        def note(context: Any) -> None:
-            gone = context.is_disconnect or context.connection is None
-            session.lost = session.lost or (gone and not _left_open(context.original_exception))
+        def begin(connection: sqlalchemy.Connection) -> None:
+            session.used_at = time.monotonic()
+            connection.exec_driver_sql(f"set local idle_in_transaction_session_timeout = '{round(IDLE * 1000)}ms'")
 
-        sqlalchemy_events.listen(bind, "handle_error", note)
+        def used(*_: Any) -> None:
+            session.used_at = time.monotonic()
+
+        def failed(context: Any) -> None:
+            # The server hangs up on a transaction that was left open; the driver does not tell that from a server that
+            # went away. For the former its handler is to blame.
+            left_open = time.monotonic() - session.used_at >= IDLE
+            session.lost = session.lost or context.connection is None or (context.is_disconnect and not left_open)
+
+        for name, listener in {"begin": begin, "after_cursor_execute": used, "handle_error": failed}.items():
+            sqlalchemy_events.listen(bind, name, listener)
         return session
 
     def renew(self, run: ports.Run, progress: ports.Progress | None) -> ports.Renewal | None:
@@ -344,11 +355,6 @@ class LeaseWork:
     def _run(self, statement: str, values: Any) -> sqlalchemy.CursorResult[Any]:
         assert self._connection is not None
         return self._connection.exec_driver_sql(statement, values)
-
-
-def _left_open(error: BaseException) -> bool:
-    # The server says so, and hangs up: what the driver makes of that has not always a code.
-    return engines.sqlstate(error) == LEFT_OPEN or "idle-in-transaction" in str(error)
 
 
 def _names(run: ports.Run) -> dict[str, Any]:
