@@ -259,7 +259,9 @@ class Executor(atomic.Executor):
             except Exception as error:
                 if self._retiring() or not self._leases.is_infrastructure(error):
                     raise
-                log.warning("An outcome waits for the ledger", extra={"action": "work.waiting"})
+                log.warning(
+                    "An outcome waits for the ledger: %s", str(error).split("\n")[0], extra={"action": "work.waiting"}
+                )
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(PAUSE[1], pause * 2)
 

@@ -64,7 +64,7 @@ class Held:
     def run(self, delivery: tickets.Delivery, **options: Any) -> Callable[[], None]:
         """Deliver to a worker of its own, and wait until the handler stands; what lets it go on to its end."""
         executor = self.ledger.worker(**options)
-        thread = threading.Thread(target=lambda: self.reports.append(executor.execute(delivery)))
+        thread = threading.Thread(target=lambda: self.reports.append(executor.execute(delivery)), daemon=True)
         thread.start()
         assert self.inside.acquire(timeout=10)
         gate = self.gates[-1]
