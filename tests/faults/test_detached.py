@@ -188,6 +188,26 @@ def test_a_worker_that_is_told_to_end_gives_its_run_back_after_the_grace(make_ro
     assert outcomes(road, event_id) == ("succeeded", 1, 0, heir)
 
 
+def test_in_a_pool_of_threads_nothing_is_ended_by_force(make_road: MakeRoad) -> None:
+    road = start(make_road)
+    door, worker, gate = road.web(), road.worker("threads", queues=QUEUE), Gate(road.folder)
+    looks, deaf = post(door, looks=True, seconds=60), post(door, gate=str(gate.folder))
+    gate.wait()
+    road.sql("update millrace.events set cancel_at = clock_timestamp() where state = 'running'")
+    road.wait_until_closed([looks], 10)
+    assert outcomes(road, looks)[0] == "cancelled"
+
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.wait_for_text("Warm shutdown")
+    past_grace = "select lease_until > cancel_at + %s * interval '1 second' from millrace.events where id = %s"
+    wait(lambda: road.one(past_grace, LEASE + 3 * GRACE, deaf), 15, "the lease is renewed after the grace")
+    assert (outcomes(road, deaf)[0], worker.code) == ("running", None)
+    gate.open()
+    assert worker.wait_for_end() == 0
+    assert outcomes(road, deaf)[:3] == ("succeeded", 1, 0)
+    road.assert_books()
+
+
 @pytest.fixture
 def impatient_node(broker_node: RabbitNode) -> Iterator[RabbitNode]:
     """A broker that closes a channel whose delivery is not acked for two seconds, instead of half an hour."""
