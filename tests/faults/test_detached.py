@@ -208,6 +208,21 @@ def test_in_a_pool_of_threads_nothing_is_ended_by_force(make_road: MakeRoad) -> 
     road.assert_books()
 
 
+def test_the_time_limits_of_atomic_handlers_hold_beside_them(make_road: MakeRoad) -> None:
+    """They are those of each task, for one of the worker would hold for detached handlers too."""
+    road = make_road(apps=APPS)
+    road.worker()
+    slow, deaf = (
+        road.store(name, [f'{{"do": "{do}", "seconds": 30}}'])[0]
+        for name, do in (("ledger.step", "sleep"), ("ledger.alone", "hang"))
+    )
+    road.publish(slow, deaf)
+    found = "select coalesce(max(error), '') from millrace.attempts where event_id = %s"
+    wait(lambda: road.one(found, slow.event_ids[0]) == "TimeLimit", 15, "the soft limit was heard")
+    found = "select crashes from millrace.events where id = %s"
+    wait(lambda: road.one(found, deaf.event_ids[0]) > 0, 15, "the hard limit ended its process")
+
+
 @pytest.fixture
 def impatient_node(broker_node: RabbitNode) -> Iterator[RabbitNode]:
     """A broker that closes a channel whose delivery is not acked for two seconds, instead of half an hour."""
