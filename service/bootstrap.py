@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from service import crashpoints, plugins
 from service.application import ports
 from service.application.accept import Intake
-from service.application.execute import Executor
+from service.application.detached import Executor
 from service.application.publish import Publisher, Release
 from service.broker import connection as connections
 from service.broker import demo, topology
@@ -25,6 +25,7 @@ from service.domain import errors, handlers, schedules
 from service.ledger import balance, schema
 from service.ledger import engine as engines
 from service.ledger.intake import IntakeLedger
+from service.ledger.leases import LeaseLedger
 from service.ledger.queries import Queries
 from service.ledger.release import ReleaseLedger
 from service.ledger.slots import SlotLedger
@@ -59,6 +60,7 @@ class WorkRoad:
     settings: Settings
     registry: handlers.Registry
     engine: engines.Engine
+    lease_engine: engines.Engine  #: for what detached handlers' runs need beside them
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -157,17 +159,31 @@ def worker(settings: Settings | None = None) -> WorkRoad:
     """A worker's part of the road."""
     settings = prepare("worker", settings).require_servers()
     engine = engines.Engine(settings.database_url, size=1, role="millrace-worker")
-
-    return WorkRoad(settings, plugins.registry, engine)
+    lease_engine = engines.Engine(settings.database_url, size=1, role="millrace-lease")
+    return WorkRoad(settings, plugins.registry, engine, lease_engine)
 
 
 def executor(
-    road: WorkRoad, time_limit_errors: tuple[type[BaseException], ...], leaving: Callable[[], bool]
+    road: WorkRoad,
+    time_limit_errors: tuple[type[BaseException], ...],
+    leaving: Callable[[], bool],
+    *,
+    retiring: Callable[[], bool],
+    end_process: Callable[[], None] | None,
 ) -> Executor:
     """The executor of one worker process."""
-    ledger = WorkLedger(road.engine, worker=f"{socket.gethostname()}:{os.getpid()}")
-    limits = (road.settings.soft_limit, road.settings.hard_limit)
-    return Executor(ledger, road.registry, limits=limits, time_limit_errors=time_limit_errors, leaving=leaving)
+    worker, settings = f"{socket.gethostname()}:{os.getpid()}", road.settings
+    return Executor(
+        WorkLedger(road.engine, worker=worker),
+        road.registry,
+        leases=LeaseLedger(road.lease_engine, road.engine, worker=worker, lease=settings.lease, grace=settings.grace),
+        lease=settings.lease,
+        end_process=end_process,
+        retiring=retiring,
+        limits=(settings.soft_limit, settings.hard_limit),
+        time_limit_errors=time_limit_errors,
+        leaving=leaving,
+    )
 
 
 def clock(settings: Settings | None = None) -> ClockRoad:

@@ -56,6 +56,10 @@ class Settings(pydantic_settings.BaseSettings):
     soft_limit: float = pydantic.Field(60.0, gt=0)
     #: Seconds after which the process of a handler is killed.
     hard_limit: float = pydantic.Field(90.0, gt=0)
+    #: Seconds for which a detached handler holds its event; renewed at every sixth. A lost run is rescued after it.
+    lease: float = pydantic.Field(120.0, ge=1.0, le=86_400)
+    #: Seconds that a running detached handler has after a cancel, or after SIGTERM to its worker, before it is ended.
+    grace: float = pydantic.Field(20.0, ge=0, le=86_400)
     #: Seconds that an infrastructure fault is waited out in place before the ticket goes back to the broker.
     fault_patience: float = pydantic.Field(30.0, ge=0)
     #: Seconds that a published ticket is given to be worked, before the clock looks for signs that it was lost.

@@ -12,9 +12,10 @@ from service import bootstrap, signals
 from service.broker.factory import App
 from service.domain import errors
 from service.telemetry import logging as logs
+from workers import retiring
 
 
-def subscribe(app: App) -> None:
+def subscribe(app: App, retirement: retiring.Retirement) -> None:
     """Listen to Celery's signals for this app."""
 
     def before_queues(options: Any, **_: Any) -> None:
@@ -35,7 +36,7 @@ def subscribe(app: App) -> None:
     def before_pool(instance: Any, **_: Any) -> None:
         # In the pools that do not fork, all tasks of the worker share its engine.
         if not instance.pool_cls.__module__.endswith("prefork"):
-            app.road.engine.size = instance.concurrency or 1
+            app.road.engine.size = app.road.lease_engine.size = instance.concurrency or 1
 
     def after_start(**_: Any) -> None:
         bootstrap.watch(app.road.settings, "worker")
@@ -46,12 +47,17 @@ def subscribe(app: App) -> None:
 
     def after_fork(**_: Any) -> None:
         app.road.engine.after_fork()
+        app.road.lease_engine.after_fork()
+
+    def before_stop(**_: Any) -> None:
+        retirement.announce(app.road.settings.grace)
 
     turns.celeryd_init.connect(before_queues, weak=False)
     turns.worker_init.connect(before_start, weak=False)
     turns.celeryd_after_setup.connect(before_pool, weak=False)
     turns.worker_ready.connect(after_start, weak=False)
     turns.worker_process_init.connect(after_fork, weak=False)
+    turns.worker_shutting_down.connect(before_stop, weak=False)
     turns.setup_logging.connect(set_up_logging, weak=False)
 
 

@@ -102,6 +102,7 @@ def _type(handler: handlers.Handler, paused: set[str]) -> dict[str, Any]:
         "queue": handler.queue,
         "bundle": handler.bundle,
         "bulk": handler.bulk,
+        "detached": handler.detached,
         "attempts": handler.attempts,
         "payload": None if handler.payload is None else _schema(handler.payload),
         "paused": handler.type in paused,
