@@ -26,7 +26,7 @@ CLAIM = """
 set local idle_in_transaction_session_timeout = %s;
 select id::text, type, payload, attempt, crashes, accepted_at,
        extract(epoch from clock_timestamp() - accepted_at)::float8, coalesce(expires_at <= now(), false),
-       producer, request_id, traceparent, schedule, slot_at
+       producer, request_id, traceparent, schedule, slot_at, attributes
 from millrace.events
 where id = any(%s::uuid[]) and type = %s and ticket_id = %s::uuid and state = 'pending'
 for no key update skip locked
@@ -203,6 +203,7 @@ class Work:
                 event.Event(
                     id=r[0], type=r[1], payload=r[2], attempt=r[3] + 1, crashes=r[4], accepted_at=r[5],
                     producer=r[8], request_id=r[9], traceparent=r[10], schedule=r[11], slot_at=r[12],
+                    attributes=r[13],
                 ),
                 age=r[6],
                 expired=r[7],
