@@ -28,23 +28,34 @@ class Watch:
         self._lock = threading.Lock()
         self._somebody = threading.Event()
         self._waiting: dict[threading.Event, str] = {}
+        self._let_go: set[threading.Event] = set()  # Of those who wait, whose event has not ended.
+        self._stopped = False
         self._thread: threading.Thread | None = None
         self._pid = 0
 
     def wait(self, event_id: str, seconds: float) -> bool | None:
         """Wait until an event has ended: whether it has. None: there is no room for one more who waits."""
-        ended = threading.Event()
+        told = threading.Event()
         with self._lock:
-            if len(self._waiting) >= self._room:
+            if len(self._waiting) >= self._room or self._stopped:
                 return None
-            self._waiting[ended] = event_id
+            self._waiting[told] = event_id
             self._start()
         self._somebody.set()
         try:
-            return ended.wait(seconds)
+            return told.wait(seconds) and told not in self._let_go
         finally:
             with self._lock:
-                del self._waiting[ended]
+                del self._waiting[told]
+                self._let_go.discard(told)
+
+    def stop(self) -> None:
+        """Let go of all who wait: the process is told to end."""
+        with self._lock:
+            self._stopped = True
+            self._let_go.update(told for told in self._waiting if not told.is_set())
+            for told in self._waiting:
+                told.set()
 
     def _start(self) -> None:
         # Threads do not survive a fork, so each process starts its own.
@@ -75,6 +86,6 @@ class Watch:
 
     def _tell(self, ids: Collection[str]) -> None:
         with self._lock:
-            for ended, event_id in self._waiting.items():
+            for told, event_id in self._waiting.items():
                 if event_id in ids:
-                    ended.set()
+                    told.set()
