@@ -16,12 +16,12 @@ pages = flask.Blueprint("api", __name__, url_prefix="/v1")
 @pages.post("/events/<name>")
 def take_event(name: str) -> answer.Json:
     """Take an event of the type ``name``; its payload is the body."""
-    request = road.real(flask.request)
-    entry.handler(name)  # Whether there is one is asked before the body is read.
+    here, request = road.current(), road.real(flask.request)
+    entry.handler(here.registry, name)  # Whether there is one is asked before the body is read.
     times = timing.of_query(request.args) if request.query_string else timing.NONE
     key = idempotency.key(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
-    document = body.read(request, road.current().settings.max_depth)
-    return show.accepted(entry.accept(entry.Sent(name, document, key=key, timing=times)))
+    document = body.read(request, here.settings.max_depth)
+    return show.accepted(entry.accept(here, entry.Sent(name, document, key=key, timing=times)))
 
 
 @pages.get("/events/<event_id>")

@@ -12,7 +12,7 @@ from service.domain import errors, event, handlers
 from service.web import body, gate, idempotency, road, timing, trace
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class Sent:
     """An event as it was sent, whatever its format."""
 
@@ -27,9 +27,8 @@ class Sent:
     told: str = ""  #: what a repeat must agree in, beside type, payload and times
 
 
-def handler(type: str) -> handlers.Handler:
+def handler(registry: handlers.Registry, type: str) -> handlers.Handler:
     """The handler of a type; raises UnknownEventType, with a hint."""
-    registry = road.current().registry
     if type in registry:
         return registry.get(type)
     close = difflib.get_close_matches(type[:100], [h.type for h in registry])
@@ -37,9 +36,9 @@ def handler(type: str) -> handlers.Handler:
     raise errors.UnknownEventType(f"no handler is declared for the event type {type[:100]!r}{hint}")
 
 
-def check(sent: Sent) -> event.NewEvent:
+def check(here: road.Road, sent: Sent) -> event.NewEvent:
     """What the intake takes. Raises UnknownEventType, and InvalidEvent for a payload that does not fit its type."""
-    parse = handler(sent.type).parse
+    parse = handler(here.registry, sent.type).parse
     if parse is not None:
         try:
             parse(sent.document.value)
@@ -48,7 +47,7 @@ def check(sent: Sent) -> event.NewEvent:
                 faults = [errors.Fault(f"{sent.pointer}{f.pointer}", f.detail) for f in error.faults]
                 raise errors.InvalidEvent(faults, str(error)) from None
             raise
-    g, environ = road.real(flask.g), flask.request.environ
+    g, environ = road.real(flask.g), road.real(flask.request).environ
     scope, mark = "", None
     if sent.key is not None:
         scope = idempotency.scope(environ) if sent.scope is None else sent.scope
@@ -69,8 +68,8 @@ def check(sent: Sent) -> event.NewEvent:
     )
 
 
-def accept(sent: Sent) -> Accepted:
+def accept(here: road.Road, sent: Sent) -> Accepted:
     """Store an event durably. Raises as ``check`` does, KeyReused, ExpiresTooSoon and NotAccepted."""
-    new = check(sent)
+    new = check(here, sent)
     with gate.posts():
-        return road.current().intake.submit([new])[0]
+        return here.intake.submit([new])[0]

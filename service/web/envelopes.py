@@ -44,19 +44,20 @@ def take_events() -> flask.Response:
 
 
 def _structured(request: flask.Request) -> flask.Response:
-    depth = road.current().settings.max_depth
+    here = road.current()
+    depth = here.settings.max_depth
     times = timing.of_query(request.args)
     document = body.read(request, depth + 1)
-    return show.accepted(entry.accept(cloudevents.of_json(document.value, times, depth)))
+    return show.accepted(entry.accept(here, cloudevents.of_json(document.value, times, depth)))
 
 
 def _binary(request: flask.Request) -> flask.Response:
-    times = timing.of_query(request.args)
+    here, times = road.current(), timing.of_query(request.args)
     if request.content_length or "CONTENT_TYPE" in request.environ:
-        document = body.read(request, road.current().settings.max_depth)
+        document = body.read(request, here.settings.max_depth)
     else:
         document = body.Document.of(None)  # Data is optional (core 3).
-    return show.accepted(entry.accept(cloudevents.of_headers(request.environ, document, times)))
+    return show.accepted(entry.accept(here, cloudevents.of_headers(request.environ, document, times)))
 
 
 def _batch(request: flask.Request) -> flask.Response:
@@ -115,7 +116,7 @@ def _store_each(readers: Sequence[Read]) -> list[Outcome]:
     outcomes: list[Outcome] = []
     # Part by part, so that a large request keeps neither the others from the ledger nor all its events in memory.
     for start in range(0, len(readers), accept.FLUSH):
-        checked = [_check(read) for read in readers[start : start + accept.FLUSH]]
+        checked = [_check(here, read) for read in readers[start : start + accept.FLUSH]]
         events = [c for c in checked if isinstance(c, event.NewEvent)]
         try:
             with gate.posts():
@@ -128,19 +129,20 @@ def _store_each(readers: Sequence[Read]) -> list[Outcome]:
 
 def _store_all(readers: Sequence[Read]) -> list[Outcome]:
     """Store all events in one commit. Raises NoneStored, with those that cannot be."""
-    checked = [_check(read) for read in readers]
+    here = road.current()
+    checked = [_check(here, read) for read in readers]
     if refused := [_item(i, c) for i, c in enumerate(checked) if isinstance(c, errors.MillraceError)]:
         raise web_errors.NoneStored(refused)
     try:
         with gate.posts():
-            return list(road.current().intake.submit([c for c in checked if isinstance(c, event.NewEvent)]))
+            return list(here.intake.submit([c for c in checked if isinstance(c, event.NewEvent)]))
     except errors.NotStorable as error:
         raise web_errors.NoneStored([_item(error.index, error)]) from None
 
 
-def _check(read: Read) -> event.NewEvent | errors.MillraceError:
+def _check(here: road.Road, read: Read) -> event.NewEvent | errors.MillraceError:
     try:
-        return entry.check(read())
+        return entry.check(here, read())
     except errors.MillraceError as error:
         return error
 

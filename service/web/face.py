@@ -50,7 +50,7 @@ def submit(
     except (TypeError, ValueError, RecursionError) as error:
         raise errors.InvalidEvent([errors.Fault("", f"the payload is no JSON: {error}")]) from None
     times = timing.Timing(run_at=run_at, expires_at=expires_at)
-    return entry.accept(entry.Sent(type, document, key=key, timing=times)).id
+    return entry.accept(road.current(), entry.Sent(type, document, key=key, timing=times)).id
 
 
 def find(event_id: str) -> dict[str, Any] | None:

@@ -19,11 +19,11 @@ def accepted(one: Accepted) -> answer.Json:
     """The answer to a post: 202, or what came of the event if the client preferred to wait and it has ended."""
     where = place(one.id)
     headers = {"Location": where}
-    ended = prefer.wait(one.id, flask.request.environ.get("HTTP_PREFER"))
-    if ended is not None:
+    preferred = road.real(flask.request).environ.get("HTTP_PREFER")
+    if preferred is not None and (ended := prefer.wait(one.id, preferred)) is not None:
         headers["Preference-Applied"] = "wait"
-    if ended and (found := road.current().queries.find(one.id)) is not None:
-        return answer.Json(event(found), headers=headers)
+        if ended and (found := road.current().queries.find(one.id)) is not None:
+            return answer.Json(event(found), headers=headers)
     document = {
         "id": one.id,
         "type": one.type,
@@ -53,4 +53,4 @@ def with_links(found: dict[str, Any]) -> dict[str, Any]:
 
 def place(event_id: str) -> str:
     """The path of an event."""
-    return f"{flask.request.environ.get('SCRIPT_NAME', '')}/v1/events/{event_id}"
+    return f"{road.real(flask.request).environ.get('SCRIPT_NAME', '')}/v1/events/{event_id}"

@@ -299,12 +299,10 @@ def test_twins_in_one_request_are_one_event_and_each_item_has_its_times(ledger: 
     assert document(bulk(client, twin | {"delay": 61}), 207)["items"][0]["status"] == 422
 
 
-def test_ten_thousand_are_taken_and_one_more_is_not(ledger: Ledger, client: FlaskClient) -> None:
+def test_ten_thousand_are_taken_and_one_more_is_not(ledger: Ledger) -> None:
+    client = Front(ledger, accept_deadline=60.0).client()  # The machine may be busy.
     lines = ['{"type":"a.b","payload":1}'] * 10_001
     began = time.monotonic()
-    client.application.extensions["millrace"].settings = client.application.extensions["millrace"].settings.model_copy(
-        update={"accept_deadline": 60.0}
-    )
     assert document(bulk(client, *lines[1:]), 202)["accepted"] == 10_000
     print(f"10,000 events in one request: {time.monotonic() - began:.2f} s")  # noqa: T201
     document(bulk(client, *lines), 413)
