@@ -18,6 +18,7 @@ from service.application import ports
 from service.application.accept import Intake
 from service.application.detached import Executor
 from service.application.publish import Publisher, Release
+from service.application.watch import Watch
 from service.broker import connection as connections
 from service.broker import demo, topology
 from service.broker import publisher as amqp_publisher
@@ -51,6 +52,7 @@ class WebRoad:
     intake: Intake
     publisher: Publisher
     queries: Queries
+    watch: Watch
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -152,7 +154,11 @@ def web(settings: Settings | None = None) -> WebRoad:
         deadline=settings.accept_deadline,
         head_start=settings.head_start,
     )
-    return WebRoad(settings, plugins.registry, engine, intake, publisher, Queries(engine))
+    queries = Queries(engine)
+    # Those who wait must not keep the others out. The watch has an engine of its own: it is late when the pool is full.
+    watch_engine = engines.Engine(settings.database_url, role="millrace-watch")
+    watch = Watch(Queries(watch_engine), room=settings.web_threads // 4)
+    return WebRoad(settings, plugins.registry, engine, intake, publisher, queries, watch)
 
 
 def worker(settings: Settings | None = None) -> WorkRoad:

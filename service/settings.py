@@ -50,6 +50,8 @@ class Settings(pydantic_settings.BaseSettings):
     accept_deadline: float = pydantic.Field(3.0, gt=0, le=60)
     #: Largest request body, bytes.
     max_body: int = pydantic.Field(256 * 1024, ge=1024)
+    #: Largest body with many events (NDJSON, a CloudEvents batch), bytes; each event is at most ``MILLRACE_MAX_BODY``.
+    max_bulk: int = pydantic.Field(8 * 1024 * 1024, ge=1024)
     #: Deepest nesting of a JSON document.
     max_depth: int = pydantic.Field(32, ge=1, le=500)
     #: Seconds after which a handler is told to stop (``SoftTimeLimitExceeded`` is raised in it).

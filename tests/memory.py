@@ -9,8 +9,8 @@ from typing import Any, cast
 from flask.testing import FlaskClient
 
 from service import web
-from service.application.accept import Accepted
-from service.domain import event, handlers, ids
+from service.application.submission import Accepted
+from service.domain import errors, event, handlers, ids
 from service.ledger import queries
 from service.settings import Settings
 
@@ -27,6 +27,9 @@ class Intake:
             raise self.fault
         self.stored += events
         return [Accepted(ids.uuid7(time.time()), new.type) for new in events]
+
+    def submit_each(self, events: Sequence[event.NewEvent], within: float) -> list[Accepted | errors.MillraceError]:
+        return [one for new in events for one in self.submit([new])]
 
 
 class Queries:
@@ -51,6 +54,13 @@ class Queries:
             raise self.fault
 
 
+class Watch:
+    """Waits for nothing."""
+
+    def wait(self, event_id: str, seconds: float) -> bool | None:
+        return False
+
+
 class Publisher:
     """A publisher that has not met its broker yet."""
 
@@ -68,6 +78,7 @@ class Road:
             self.registry.add(handler)
         self.intake = Intake()
         self.publisher = Publisher()
+        self.watch = Watch()
         self.emptiness = Queries()
 
     @property

@@ -8,10 +8,9 @@ published is found by the clock; a published ticket without its events would be 
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
-import enum
 import logging
+import math
 import os
 import threading
 import time
@@ -19,8 +18,9 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
 from service import crashpoints, signals
-from service.application import ports
+from service.application import keys, ports
 from service.application.publish import Publisher
+from service.application.submission import Accepted, Phase, Submission
 from service.domain import errors, event, handlers, ids, topology
 from service.domain import ticket as tickets
 
@@ -31,39 +31,10 @@ QUEUE = 2_000  #: submissions that may wait; more are refused at once
 MARK_EVERY = 0.2  #: seconds after which confirmed tickets are marked out, flush or no flush
 TELL_EVERY = 5.0  #: seconds between lines about a ledger that is away
 MARK_BATCH = 1_000  #: confirmed tickets marked in one flush
+LONGEST_RETRY = 30  #: seconds that a client is asked to wait at most, however long the ledger is away
 
 
-class Phase(enum.Enum):
-    """How far a submission is."""
-
-    WAITING = enum.auto()
-    TAKEN = enum.auto()  #: a flush has it; it may be stored at any moment
-    WITHDRAWN = enum.auto()  #: its request gave up before a flush took it
-    ANSWERED = enum.auto()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Accepted:
-    """An event that is safe now."""
-
-    id: str
-    type: str
-    duplicate: bool = False  #: the idempotency key was known: this is the first event's id
-
-
-class Submission:
-    """Some events that are stored together or not at all, and the request that waits for them."""
-
-    __slots__ = ("accepted", "done", "error", "events", "phase", "rows")
-
-    def __init__(self, events: Sequence[event.NewEvent]) -> None:
-        self.events = events
-        self.phase = Phase.WAITING
-        self.rows: list[ports.Row] = []
-        self.accepted: list[Accepted] = []
-        self.error: errors.MillraceError | None = None
-        self.done = threading.Lock()
-        self.done.acquire()
+Outcome = Accepted | errors.MillraceError  #: of one among several events that are stored each by itself
 
 
 class Intake:
@@ -90,6 +61,7 @@ class Intake:
         self._pid = 0
         self._held: set[str] = set()
         self._quiet_until = 0.0
+        self._away_since: float | None = None  # Since when the ledger cannot be used.
 
     def submit(self, events: Sequence[event.NewEvent]) -> list[Accepted]:
         """Store events, all or none of them, and wait until that is done.
@@ -98,27 +70,66 @@ class Intake:
         """
         for new in events:
             self._registry.get(new.type)
-        self._start()
         submission = Submission(events)
-        if len(self._waiting) >= QUEUE:
-            raise NotStored("too many requests are waiting to be stored")
-        self._waiting.append(submission)
+        self._hand_over([submission])
+        return self._outcome(submission, self._deadline)
+
+    def submit_each(self, events: Sequence[event.NewEvent], within: float | None = None) -> list[Outcome]:
+        """Store events, each by itself; what came of each, in order: Accepted, or the error that ``submit`` raises.
+
+        ``within``: seconds until all of them are answered; None: the deadline of a request.
+        """
+        until = time.monotonic() + (self._deadline if within is None else within)
+        found: list[Outcome] = []
+        for start in range(0, len(events), FLUSH):
+            submissions = [Submission([new]) for new in events[start : start + FLUSH]]
+            try:
+                if time.monotonic() >= until:
+                    raise self._not_stored("its turn did not come in time")
+                self._hand_over(submissions)
+            except NotStored as error:
+                found += [error] * len(submissions)
+                continue
+            for submission in submissions:
+                try:
+                    found += self._outcome(submission, max(0.0, until - time.monotonic()))
+                except errors.MillraceError as error:
+                    found.append(error)
+        return found
+
+    def _hand_over(self, submissions: Sequence[Submission]) -> None:
+        self._start()
+        if len(self._waiting) + len(submissions) > QUEUE:
+            raise self._not_stored("too many requests are waiting to be stored")
+        self._waiting.extend(submissions)
         self._wake.set()
-        if not submission.done.acquire(timeout=self._deadline):
+
+    def _outcome(self, submission: Submission, within: float) -> list[Accepted]:
+        if not submission.done.acquire(timeout=within):
             self._give_up(submission)
         if submission.error is not None:
             raise submission.error
         return submission.accepted
+
+    def _not_stored(self, message: str) -> NotStored:
+        return NotStored(message, retry_after=self._retry_after())
+
+    def _retry_after(self) -> int:
+        """The longer the ledger has been away, the longer clients are asked to wait."""
+        since = self._away_since
+        return 1 if since is None else min(LONGEST_RETRY, max(1, math.ceil(time.monotonic() - since)))
 
     def _give_up(self, submission: Submission) -> None:
         # Compare-and-set against the intake thread, so that "stored: no" is never said of what a flush has taken.
         with self._lock:
             if submission.phase is Phase.WAITING:
                 submission.phase = Phase.WITHDRAWN
-                raise NotStored("the ledger did not answer in time")
+                raise self._not_stored("the ledger did not answer in time")
             if submission.phase is Phase.TAKEN:
                 raise errors.NotAccepted(
-                    "the ledger did not answer in time", event_ids=tuple(r.id for r in submission.rows)
+                    "the ledger did not answer in time",
+                    event_ids=tuple(r.id for r in submission.rows),
+                    retry_after=self._retry_after(),
                 )
 
     def _start(self) -> None:
@@ -158,13 +169,14 @@ class Intake:
     def _take(self, now: float) -> list[Submission]:
         batch: list[Submission] = []
         size = 0
+        moment = _instant(now)
         with self._lock:
             while self._waiting and size < FLUSH:
                 submission = self._waiting.popleft()
                 if submission.phase is Phase.WAITING:
                     submission.phase = Phase.TAKEN
                     # From here on a request that gives up must name what may be stored.
-                    submission.rows = [ports.Row(ids.uuid7(now), e) for e in submission.events]
+                    submission.rows = [ports.Row(ids.uuid7(now), e.settled(moment)) for e in submission.events]
                     batch.append(submission)
                     size += len(submission.events)
         return batch
@@ -174,7 +186,7 @@ class Intake:
         confirmed = self._publisher.take_confirmed(MARK_BATCH)
         try:
             stored = self._store(batch, confirmed)
-        except _Conflicts as conflicts:
+        except keys.Conflicts as conflicts:
             self._publisher.give_back(confirmed)
             self._answer(conflicts.submissions)
             self._flush([s for s in batch if s.error is None])
@@ -190,6 +202,7 @@ class Intake:
         except Exception as error:
             self._fail(batch, errors.LedgerUnavailable(f"the flush failed: {error!r}"))
             raise
+        self._away_since = None
         crashpoints.reach("after_event_commit" if batch else "after_ticket_update")
         self._answer(batch)
         self._publisher.put(stored)
@@ -214,34 +227,10 @@ class Intake:
             now = self._ledger.clock.now()
             for submission in batch:
                 submission.accepted = []  # A second try keeps the ids: they tell whether the first came through.
-            rows = self._settle_keys(flush, batch)
+            rows = keys.settle(flush, batch, _instant(now))
             planned = plan(rows, self._registry, now, held=self._held, head_start=self._head_start)
             self._held = flush.store(rows, planned, confirmed)
         return [p.ticket for p in planned if p.head_start]
-
-    def _settle_keys(self, flush: ports.Flush, batch: list[Submission]) -> list[ports.Row]:
-        """The rows to be stored. Submissions that meet a used key are answered on the way."""
-        first: dict[tuple[str, str], ports.Owner] = {}
-        rows = [row for submission in batch for row in submission.rows]
-        asking = [r for r in rows if r.event.key and _own(first, r)]
-        lost = flush.claim_keys(asking)
-        for row in asking:
-            if row.id in lost:
-                first[row.event.scope, row.event.key or ""] = lost[row.id]
-        keep: list[ports.Row] = []
-        for submission in batch:
-            for row in submission.rows:
-                owner = first.get((row.event.scope, row.event.key)) if row.event.key else None
-                if owner is None or owner.event_id == row.id:
-                    submission.accepted.append(Accepted(row.id, row.event.type))
-                    keep.append(row)
-                elif owner.fingerprint == (row.event.fingerprint or ""):
-                    submission.accepted.append(Accepted(owner.event_id, row.event.type, duplicate=True))
-                else:
-                    submission.error = errors.KeyReused()
-        if conflicts := [s for s in batch if s.error is not None]:
-            raise _Conflicts(conflicts)
-        return keep
 
     def _halve(self, batch: list[Submission], error: errors.MillraceError) -> None:
         """Find the submission that the ledger refuses; only that one is turned away."""
@@ -257,12 +246,15 @@ class Intake:
 
     def _fail(self, batch: list[Submission], error: errors.LedgerUnavailable) -> None:
         in_doubt = isinstance(error, ports.FlushFailed) and error.in_doubt
+        self._away_since = self._away_since or time.monotonic()
         if batch and time.monotonic() > self._quiet_until:
             self._quiet_until = time.monotonic() + TELL_EVERY  # Under load there are hundreds a second.
             log.warning("Events could not be stored: %s", error, extra={"action": "accept.unavailable"})
         for submission in batch:
             known = tuple(r.id for r in submission.rows) if in_doubt else ()
-            submission.error = errors.NotAccepted("the ledger cannot be used at the moment", event_ids=known)
+            submission.error = errors.NotAccepted(
+                "the ledger cannot be used at the moment", event_ids=known, retry_after=self._retry_after()
+            )
         self._answer(batch)
 
     def _answer(self, batch: Sequence[Submission]) -> None:
@@ -272,25 +264,8 @@ class Intake:
         _tell(batch)
 
 
-class _Conflicts(Exception):
-    """Some submissions reuse a key for something else: the flush is begun again without them."""
-
-    def __init__(self, submissions: list[Submission]) -> None:
-        super().__init__()
-        self.submissions = submissions
-
-
 class NotStored(errors.NotAccepted):
     """The event was not stored; send it again."""
-
-
-def _own(first: dict[tuple[str, str], ports.Owner], row: ports.Row) -> bool:
-    """Whether this row is the first of the flush with its key; twins in one flush must not meet in one insert."""
-    place = (row.event.scope, row.event.key or "")
-    if place in first:
-        return False
-    first[place] = ports.Owner(row.id, row.event.fingerprint or "")
-    return True
 
 
 def plan(

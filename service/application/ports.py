@@ -77,6 +77,12 @@ class IntakeLedger(Protocol):
     def holds(self, event_ids: Sequence[str]) -> bool: ...
 
 
+class Endings(Protocol):
+    """The ledger as those see it who wait for outcomes."""
+
+    def ended(self, event_ids: Sequence[str]) -> set[str]: ...
+
+
 # --- publish ----------------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,9 @@ from service.domain import ticket as tickets
 
 log = logging.getLogger("millrace.publish")
 
-BATCH = 256  #: tickets in one go
+BATCH = 256  #: tickets in one go, at first
+LARGEST = 2_048  #: tickets in one go of a clock with many that are due, while the broker keeps up
+SMALLEST = 32  #: tickets in one go, after the broker could not confirm more in time
 TIMEOUT = 5.0  #: seconds for a batch to be confirmed; then the connection is dropped
 QUEUE = 10_000  #: tickets that may wait in memory; the clock publishes the others
 LEAD = 10.0  #: seconds that a clock has for publishing what it took, before another may take it
@@ -118,11 +120,12 @@ class Release:
     def __init__(self, ledger: ports.ReleaseLedger, broker: ports.Broker) -> None:
         self._ledger = ledger
         self._broker = broker
+        self._size = BATCH
 
     def run_once(self) -> int:
         """Publish one batch of what is due; how many tickets were published."""
         self._broker.tick()  # Without a broker nothing is taken, so that nothing is late when it is back.
-        due = self._ledger.take_due(BATCH, LEAD)
+        due = self._ledger.take_due(self._size, LEAD)
         crashpoints.reach("clock_before_publish" if due else "")
         return self._send(due)
 
@@ -136,7 +139,7 @@ class Release:
         sent = 0
         for queue in self._ledger.overdue_queues():
             empty = self._broker.ready(queue) == 0
-            sent += self._send(self._ledger.take_overdue(queue, empty, BATCH, LEAD))
+            sent += self._send(self._ledger.take_overdue(queue, empty, self._size, LEAD))
         return sent
 
     def _send(self, due: list[ports.Due]) -> int:
@@ -146,7 +149,10 @@ class Release:
         try:
             confirmed = publish(self._broker, [d.ticket for d in due])
         except errors.BrokerUnavailable:
+            self._size = max(SMALLEST, self._size // 2)
             self._ledger.give_back(list(revisions.items()))
             raise
+        # What costs time is each wait for the ledger and for the broker, not each ticket.
+        self._size = min(LARGEST, self._size * 2) if len(due) == self._size else max(self._size, BATCH)
         self._ledger.mark_out([(i, revisions[i]) for i in confirmed])
         return len(confirmed)

@@ -54,8 +54,20 @@ class Fault:
         return f"Fault({self.pointer!r}, {self.detail!r})"
 
 
-class KeyReused(MillraceError):
+class NotStorable(MillraceError):
+    """The ledger cannot take this event."""
+
+    def __init__(self, message: str | None = None, *, index: int = 0) -> None:
+        super().__init__(message)
+        self.index = index  #: which of the events that were handed in together, from 0
+
+
+class KeyReused(NotStorable):
     """This idempotency key was used before for a different event."""
+
+
+class ExpiresTooSoon(NotStorable):
+    """The event would expire before it may be worked: expires_at must lie ahead, and after run_at."""
 
 
 class NotAccepted(MillraceError):
@@ -65,6 +77,14 @@ class NotAccepted(MillraceError):
         super().__init__(message)
         #: Empty when nothing was stored; the events' ids when a commit was under way and may have happened.
         self.event_ids = event_ids
+        self.retry_after = retry_after  #: seconds
+
+
+class Overloaded(MillraceError):
+    """Too many requests wait already; try again."""
+
+    def __init__(self, message: str | None = None, *, retry_after: int = 1) -> None:
+        super().__init__(message)
         self.retry_after = retry_after  #: seconds
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from service.domain import errors
@@ -23,11 +24,21 @@ class NewEvent:
     producer: str | None = None  #: who sent it, as far as known
     request_id: str | None = None  #: the HTTP request that brought it
     run_at: datetime.datetime | None = None  #: not before this instant
+    delay: float | None = None  #: seconds from its acceptance, in the place of ``run_at``
     expires_at: datetime.datetime | None = None  #: not after this instant
     key: str | None = None  #: idempotency key, unique by (scope, key)
-    scope: str = ""  #: what the key is unique in: the producer
+    scope: str = ""  #: what the key is unique in: the producer, or the source of a CloudEvent
     fingerprint: str | None = None  #: of what was sent, to tell a repeat from a misuse of the key
     traceparent: str | None = None  #: W3C trace context, handed on to the handler
+    attributes: str | None = None  #: the context attributes of a CloudEvent as JSON text
+
+    def settled(self, now: datetime.datetime) -> NewEvent:
+        """The same as it is accepted at ``now``: its delay is counted, and what was due before is due now."""
+        if self.delay is not None:
+            return dataclasses.replace(self, delay=None, run_at=now + datetime.timedelta(seconds=self.delay))
+        if self.run_at is not None and self.run_at <= now:
+            return dataclasses.replace(self, run_at=None)
+        return self
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,6 +54,7 @@ class Event:
     producer: str | None = None
     request_id: str | None = None
     traceparent: str | None = None
+    attributes: Mapping[str, Any] | None = None  #: of a CloudEvent: ``source``, ``id``, ``subject``, ``time``, …
     schedule: str | None = None  #: for a tick: the schedule's name
     slot_at: datetime.datetime | None = None  #: for a tick: the planned instant
 

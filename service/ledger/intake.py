@@ -33,9 +33,9 @@ join unnest(%s::text[], %s::text[]) as asked (scope, key) using (scope, key)
 # One round trip: psycopg2 sends several statements at once and answers with the result of the last.
 STORE = """
 insert into millrace.events
-    (id, type, ticket_id, payload, run_at, expires_at, producer, request_id, traceparent)
+    (id, type, ticket_id, payload, run_at, expires_at, producer, request_id, traceparent, attributes)
 select * from unnest(%s::uuid[], %s::text[], %s::uuid[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[],
-                     %s::text[], %s::text[], %s::text[]);
+                     %s::text[], %s::text[], %s::text[], %s::jsonb[]);
 insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at)
 select id, type, queue, exchange, routing_key, string_to_array(members, ',')::uuid[],
        coalesce(due_at, now() + make_interval(secs => head_start))
@@ -222,6 +222,7 @@ def _columns(rows: Sequence[ports.Row], tickets: Sequence[ports.NewTicket]) -> l
         [e.producer for e in events],
         [e.request_id for e in events],
         [e.traceparent for e in events],
+        [e.attributes for e in events],
         [t.ticket.id for t in tickets],
         [t.ticket.type for t in tickets],
         [t.ticket.queue for t in tickets],

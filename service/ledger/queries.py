@@ -25,8 +25,8 @@ WINDOW = 20_000  #: the default of the setting
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 SUMMARY = """
-select e.id::text, e.type, e.state, e.attempt, e.accepted_at, e.run_at, e.finished_at, e.producer, e.request_id,
-       e.schedule, e.slot_at, e.replay_of::text, e.replayed_as::text,
+select e.id::text, e.type, e.state, e.attempt, e.accepted_at, e.run_at, e.expires_at, e.finished_at,
+       e.producer, e.request_id, e.schedule, e.slot_at, e.replay_of::text, e.replayed_as::text,
        t.published_at, t.due_at, y.paused_at, coalesce(y.out_events, 0) as out_events, d.reason as dead_reason,
        clock_timestamp() as now
 """
@@ -38,7 +38,12 @@ left join millrace.types y on y.name = e.type and e.state = 'pending'
 left join millrace.dead d on d.event_id = e.id and e.state = 'dead'
 """
 
-ONE = f"{SUMMARY}, e.payload::text, e.result::text, e.error::text, e.progress::text {TABLES} where e.id = %(id)s::uuid"
+ONE = f"""
+{SUMMARY}, e.traceparent, e.attributes::text, e.payload::text, e.result::text, e.error::text, e.progress::text
+{TABLES} where e.id = %(id)s::uuid
+"""
+
+ENDED = "select id::text from millrace.events where id = any(%(ids)s::uuid[]) and state <> all(%(open)s)"
 
 ATTEMPTS = """
 select attempt as number, started_at, finished_at, worker, error, message
@@ -114,6 +119,11 @@ class Queries:
         where = f"where {' and '.join(conditions)}" if conditions else ""
         statement = f"{SUMMARY} {TABLES} {where} order by e.id desc limit %(limit)s"
         return [self._event(row) for row in self._rows(statement, values | {"limit": limit}, SEARCH_TIMEOUT)]
+
+    def ended(self, event_ids: Sequence[str]) -> set[str]:
+        """Those among these events that are not open any more."""
+        rows = self._rows(ENDED, {"ids": list(event_ids), "open": sorted(states.OPEN)})
+        return {row["id"] for row in rows}
 
     def paused(self) -> set[str]:
         """The names of the types that are paused."""

@@ -9,7 +9,7 @@ from service.domain import event
 #: The columns that ``read`` wants, and the two that every claim asks for besides: ``age`` (seconds) and ``expired``.
 EVENT = """
        id::text, type, payload, attempt, crashes, accepted_at, producer, request_id, traceparent, schedule, slot_at,
-       extract(epoch from clock_timestamp() - accepted_at)::float8 as age,
+       attributes, extract(epoch from clock_timestamp() - accepted_at)::float8 as age,
        coalesce(expires_at <= now(), false) as expired
 """.strip()
 
@@ -19,5 +19,5 @@ def read(row: Any, *, attempt: int) -> event.Event:
     return event.Event(
         id=row.id, type=row.type, payload=row.payload, attempt=attempt, crashes=row.crashes,
         accepted_at=row.accepted_at, producer=row.producer, request_id=row.request_id, traceparent=row.traceparent,
-        schedule=row.schedule, slot_at=row.slot_at,
+        schedule=row.schedule, slot_at=row.slot_at, attributes=row.attributes,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from types import ModuleType
 import flask
 
 from service import plugins
-from service.web import api, errors, health, hooks
+from service.web import api, envelopes, errors, gate, health, hooks
 from service.web.road import NAME, Road
 
 
@@ -18,9 +18,11 @@ def create_app(road: Road) -> flask.Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # Flask's answer has no body, and says that it is HTML.
     app.url_map.merge_slashes = False  # The redirect that mends them is a page of HTML.
     app.extensions[NAME] = road
+    app.extensions[gate.NAME] = gate.Gates(road.settings.web_threads)
     hooks.install(app)
     errors.install(app)
     app.register_blueprint(api.pages)
+    app.register_blueprint(envelopes.pages)
     app.register_blueprint(health.pages)
     for name in plugins.apps(road.settings.apps):
         views = plugins.optional(name, "views")

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
-import re
 from typing import Any
 
 import flask
-import msgspec
 
-from service.domain import errors, handlers, ids
-from service.web import answer, body, face, road, search
-from service.web import errors as web_errors
-
-#: ``Idempotency-Key``: a string of RFC 8941 by the IETF draft, or the bare token that many clients send.
-QUOTED_KEY = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])+)"')
-BARE_KEY = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~:/=-]+")
+from service.domain import errors, handlers
+from service.web import answer, body, entry, gate, idempotency, road, search, show, timing
 
 pages = flask.Blueprint("api", __name__, url_prefix="/v1")
 
@@ -25,74 +17,42 @@ pages = flask.Blueprint("api", __name__, url_prefix="/v1")
 def take_event(name: str) -> answer.Json:
     """Take an event of the type ``name``; its payload is the body."""
     here, request = road.current(), road.real(flask.request)
-    if name not in here.registry:
-        raise errors.UnknownEventType(_unknown(name, here.registry))
-    key = idempotency_key(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
+    entry.handler(here.registry, name)  # Whether there is one is asked before the body is read.
+    times = timing.of_query(request.args) if request.query_string else timing.NONE
+    key = idempotency.key(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
     document = body.read(request, here.settings.max_depth)
-    accepted = face.accept(name, document, key=key)
-    place = _place(accepted.id)
-    return answer.Json(
-        {
-            "id": accepted.id,
-            "type": name,
-            "state": "pending",
-            "accepted_at": ids.instant(accepted.id),
-            "links": {"self": place},
-        },
-        status=202,
-        headers={"Location": place},
-    )
+    return show.accepted(entry.accept(here, entry.Sent(name, document, key=key, timing=times)))
 
 
 @pages.get("/events/<event_id>")
 def show_event(event_id: str) -> answer.Json:
     """One event with all that is known of it."""
-    found = road.current().queries.find(event_id)
+    with gate.reads():
+        found = road.current().queries.find(event_id)
     if found is None:
         raise errors.EventNotFound(f"there is no event {event_id[:100]!r}")
-    for column in face.JSON_COLUMNS:
-        # As PostgreSQL wrote it: no number loses a digit on the way.
-        found[column] = None if found[column] is None else msgspec.Raw(found[column].encode())
-    return answer.Json(_with_links(found))
+    return answer.Json(show.event(found))
 
 
 @pages.get("/events")
 def list_events() -> answer.Json:
     """Events, newest first, page by page."""
     wanted = search.read(flask.request.args)
-    found = road.current().queries.search(wanted.filters(), limit=wanted.limit + 1)
+    with gate.reads():
+        found = road.current().queries.search(wanted.filters(), limit=wanted.limit + 1)
     page = found[: wanted.limit]
     # The cursor is the last id of the page: the next page begins below it, whatever was accepted meanwhile.
     cursor = page[-1]["id"] if len(found) > wanted.limit else None
-    return answer.Json({"events": [_with_links(e) for e in page], "next_cursor": cursor})
+    return answer.Json({"events": [show.with_links(e) for e in page], "next_cursor": cursor})
 
 
 @pages.get("/types")
 def list_types() -> answer.Json:
     """The event types that can be posted, with what their handlers ask for."""
     here = road.current()
-    paused = here.queries.paused()
+    with gate.reads():
+        paused = here.queries.paused()
     return answer.Json({"types": [_type(handler, paused) for handler in here.registry]})
-
-
-def idempotency_key(given: str | None) -> str | None:
-    """The key in the header; raises InvalidHeader for one that cannot be kept."""
-    if given is None:
-        return None
-    quoted = QUOTED_KEY.fullmatch(given)
-    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else given
-    if len(key) > face.KEY_LENGTH or not (quoted or BARE_KEY.fullmatch(key)):
-        raise web_errors.InvalidHeader(
-            f'Idempotency-Key: 1 to {face.KEY_LENGTH} ASCII characters in quotes are wanted, like "8e03978e"'
-        )
-    return key
-
-
-def _unknown(name: str, registry: handlers.Registry) -> str:
-    """What to say of a type that nobody handles."""
-    close = difflib.get_close_matches(name[:100], [h.type for h in registry])
-    hint = f"; did you mean {' or '.join(close)}?" if close else " (GET /v1/types names those that are)"
-    return f"no handler is declared for the event type {name[:100]!r}{hint}"
 
 
 def _type(handler: handlers.Handler, paused: set[str]) -> dict[str, Any]:
@@ -115,15 +75,3 @@ def _schema(model: Any) -> dict[str, Any]:
     import pydantic  # Slow to import, and only this page asks.
 
     return pydantic.TypeAdapter(model).json_schema()
-
-
-def _with_links(event: dict[str, Any]) -> dict[str, Any]:
-    links = {"self": _place(event["id"])}
-    for name in ("replay_of", "replayed_as"):
-        if event.get(name):
-            links[name] = _place(event[name])
-    return event | {"links": links}
-
-
-def _place(event_id: str) -> str:
-    return f"{flask.request.environ.get('SCRIPT_NAME', '')}/v1/events/{event_id}"

@@ -43,6 +43,11 @@ class Document:
     value: Any  #: as Python objects
     text: bytes  #: as JSON, written anew: the shortest form
 
+    @classmethod
+    def of(cls, value: Any) -> Document:
+        """A part of a document that was checked."""
+        return cls(value, encoder.encode(value))
+
     def canonical(self) -> bytes:
         """The same bytes for the same document, however its keys were ordered."""
         return sorting_encoder.encode(self.value)
@@ -55,11 +60,16 @@ def read(request: flask.Request, max_depth: int) -> Document:
     ``request.max_content_length`` holds for a body of unknown length too.
     """
     check_media_type(request)
+    return parse(read_bytes(request), max_depth)
+
+
+def read_bytes(request: flask.Request) -> bytes:
+    """The whole body; raises RequestEntityTooLarge."""
     data = request.get_data(cache=False)
     # Of a body of unknown length werkzeug hands out the beginning, and raises only when it is asked for more.
     if request.content_length is None and len(data) == request.max_content_length:
         raise exceptions.RequestEntityTooLarge()
-    return parse(data, max_depth)
+    return data
 
 
 def check_media_type(request: flask.Request) -> None:
@@ -72,6 +82,11 @@ def check_media_type(request: flask.Request) -> None:
             )
         if request.mimetype_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
             raise exceptions.UnsupportedMediaType("JSON is UTF-8 here: leave the charset away")
+    check_encoding(request)
+
+
+def check_encoding(request: flask.Request) -> None:
+    """Raises UnsupportedMediaType for a compressed body."""
     encoding = request.environ.get("HTTP_CONTENT_ENCODING", "")
     if encoding.strip().lower() not in ("", "identity"):
         raise exceptions.UnsupportedMediaType(f"Content-Encoding {encoding[:100]} is not taken: send the body as it is")
@@ -141,6 +156,11 @@ def hidden_faults(data: bytes) -> list[errors.Fault]:
         elif isinstance(value, str) and "\0" in value:
             faults.append(errors.Fault(pointer, "this string has a NUL (\\u0000) in it"))
     return faults[:MOST_FAULTS]
+
+
+def pointer(key: str) -> str:
+    """The JSON pointer (RFC 6901) of a member of the whole document."""
+    return f"/{_escaped(key[:100])}"
 
 
 def _escaped(key: str) -> str:

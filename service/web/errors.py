@@ -29,6 +29,26 @@ class InvalidParameter(errors.MillraceError):
         self.faults = faults  #: (parameter, what is wrong with it)
 
 
+class InvalidCloudEvent(errors.MillraceError):
+    """This is no CloudEvent of version 1.0."""
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{name}: {detail}" for name, detail in faults))
+        self.faults = faults  #: (attribute, what is wrong with it)
+
+
+class EventTooLarge(errors.MillraceError):
+    """One of the events is larger than an event may be."""
+
+
+class NoneStored(errors.MillraceError):
+    """None of these events was stored, for some of them cannot be."""
+
+    def __init__(self, items: list[dict[str, Any]]) -> None:
+        super().__init__(f"{len(items)} of them cannot be stored")
+        self.items = items  #: those, with their problems
+
+
 class InvalidHeader(errors.MillraceError):
     """A header of the request cannot be understood."""
 
@@ -37,13 +57,18 @@ class InvalidHeader(errors.MillraceError):
 STATUS: dict[type[errors.MillraceError], int] = {
     body.NotStrictJson: 400,
     InvalidHeader: 400,
+    InvalidCloudEvent: 400,
     errors.UnknownEventType: 404,
     errors.EventNotFound: 404,
+    EventTooLarge: 413,
     InvalidParameter: 422,
+    NoneStored: 422,
     errors.InvalidEvent: 422,
     errors.SearchTooSlow: 422,
     errors.KeyReused: 422,
+    errors.ExpiresTooSoon: 422,
     errors.NotAccepted: 503,
+    errors.Overloaded: 503,
     errors.LedgerUnavailable: 503,
     errors.SchemaNotReady: 503,
 }
@@ -82,16 +107,35 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> flask.Response:
     """A problem document as a response; ``members`` are added to it."""
-    document: dict[str, Any] = {"type": type, "title": title, "status": status, "detail": detail}
+    document = _document(status, title, detail, type, list(errors), members or {})
     document["instance"] = flask.g.get("request_id", "")
-    if found := list(errors):
-        document["errors"] = found
-    document.update(members or {})
     return flask.Response(msgspec.json.encode(document), status, headers, content_type=MEDIA_TYPE)
 
 
+def item(error: errors.MillraceError) -> dict[str, Any]:
+    """The problem of one event among many, without an ``instance``; raises the error if it is not for clients."""
+    known = next((known for known in type(error).__mro__ if known in STATUS), None)
+    if known is None:
+        raise error
+    return _document(**_parts(error, known)[0])
+
+
+def _document(
+    status: int, title: str, detail: str, type: str, errors: list[Mapping[str, str]], members: Mapping[str, Any]
+) -> dict[str, Any]:
+    document: dict[str, Any] = {"type": type, "title": title, "status": status, "detail": detail}
+    if errors:
+        document["errors"] = errors
+    return document | dict(members)
+
+
 def _answer_known(error: errors.MillraceError, known: type) -> flask.Response:
-    """A problem of ours: its type and title come from the class."""
+    parts, headers = _parts(error, known)
+    return problem(**parts, headers=headers)
+
+
+def _parts(error: errors.MillraceError, known: type) -> tuple[dict[str, Any], dict[str, str]]:
+    """The parts of a problem of ours, and its headers: type and title come from the class."""
     title = (known.__doc__ or "").split("\n")[0].rstrip(".")
     detail, members, headers = str(error), {}, {}
     if isinstance(error, DISCREET):
@@ -99,16 +143,20 @@ def _answer_known(error: errors.MillraceError, known: type) -> flask.Response:
         detail, headers = f"{title}.", {"Retry-After": str(RETRY_AFTER)}
     if isinstance(error, errors.NotAccepted):
         members, headers = _stored(error), {"Retry-After": str(error.retry_after)}
+    if isinstance(error, errors.Overloaded):
+        headers = {"Retry-After": str(error.retry_after)}
+    if isinstance(error, NoneStored):
+        members = {"items": error.items}
     slug = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", known.__name__).lower()
-    return problem(
-        STATUS[known],
-        title,
-        detail,
-        type=f"/problems/{slug}",
-        errors=_faults(error),
-        members=members,
-        headers=headers,
-    )
+    parts = {
+        "status": STATUS[known],
+        "title": title,
+        "detail": detail,
+        "type": f"/problems/{slug}",
+        "errors": _faults(error),
+        "members": members,
+    }
+    return parts, headers
 
 
 def _stored(error: errors.NotAccepted) -> dict[str, Any]:
@@ -120,6 +168,8 @@ def _faults(error: errors.MillraceError) -> list[dict[str, str]]:
     """What exactly is wrong, part by part."""
     if isinstance(error, InvalidParameter):
         return [{"parameter": name, "detail": detail} for name, detail in error.faults]
+    if isinstance(error, InvalidCloudEvent):
+        return [{"attribute": name, "detail": detail} for name, detail in error.faults]
     if isinstance(error, errors.InvalidEvent | body.NotStrictJson):
         return [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
     return []

@@ -44,8 +44,16 @@ def request_id(given: str) -> str:
 def producer(environ: dict[str, Any]) -> str | None:
     """Who sends, as they say themselves: ``X-Producer``, or the first product in ``User-Agent`` (``curl``)."""
     agent: str = environ.get("HTTP_USER_AGENT", "")
-    name: str = environ.get("HTTP_X_PRODUCER") or PRODUCT_END.split(agent, 1)[0]
-    name = name.strip()[:PRODUCER_LENGTH]
+    return named_producer(environ) or _name(PRODUCT_END.split(agent, 1)[0])
+
+
+def named_producer(environ: dict[str, Any]) -> str | None:
+    """What ``X-Producer`` says."""
+    return _name(environ.get("HTTP_X_PRODUCER", ""))
+
+
+def _name(given: str) -> str | None:
+    name = given.strip()[:PRODUCER_LENGTH]
     return name if name and name.isprintable() else None
 
 

@@ -7,8 +7,8 @@ from typing import Any, Protocol, TypeVar, cast
 
 import flask
 
-from service.application.accept import Accepted
-from service.domain import event, handlers
+from service.application.submission import Accepted
+from service.domain import errors, event, handlers
 from service.ledger.queries import Queries
 from service.settings import Settings
 
@@ -21,6 +21,7 @@ class Intake(Protocol):
     """The group commit of this process."""
 
     def submit(self, events: Sequence[event.NewEvent]) -> list[Accepted]: ...
+    def submit_each(self, events: Sequence[event.NewEvent], within: float) -> list[Accepted | errors.MillraceError]: ...
 
 
 class Publisher(Protocol):
@@ -28,6 +29,12 @@ class Publisher(Protocol):
 
     @property
     def up(self) -> bool | None: ...
+
+
+class Watch(Protocol):
+    """Who waits in this process for outcomes."""
+
+    def wait(self, event_id: str, seconds: float) -> bool | None: ...
 
 
 class Road(Protocol):
@@ -43,6 +50,8 @@ class Road(Protocol):
     def queries(self) -> Queries: ...
     @property
     def publisher(self) -> Publisher: ...
+    @property
+    def watch(self) -> Watch: ...
 
 
 def current() -> Road:

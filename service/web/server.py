@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import granian
@@ -82,6 +83,28 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def when_told_to_stop(action: Callable[[], None]) -> None:
+    """Call ``action`` in a thread when this process is told to end, whoever handles the signal then.
+
+    A server lets requests under way end by themselves, and some of them wait for an outcome. Its own handler of the
+    signal is set later than this and is not ours to replace; the file descriptor that Python wakes is told beside it.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    try:
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    except ValueError:
+        return  # A server that loads applications in other threads sees to its requests itself.
+
+    def listen() -> None:
+        with writer:  # It must live as long as this thread.
+            while signals := reader.recv(64):
+                if {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT} & set(signals):
+                    action()
+
+    threading.Thread(target=listen, name="millrace-stop", daemon=True).start()
 
 
 def _check_address(settings: Settings) -> None:

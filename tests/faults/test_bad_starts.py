@@ -340,7 +340,6 @@ def test_processes_wait_for_their_servers_and_go_on(
         assert worker.text().count("vhost later not found") < 2 * SOON  # It does not try without a pause.
     finally:
         road.stop()
-        broker_node.delete_vhost("later")
     for process in (worker, clock, door.process):
         assert "Traceback" not in process.text(), process.tail()
         assert process.code == 0

@@ -27,12 +27,19 @@ SECRET = "db.internal.example:5432"
 
 #: Each error that may reach a client, as it is raised, with its status.
 KNOWN: dict[int, list[errors.MillraceError]] = {
-    400: [body.NotStrictJson(errors.Fault("/a", "this key is repeated")), web_errors.InvalidHeader("X: no")],
+    400: [
+        body.NotStrictJson(errors.Fault("/a", "this key is repeated")),
+        web_errors.InvalidHeader("X: no"),
+        web_errors.InvalidCloudEvent([("id", "it is required")]),
+    ],
     404: [errors.UnknownEventType("no.such"), errors.EventNotFound()],
+    413: [web_errors.EventTooLarge()],
     422: [
         web_errors.InvalidParameter([("limit", "a number is wanted")]),
         errors.InvalidEvent([errors.Fault("/a/0", "a number is wanted")]),
         errors.KeyReused(),
+        errors.ExpiresTooSoon(),
+        web_errors.NoneStored([{"index": 3, "status": 404}]),
         errors.SearchTooSlow(),
     ],
     503: [
@@ -41,6 +48,7 @@ KNOWN: dict[int, list[errors.MillraceError]] = {
         errors.LedgerUnavailable(SECRET),
         ports.FlushFailed(SECRET, in_doubt=True),
         errors.SchemaNotReady(SECRET),
+        errors.Overloaded(retry_after=7),
     ],
 }
 

@@ -27,6 +27,7 @@ create table millrace.events (
     producer    text,
     request_id  text,
     traceparent text,
+    attributes  jsonb,                               -- of a CloudEvent
     schedule    text,                                -- of a tick
     slot_at     timestamptz,
     lease_until timestamptz,                         -- of a detached handler

@@ -1,0 +1,44 @@
+"""What a request hands to the intake, and what it gets back."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import threading
+from collections.abc import Sequence
+
+from service.application import ports
+from service.domain import errors, event
+
+
+class Phase(enum.Enum):
+    """How far a submission is."""
+
+    WAITING = enum.auto()
+    TAKEN = enum.auto()  #: a flush has it; it may be stored at any moment
+    WITHDRAWN = enum.auto()  #: its request gave up before a flush took it
+    ANSWERED = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Accepted:
+    """An event that is safe now."""
+
+    id: str
+    type: str
+    duplicate: bool = False  #: the idempotency key was known: this is the first event's id
+
+
+class Submission:
+    """Some events that are stored together or not at all, and the request that waits for them."""
+
+    __slots__ = ("accepted", "done", "error", "events", "phase", "rows")
+
+    def __init__(self, events: Sequence[event.NewEvent]) -> None:
+        self.events = events
+        self.phase = Phase.WAITING
+        self.rows: list[ports.Row] = []
+        self.accepted: list[Accepted] = []
+        self.error: errors.MillraceError | None = None
+        self.done = threading.Lock()
+        self.done.acquire()

@@ -1,0 +1,75 @@
+"""From what a request carries to what the intake takes: the checks that all formats of the door share."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+
+import flask
+
+from service.application.submission import Accepted
+from service.domain import errors, event, handlers
+from service.web import body, gate, idempotency, road, timing, trace
+
+
+@dataclasses.dataclass(slots=True)
+class Sent:
+    """An event as it was sent, whatever its format."""
+
+    type: str
+    document: body.Document  #: its payload
+    pointer: str = ""  #: where the payload stands in what was sent, as a JSON pointer
+    key: str | None = None  #: idempotency key
+    scope: str | None = None  #: what the key is unique in; None: the producer
+    timing: timing.Timing = timing.NONE
+    traceparent: str | None = None  #: None: the request's
+    attributes: str | None = None  #: of a CloudEvent, as JSON
+    told: str = ""  #: what a repeat must agree in, beside type, payload and times
+
+
+def handler(registry: handlers.Registry, type: str) -> handlers.Handler:
+    """The handler of a type; raises UnknownEventType, with a hint."""
+    if type in registry:
+        return registry.get(type)
+    close = difflib.get_close_matches(type[:100], [h.type for h in registry])
+    hint = f"; did you mean {' or '.join(close)}?" if close else " (GET /v1/types names those that are)"
+    raise errors.UnknownEventType(f"no handler is declared for the event type {type[:100]!r}{hint}")
+
+
+def check(here: road.Road, sent: Sent) -> event.NewEvent:
+    """What the intake takes. Raises UnknownEventType, and InvalidEvent for a payload that does not fit its type."""
+    parse = handler(here.registry, sent.type).parse
+    if parse is not None:
+        try:
+            parse(sent.document.value)
+        except errors.InvalidEvent as error:
+            if sent.pointer:
+                faults = [errors.Fault(f"{sent.pointer}{f.pointer}", f.detail) for f in error.faults]
+                raise errors.InvalidEvent(faults, str(error)) from None
+            raise
+    g, environ = road.real(flask.g), road.real(flask.request).environ
+    scope, mark = "", None
+    if sent.key is not None:
+        scope = idempotency.scope(environ) if sent.scope is None else sent.scope
+        mark = idempotency.fingerprint(sent.type, sent.document, sent.timing.told(), sent.told)
+    return event.NewEvent(
+        type=sent.type,
+        payload=sent.document.text.decode(),
+        producer=g.producer,
+        request_id=g.request_id,
+        run_at=sent.timing.run_at,
+        delay=sent.timing.delay,
+        expires_at=sent.timing.expires_at,
+        key=sent.key,
+        scope=scope,
+        fingerprint=mark,
+        traceparent=sent.traceparent or trace.valid(environ.get("HTTP_TRACEPARENT")),
+        attributes=sent.attributes,
+    )
+
+
+def accept(here: road.Road, sent: Sent) -> Accepted:
+    """Store an event durably. Raises as ``check`` does, KeyReused, ExpiresTooSoon and NotAccepted."""
+    new = check(here, sent)
+    with gate.posts():
+        return here.intake.submit([new])[0]

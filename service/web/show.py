@@ -1,0 +1,56 @@
+"""An event as it is shown to clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+import msgspec
+
+from service.application.submission import Accepted
+from service.domain import ids
+from service.web import answer, prefer, road
+
+#: Columns of an event that hold JSON.
+JSON_COLUMNS = ("payload", "result", "error", "attributes", "progress")
+
+
+def accepted(one: Accepted) -> answer.Json:
+    """The answer to a post: 202, or what came of the event if the client preferred to wait and it has ended."""
+    where = place(one.id)
+    headers = {"Location": where}
+    preferred = road.real(flask.request).environ.get("HTTP_PREFER")
+    if preferred is not None and (ended := prefer.wait(one.id, preferred)) is not None:
+        headers["Preference-Applied"] = "wait"
+        if ended and (found := road.current().queries.find(one.id)) is not None:
+            return answer.Json(event(found), headers=headers)
+    document = {
+        "id": one.id,
+        "type": one.type,
+        "state": "pending",
+        "accepted_at": ids.instant(one.id),
+        "links": {"self": where},
+    }
+    return answer.Json(document, status=202, headers=headers)
+
+
+def event(found: dict[str, Any]) -> dict[str, Any]:
+    """An event with all that is known of it."""
+    for column in JSON_COLUMNS:
+        # As PostgreSQL wrote it: no number loses a digit on the way.
+        found[column] = None if found[column] is None else msgspec.Raw(found[column].encode())
+    return with_links(found)
+
+
+def with_links(found: dict[str, Any]) -> dict[str, Any]:
+    """An event with the places that belong to it."""
+    links = {"self": place(found["id"])}
+    for name in ("replay_of", "replayed_as"):
+        if found.get(name):
+            links[name] = place(found[name])
+    return found | {"links": links}
+
+
+def place(event_id: str) -> str:
+    """The path of an event."""
+    return f"{road.real(flask.request).environ.get('SCRIPT_NAME', '')}/v1/events/{event_id}"

@@ -1,0 +1,53 @@
+"""The HTTP door on a real ledger, in the test's own process: posts by Flask's test client, work by the test."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from service import web
+from service.application.watch import Watch
+from service.ledger import engine as engines
+from service.ledger.queries import Queries
+from service.settings import Settings
+from tests.ledgers import Ledger
+
+
+class Front:
+    """A road for ``create_app``."""
+
+    def __init__(self, ledger: Ledger, **settings: Any) -> None:
+        # Not from the environment, which is nobody's business here.
+        self.settings = Settings.model_construct(**settings)
+        self.registry = ledger.registry
+        self.intake = ledger.intake
+        self.publisher = ledger.publisher
+        self.queries = Queries(ledger.engine)
+        watching = Queries(engines.Engine(ledger.url, role="millrace-watch"))
+        self.watch = Watch(watching, room=self.settings.web_threads // 4)
+
+    def client(self) -> FlaskClient:
+        """A client at the door of this road."""
+        return web.create_app(self).test_client()
+
+
+@contextlib.contextmanager
+def worked(ledger: Ledger) -> Iterator[None]:
+    """A worker beside the test: tickets are delivered again and again."""
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.wait(0.02):
+            ledger.work()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,90 @@
+"""Many events that are due in the same second: one clock publishes them all, with workers idle."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from service.application import publish
+from service.application.publish import Release
+from service.broker import publisher as publishers
+from service.domain import errors, event
+from service.domain import ticket as tickets
+from service.ledger.release import ReleaseLedger
+from tests.ledgers import Ledger, SilentBroker
+
+MANY = 10_000
+GOAL = 2.0  #: seconds, on a machine that has nothing else to do
+DEADLINE = 10 * GOAL  #: seconds, on one that has
+
+
+def a_release(ledger: Ledger, broker: object) -> Release:
+    settings = {"patience": 300.0, "window": 20_000, "forgetful": False}
+    return Release(ReleaseLedger(ledger.engine, **settings), broker)  # type: ignore[arg-type]
+
+
+@pytest.mark.postgres
+@pytest.mark.rabbitmq
+def test_ten_thousand_events_due_in_the_same_second_are_published_at_once(
+    database: str, vhost: str, record_property: Callable[[str, object], None]
+) -> None:
+    """Each on a ticket of its own, as when they were posted one by one: the worst case."""
+    ledger = Ledger(database, deadline=60.0)
+    ledger.handler("a.b", print, bundle=1)
+    broker = publishers.Publisher(vhost, frozenset(), heartbeat=10, name="test")
+    release = a_release(ledger, broker)
+    release.run_once()  # The clock has been running for a while.
+    due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=3)
+    for _ in range(MANY // 500):
+        ledger.intake.submit([event.NewEvent(type="a.b", payload="1", run_at=due)] * 500)
+    while datetime.datetime.now(datetime.UTC) < due:
+        assert release.run_once() == 0 or datetime.datetime.now(datetime.UTC) >= due
+        time.sleep(0.1)  # As the clock's loop does.
+    began = time.monotonic()
+    while release.run_once():
+        assert time.monotonic() - began < DEADLINE
+    [(published, seconds)] = ledger.sql(
+        "select count(*), extract(epoch from max(t.published_at) - least(min(e.run_at), min(t.published_at)))::float8"
+        " from millrace.tickets t join millrace.events e on e.ticket_id = t.id where t.published_at is not null"
+    )
+    assert (published, broker.ready("events")) == (MANY, MANY)
+    broker.drop()
+    record_property("seconds", seconds)
+    print(f"{MANY} tickets due together were out after {seconds:.2f} s (goal: {GOAL} s)")  # noqa: T201
+    assert seconds < DEADLINE
+
+
+class SlowBroker(SilentBroker):
+    """Confirms a hundred tickets in time, and no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def publish(self, batch: Sequence[tickets.Ticket], timeout: float) -> set[str]:
+        self.sizes.append(len(batch))
+        if len(batch) > 100:
+            raise errors.BrokerUnavailable("too slow")
+        return super().publish(batch, timeout)
+
+
+@pytest.mark.postgres
+def test_a_broker_that_cannot_confirm_so_many_in_time_is_given_fewer(database: str) -> None:
+    ledger = Ledger(database)
+    ledger.handler("a.b", print, bundle=1)
+    ledger.post("a.b", *range(500))
+    ledger.until(lambda: not ledger.sql("select 1 from millrace.tickets where published_at is null"))
+    ledger.sql("update millrace.tickets set due_at = now() - interval '1 s', published_at = null, publishes = 0")
+    broker = SlowBroker()
+    release = a_release(ledger, broker)
+    for _ in range(50):
+        try:
+            release.run_once()
+        except errors.BrokerUnavailable:
+            continue
+    assert len({t.id for t in broker.published}) == 500
+    assert broker.sizes[0] == publish.BATCH
+    ledger.check()
