@@ -15,18 +15,24 @@ from collections.abc import Callable, Iterable
 from service import crashpoints, plugins
 from service.application import ports
 from service.application.accept import Intake
+from service.application.control import Control
 from service.application.execute import Executor
 from service.application.publish import Publisher, Release
+from service.application.replay import Replayer
 from service.broker import connection as connections
 from service.broker import demo, topology
 from service.broker import publisher as amqp_publisher
 from service.domain import errors, handlers, schedules
 from service.ledger import balance, schema
 from service.ledger import engine as engines
+from service.ledger.cancel import CancelLedger
 from service.ledger.intake import IntakeLedger
+from service.ledger.letters import LetterLedger
+from service.ledger.pauses import PauseLedger
 from service.ledger.queries import Queries
 from service.ledger.release import ReleaseLedger
 from service.ledger.slots import SlotLedger
+from service.ledger.strays import StrayLedger
 from service.ledger.upkeep import Upkeep
 from service.ledger.work import WorkLedger
 from service.settings import Settings, load
@@ -34,6 +40,17 @@ from service.telemetry import exposition, metrics
 from service.telemetry import logging as logs
 
 log = logging.getLogger("millrace")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Operations:
+    """What operators look at and do, over HTTP or on the host."""
+
+    queries: Queries
+    letters: LetterLedger
+    strays: StrayLedger
+    control: Control
+    replayer: Replayer
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,6 +63,7 @@ class WebRoad:
     intake: Intake
     publisher: Publisher
     queries: Queries
+    operations: Operations
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,7 +123,24 @@ def web(settings: Settings | None = None) -> WebRoad:
         deadline=settings.accept_deadline,
         head_start=settings.head_start,
     )
-    return WebRoad(settings, plugins.registry, engine, intake, publisher, Queries(engine))
+    found = operations(settings, engine)
+    return WebRoad(settings, plugins.registry, engine, intake, publisher, found.queries, found)
+
+
+def operations(settings: Settings, engine: engines.Engine | None = None) -> Operations:
+    """The operators' part of the road. It needs no broker: what is due, the clocks publish."""
+    if not settings.database_url:
+        raise errors.SettingsError("MILLRACE_DATABASE_URL is not set")
+    engine = engine or engines.Engine(settings.database_url, role="millrace-operator")
+    letters, strays = LetterLedger(engine), StrayLedger(engine)
+    types, queues = PauseLedger(engine, "types"), PauseLedger(engine, "queues")
+    return Operations(
+        Queries(engine, window=settings.window),
+        letters,
+        strays,
+        Control(plugins.registry, CancelLedger(engine), types, queues, strays),
+        Replayer(letters, plugins.registry, rate=settings.replay_rate),
+    )
 
 
 def worker(settings: Settings | None = None) -> WorkRoad:
@@ -218,12 +253,12 @@ def _balance(settings: Settings) -> list[Finding]:
         Finding(
             "tickets",
             found.without_ticket == 0,
-            f"{found.open} open events, {found.without_ticket} of them without a ticket",
+            f"{found.open} open events, {found.without_ticket} of them without a ticket" + _lost(found),
         ),
         Finding(
             "tallies",
-            found.tallied == found.open,
-            f"{found.tallied} open events by the tallies, {found.open} in the table",
+            not found.differing,
+            f"{found.tallied} open events by the tallies, {found.open} in the table" + _differing(found),
         ),
         Finding(
             "partitions",
@@ -231,6 +266,22 @@ def _balance(settings: Settings) -> list[Finding]:
             f"{found.unpartitioned} events in the default partition (a clock makes partitions; is one running?)",
         ),
     ]
+
+
+def _lost(found: balance.Balance) -> str:
+    """The first events that nobody would look at again, and what to do."""
+    if not found.without_ticket:
+        return ""
+    more = ", …" if found.without_ticket > len(found.lost) else ""
+    return f": {', '.join(found.lost)}{more} (docs/operations.md, “An event has no ticket”)"
+
+
+def _differing(found: balance.Balance) -> str:
+    """The types that differ, and what to do."""
+    if not found.differing:
+        return ""
+    types = ", ".join(f"{d.type} {d.tallied} against {d.open}" for d in found.differing)
+    return f": {types} (docs/operations.md, “Tallies and table differ”)"
 
 
 def rebuild(settings: Settings) -> int:

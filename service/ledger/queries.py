@@ -27,14 +27,15 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 SUMMARY = """
 select e.id::text, e.type, e.state, e.attempt, e.accepted_at, e.run_at, e.finished_at, e.producer, e.request_id,
        e.schedule, e.slot_at, e.replay_of::text, e.replayed_as::text,
-       t.published_at, t.due_at, y.paused_at, coalesce(y.out_events, 0) as out_events, d.reason as dead_reason,
-       clock_timestamp() as now
+       t.published_at, t.due_at, coalesce(y.paused_at, q.paused_at) as paused_at,
+       coalesce(y.out_events, 0) as out_events, d.reason as dead_reason, clock_timestamp() as now
 """
 
 TABLES = """
 from millrace.events e
 left join millrace.tickets t on t.id = e.ticket_id and e.state = 'pending'
 left join millrace.types y on y.name = e.type and e.state = 'pending'
+left join millrace.queues q on q.name = t.queue
 left join millrace.dead d on d.event_id = e.id and e.state = 'dead'
 """
 
@@ -45,7 +46,12 @@ select attempt as number, started_at, finished_at, worker, error, message
 from millrace.attempts where event_id = %(id)s::uuid order by attempt
 """
 
-PAUSED = "select name from millrace.types where paused_at is not null"
+PAUSES = """
+select 'type' as kind, name, paused_at as at, paused_by as by from millrace.types where paused_at is not null
+union all
+select 'queue', name, paused_at, paused_by from millrace.queues where paused_at is not null
+order by kind, name
+"""
 
 #: Filter → its condition. Those on the id let PostgreSQL leave out the partitions of other days.
 CONDITIONS = {
@@ -115,9 +121,9 @@ class Queries:
         statement = f"{SUMMARY} {TABLES} {where} order by e.id desc limit %(limit)s"
         return [self._event(row) for row in self._rows(statement, values | {"limit": limit}, SEARCH_TIMEOUT)]
 
-    def paused(self) -> set[str]:
-        """The names of the types that are paused."""
-        return {row["name"] for row in self._rows(PAUSED, {})}
+    def pauses(self) -> list[dict[str, Any]]:
+        """The types and queues that are paused: kind, name, since when (at) and by whom (by)."""
+        return [_in_utc(row) for row in self._rows(PAUSES, {})]
 
     def check(self) -> None:
         """Raises LedgerUnavailable or SchemaNotReady when the road cannot work on this database."""

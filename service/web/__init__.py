@@ -7,7 +7,7 @@ from types import ModuleType
 import flask
 
 from service import plugins
-from service.web import api, errors, health, hooks
+from service.web import api, errors, health, hooks, letters, operations
 from service.web.road import NAME, Road
 
 
@@ -21,6 +21,8 @@ def create_app(road: Road) -> flask.Flask:
     hooks.install(app)
     errors.install(app)
     app.register_blueprint(api.pages)
+    app.register_blueprint(operations.pages)
+    app.register_blueprint(letters.pages)
     app.register_blueprint(health.pages)
     for name in plugins.apps(road.settings.apps):
         views = plugins.optional(name, "views")

@@ -11,7 +11,7 @@ import flask
 import msgspec
 
 from service.domain import errors, handlers, ids
-from service.web import answer, body, face, road, search
+from service.web import answer, body, face, links, road, search
 from service.web import errors as web_errors
 
 #: ``Idempotency-Key``: a string of RFC 8941 by the IETF draft, or the bare token that many clients send.
@@ -30,7 +30,7 @@ def take_event(name: str) -> answer.Json:
     key = idempotency_key(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
     document = body.read(request, here.settings.max_depth)
     accepted = face.accept(name, document, key=key)
-    place = _place(accepted.id)
+    place = links.place(accepted.id)
     return answer.Json(
         {
             "id": accepted.id,
@@ -53,26 +53,26 @@ def show_event(event_id: str) -> answer.Json:
     for column in face.JSON_COLUMNS:
         # As PostgreSQL wrote it: no number loses a digit on the way.
         found[column] = None if found[column] is None else msgspec.Raw(found[column].encode())
-    return answer.Json(_with_links(found))
+    return answer.Json(links.added(found))
 
 
 @pages.get("/events")
 def list_events() -> answer.Json:
     """Events, newest first, page by page."""
-    wanted = search.read(flask.request.args)
+    wanted = search.read(flask.request.args, search.Search)
     found = road.current().queries.search(wanted.filters(), limit=wanted.limit + 1)
     page = found[: wanted.limit]
     # The cursor is the last id of the page: the next page begins below it, whatever was accepted meanwhile.
     cursor = page[-1]["id"] if len(found) > wanted.limit else None
-    return answer.Json({"events": [_with_links(e) for e in page], "next_cursor": cursor})
+    return answer.Json({"events": [links.added(e) for e in page], "next_cursor": cursor})
 
 
 @pages.get("/types")
 def list_types() -> answer.Json:
     """The event types that can be posted, with what their handlers ask for."""
     here = road.current()
-    paused = here.queries.paused()
-    return answer.Json({"types": [_type(handler, paused) for handler in here.registry]})
+    pauses = here.queries.pauses()
+    return answer.Json({"types": [_type(handler, pauses) for handler in here.registry]})
 
 
 def idempotency_key(given: str | None) -> str | None:
@@ -95,7 +95,8 @@ def _unknown(name: str, registry: handlers.Registry) -> str:
     return f"no handler is declared for the event type {name[:100]!r}{hint}"
 
 
-def _type(handler: handlers.Handler, paused: set[str]) -> dict[str, Any]:
+def _type(handler: handlers.Handler, pauses: list[dict[str, Any]]) -> dict[str, Any]:
+    held = [p for p in pauses if (p["kind"], p["name"]) in (("type", handler.type), ("queue", handler.queue))]
     return {
         "name": handler.type,
         "doc": handler.doc,
@@ -104,7 +105,8 @@ def _type(handler: handlers.Handler, paused: set[str]) -> dict[str, Any]:
         "bulk": handler.bulk,
         "attempts": handler.attempts,
         "payload": None if handler.payload is None else _schema(handler.payload),
-        "paused": handler.type in paused,
+        "paused": bool(held),
+        "pauses": held,
     }
 
 
@@ -114,15 +116,3 @@ def _schema(model: Any) -> dict[str, Any]:
     import pydantic  # Slow to import, and only this page asks.
 
     return pydantic.TypeAdapter(model).json_schema()
-
-
-def _with_links(event: dict[str, Any]) -> dict[str, Any]:
-    links = {"self": _place(event["id"])}
-    for name in ("replay_of", "replayed_as"):
-        if event.get(name):
-            links[name] = _place(event[name])
-    return event | {"links": links}
-
-
-def _place(event_id: str) -> str:
-    return f"{flask.request.environ.get('SCRIPT_NAME', '')}/v1/events/{event_id}"

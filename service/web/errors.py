@@ -39,6 +39,12 @@ STATUS: dict[type[errors.MillraceError], int] = {
     InvalidHeader: 400,
     errors.UnknownEventType: 404,
     errors.EventNotFound: 404,
+    errors.QueueNotFound: 404,
+    errors.StrayNotFound: 404,
+    errors.BeingWorked: 409,
+    errors.AlreadyEnded: 409,
+    errors.NotDead: 409,
+    errors.AlreadyReplayed: 409,
     InvalidParameter: 422,
     errors.InvalidEvent: 422,
     errors.SearchTooSlow: 422,
@@ -93,7 +99,8 @@ def problem(
 def _answer_known(error: errors.MillraceError, known: type) -> flask.Response:
     """A problem of ours: its type and title come from the class."""
     title = (known.__doc__ or "").split("\n")[0].rstrip(".")
-    detail, members, headers = str(error), {}, {}
+    detail, headers = str(error), {}
+    members: dict[str, Any] = dict(error.members)
     if isinstance(error, DISCREET):
         log.warning("A request needs the ledger: %s", error, extra={"action": "request.unavailable"})
         detail, headers = f"{title}.", {"Retry-After": str(RETRY_AFTER)}

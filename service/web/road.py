@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar, cast
 import flask
 
 from service.application.accept import Accepted
+from service.bootstrap import Operations
 from service.domain import event, handlers
 from service.ledger.queries import Queries
 from service.settings import Settings
@@ -43,6 +44,8 @@ class Road(Protocol):
     def queries(self) -> Queries: ...
     @property
     def publisher(self) -> Publisher: ...
+    @property
+    def operations(self) -> Operations: ...
 
 
 def current() -> Road:

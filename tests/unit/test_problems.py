@@ -28,7 +28,18 @@ SECRET = "db.internal.example:5432"
 #: Each error that may reach a client, as it is raised, with its status.
 KNOWN: dict[int, list[errors.MillraceError]] = {
     400: [body.NotStrictJson(errors.Fault("/a", "this key is repeated")), web_errors.InvalidHeader("X: no")],
-    404: [errors.UnknownEventType("no.such"), errors.EventNotFound()],
+    404: [
+        errors.UnknownEventType("no.such"),
+        errors.EventNotFound(),
+        errors.QueueNotFound("nowhere"),
+        errors.StrayNotFound(),
+    ],
+    409: [
+        errors.BeingWorked(),
+        errors.AlreadyEnded("succeeded"),
+        errors.NotDead("pending"),
+        errors.AlreadyReplayed("1", None),
+    ],
     422: [
         web_errors.InvalidParameter([("limit", "a number is wanted")]),
         errors.InvalidEvent([errors.Fault("/a/0", "a number is wanted")]),
