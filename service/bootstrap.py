@@ -213,6 +213,13 @@ def policies(settings: Settings) -> str:
     return shlex.join(["rabbitmqctl", "-p", vhost, *topology.policy_words()])
 
 
+def operations_here(settings: Settings) -> Operations:
+    """The same for a command on the host. Raises LedgerUnavailable or SchemaNotReady."""
+    found = operations(settings)
+    found.queries.check()
+    return found
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that `millrace doctor` looked at."""
