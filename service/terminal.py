@@ -17,6 +17,8 @@ from service.domain import errors
 
 WIDTH = 80  #: columns of a line, and of a table where the output is no terminal
 
+WHOLE = 40  #: characters of a line in the first column that stays whole
+
 
 def told(function: Callable[..., Any]) -> Callable[..., Any]:
     """Turn the errors we know into one line and exit code 1."""
@@ -35,7 +37,7 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
 def line(error: Exception) -> str:
     """An error in one line, with every fault that it names."""
     faults = "; ".join(f"{f.pointer or '/'}: {f.detail}" for f in getattr(error, "faults", ()))
-    return f"{error}: {faults}" if faults else str(error)
+    return f"{str(error).rstrip('.')}: {faults}" if faults else str(error)
 
 
 def print_json(document: Any) -> None:
@@ -50,12 +52,14 @@ def print_line(text: str) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table for people. The first column is never folded, so that an id can be copied; the others are."""
+    """A table for people. An id in the first column stays whole, so that it can be copied."""
     found = table.Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    printed = [[_printable(cell) for cell in row] for row in rows]
+    whole = all(len(part) <= WHOLE for row in printed for part in row[0].split("\n"))
     for number, header in enumerate(headers):
-        found.add_column(header, no_wrap=number == 0, overflow="fold")
-    for row in rows:
-        found.add_row(*(_printable(cell) for cell in row))
+        found.add_column(header, no_wrap=number == 0 and whole, overflow="fold")
+    for row in printed:
+        found.add_row(*row)
     output = console.Console(markup=False, highlight=False, emoji=False)
     if not output.is_terminal:
         output.width = WIDTH

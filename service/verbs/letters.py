@@ -13,7 +13,7 @@ from service import bootstrap
 from service.application import replay as replays
 from service.domain import outcome
 from service.ledger import letters
-from service.terminal import moment, print_json, print_table, told
+from service.terminal import moment, print_json, print_line, print_table, told
 from service.verbs import common
 
 MESSAGE = 60  #: characters of an error's message in a table
@@ -105,11 +105,12 @@ def replay(
     if as_json:
         print_json(dataclasses.asdict(summary))
         return
-    headers = ("type", "would be replayed" if dry_run else "replayed", "do not fit", "no handler", "the first left")
-    print_table(
-        headers, [(t.type, str(t.replayed), str(t.unfit), str(t.unhandled), t.example or "") for t in summary.types]
-    )
-    click.echo(f"{summary.replayed} {'would be replayed' if dry_run else 'replayed'}, {summary.left} left")
+    headers = ("type", "would be replayed" if dry_run else "replayed", "do not fit", "no handler")
+    print_table(headers, [(t.type, str(t.replayed), str(t.unfit), str(t.unhandled)) for t in summary.types])
+    for found_type in summary.types:
+        if found_type.example is not None:
+            print_line(f"left alone: {found_type.example}")
+    click.echo(f"{summary.replayed} {headers[1]}, {summary.left} left")
 
 
 @click.group(invoke_without_command=True)

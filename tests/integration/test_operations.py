@@ -660,6 +660,10 @@ def test_the_doctor_names_what_is_wrong_with_a_damaged_ledger(ledger: Ledger, tm
     assert [i in findings["tickets"].detail for i in sorted(lost)] == [True] * 5 + [False] * 2
     assert "a.one 5 against 7" in findings["tallies"].detail
     assert "a.many 3 against 1" in findings["tallies"].detail
-    ledger.sql("delete from millrace.events; delete from millrace.tallies; delete from millrace.tickets")
+    ledger.sql("update millrace.tallies set n = 7 where type = 'a.one'")
+    ledger.sql("update millrace.tallies set n = 1 where type = 'a.many'")
+    client = Road(ledger).client()
+    for event_id in lost:  # The cure that the recipe names.
+        document(client.post(f"/v1/events/{event_id}/cancel"))
     findings = examined(ledger, tmp_path)
     assert (findings["tickets"].ok, findings["tallies"].ok) == (True, True)

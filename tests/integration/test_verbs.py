@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import click
 import pydantic
 import pytest
 from click.testing import CliRunner, Result
 
 from service import cli
+from service.domain import handlers
 from service.ledger.upkeep import Upkeep
+from tests import memory
 from tests.ledgers import Ledger
 from workers import face
 
 pytestmark = pytest.mark.postgres
 
 WIDTH = 80
+ROOT = pathlib.Path(__file__).parents[2]
 VERBS = ("cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard")
 
 Millrace = Callable[..., Result]
@@ -167,3 +173,24 @@ def test_what_cannot_be_meant_is_told_in_one_line(words: list[str], told: str) -
 def test_a_ledger_that_is_not_there_is_told_in_one_line(empty_database: str) -> None:
     done = run("dead", MILLRACE_DATABASE_URL=empty_database)
     assert (done.exit_code, done.stderr.count("\n"), "run `millrace migrate`" in done.stderr) == (1, 1, True)
+
+
+def test_the_recipes_in_the_docs_are_commands_that_exist() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    lines = re.findall(r"^millrace ([^#\n]+)", page, re.MULTILINE)
+    assert len(lines) > 15
+    for words in map(shlex.split, lines):
+        command: click.Command = cli.main
+        while isinstance(command, click.Group) and words and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word for word in words if word.startswith("-")} <= known, words
+
+
+def test_the_paths_in_the_docs_are_routes_that_exist() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    routes = memory.Road(handlers.Handler("orders.created", print)).client().application.url_map.bind("here")
+    named = re.findall(r"(GET|POST|DELETE) (/v1/[\w./<>-]+)", page)
+    assert len(named) > 10
+    for method, path in named:
+        routes.match(path, method)
