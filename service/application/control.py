@@ -56,7 +56,8 @@ class Control:
         Raises EventNotFound, AlreadyEnded, BeingWorked.
         """
         state = self._cancels.cancel(event_id)
-        log.info("An event was cancelled", extra={"action": "control.cancelled", "event_id": event_id, "by": by})
+        said = "was cancelled" if state is states.State.CANCELLED else "is running, and was asked to stop"
+        log.info("An event %s", said, extra={"action": "control.cancelled", "event_id": event_id, "by": by})
         return state
 
     def count(self, filters: Any) -> dict[str, int]:

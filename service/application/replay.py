@@ -94,8 +94,7 @@ class Replayer:
                 letters = replaying.take_some(filters, after, BATCH, lock=not dry_run)
                 fit = self._sort(letters, types)[: limit - done]
                 if fit and not dry_run:
-                    rate = rate or self._rate
-                    planned = plan(fit, self._registry, replaying.now(), rate=rate, ahead=done)
+                    planned = plan(fit, self._registry, replaying.now(), rate=rate or self._rate, ahead=done)
                     replaying.write(planned, by=by, request_id=request_id)
             for letter in fit:
                 types[letter.type].replayed += 1

@@ -13,13 +13,12 @@ from sqlalchemy import exc, orm
 
 from service.domain import errors, ids, states
 from service.ledger import engine as engines
-from service.ledger import release, schema
+from service.ledger import pages, release, schema, transactions
 
 Session = orm.Session
 Row = sqlalchemy.RowMapping
 
 SEARCH_TIMEOUT = "5s"  #: for a list; one that takes longer is given up, and its database spared
-QUERY_CANCELED = "57014"  #: SQLSTATE
 WINDOW = 20_000  #: the default of the setting
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -109,7 +108,7 @@ class Queries:
         # A first attempt that succeeded has left nothing behind.
         unhurt = found["attempt"] == 0 or (found["attempt"] == 1 and found["state"] == states.State.SUCCEEDED)
         failed = [] if unhurt else self._rows(ATTEMPTS, {"id": event_id})
-        return found | {"attempts": [_in_utc(row) for row in failed]}
+        return found | {"attempts": [pages.in_utc(row) for row in failed]}
 
     def search(self, filters: Filters, *, limit: int) -> list[dict[str, Any]]:
         """Summaries of events, the newest first."""
@@ -123,7 +122,7 @@ class Queries:
 
     def pauses(self) -> list[dict[str, Any]]:
         """The types and queues that are paused: kind, name, since when (at) and by whom (by)."""
-        return [_in_utc(row) for row in self._rows(PAUSES, {})]
+        return [pages.in_utc(row) for row in self._rows(PAUSES, {})]
 
     def check(self) -> None:
         """Raises LedgerUnavailable or SchemaNotReady when the road cannot work on this database."""
@@ -134,7 +133,7 @@ class Queries:
         return Session(bind=self._engine.get(), expire_on_commit=False)
 
     def _event(self, row: Row) -> dict[str, Any]:
-        found = _in_utc(row)
+        found = pages.in_utc(row)
         reason = _reason(row, self._window)
         for name in HELPERS:
             del found[name]
@@ -144,7 +143,7 @@ class Queries:
         try:
             return self._read(statement, values, timeout)
         except exc.DBAPIError as error:
-            if engines.sqlstate(error) == QUERY_CANCELED:
+            if engines.sqlstate(error) == transactions.QUERY_CANCELED:
                 raise errors.SearchTooSlow() from error
             if not error.connection_invalidated:
                 raise release.unavailable(error) from error
@@ -176,13 +175,6 @@ def _reason(row: Row, window: int) -> str | None:
         return states.Waiting.PAUSED
     overdue = row["due_at"] is not None and row["due_at"] <= row["now"]
     return states.Waiting.HELD_BACK if overdue and row["out_events"] >= window else states.Waiting.QUEUED
-
-
-def _in_utc(row: Row) -> dict[str, Any]:
-    return {
-        str(name): value.astimezone(datetime.UTC) if isinstance(value, datetime.datetime) else value
-        for name, value in row.items()
-    }
 
 
 def _bound(value: Any) -> str:

@@ -29,7 +29,7 @@ EXPECTED = {
     "since": "an instant with its zone is wanted (RFC 3339), like 2026-01-31T08:00:00Z",
     "until": "an instant with its zone is wanted (RFC 3339), like 2026-01-31T08:00:00Z",
     "cursor": "the next_cursor of the page before is wanted",
-    "limit": "a number is wanted, from 1 to 500 for a page and to 100000 for a deed",
+    "limit": "a number from 1 to 500 is wanted (to 100000 for a cancel or a replay)",
     "reason": f"one of {', '.join(outcome.Reason)} is wanted",
     "replayed": "true or false is wanted",
     "dry_run": "true or false is wanted",

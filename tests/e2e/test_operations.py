@@ -10,7 +10,7 @@ RID = time.time_ns() // 1000 - 10**9
 
 
 def post(stack: Any, number: int) -> str:
-    payload = {"rid": RID + number, "numbers": [1, 2, 3], "jobtodo": ["sum"]}
+    payload = {"rid": RID + number, "numbers": [51, 52, 53], "jobtodo": ["sum", "mul", "sum"]}
     status, accepted = stack.http("POST", "/v1/events/numbers.requested", json=payload)
     assert status == 202
     return str(accepted["id"])
