@@ -10,7 +10,7 @@ from typing import Any
 
 import cronsim
 
-from service.domain import errors
+from service.domain import errors, schedules
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}  #: seconds
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -36,8 +36,19 @@ class Interval:
 
     def next_after(self, moment: datetime.datetime) -> datetime.datetime:
         """The first instant on the grid after ``moment``."""
-        step = datetime.timedelta(seconds=self.seconds)
-        return EPOCH + ((moment - EPOCH) // step + 1) * step
+        return self._instant(self._number(moment) + 1)
+
+    def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
+        """The latest instant in ``[first, now]``, and how many before it were missed."""
+        latest = self._number(now)
+        missed = latest - self._number(first)
+        return (self._instant(latest) if missed else first), missed
+
+    def _number(self, moment: datetime.datetime) -> int:
+        return (moment - EPOCH) // datetime.timedelta(seconds=self.seconds)
+
+    def _instant(self, number: int) -> datetime.datetime:
+        return EPOCH + number * datetime.timedelta(seconds=self.seconds)
 
     def spec(self) -> dict[str, Any]:
         """As JSON."""
@@ -70,8 +81,13 @@ class Cron:
     def next_after(self, moment: datetime.datetime) -> datetime.datetime | None:
         """The first instant after ``moment``, in UTC; None when there is none within 50 years."""
         local = moment.astimezone(zoneinfo.ZoneInfo(self.tz))
-        found = next(cronsim.CronSim(self.expression, local), None)
-        return None if found is None else found.astimezone(datetime.UTC)
+        coming = (found.astimezone(datetime.UTC) for found in cronsim.CronSim(self.expression, local))
+        # In the hour that comes twice, cronsim begins with the first one.
+        return next((instant for instant in coming if instant > moment), None)
+
+    def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
+        """The latest instant in ``[first, now]``, and how many before it were missed; see ``schedules.COUNTED``."""
+        return schedules.last_due(self, first, now)
 
     def spec(self) -> dict[str, Any]:
         """As JSON."""

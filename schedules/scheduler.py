@@ -1,8 +1,8 @@
 """The clock as a scheduler of Celery's beat.
 
-Three threads, with a database connection each, so that none waits for another: the main one (beat's ticks) fires
-slots, one publishes what is due, one does the upkeep. Any number of clocks may run; the ledger's rows are their only
-agreement, and its time the only time.
+A thread for each kind of work, so that none waits for another: the main one (beat's ticks) fires slots, one publishes
+what is due, one does the upkeep, one empties the queue ``dead``. Any number of clocks may run; the ledger's rows are
+their only agreement, and its time the only time.
 """
 
 from __future__ import annotations
@@ -12,24 +12,68 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import celery.beat
 
-from service import bootstrap, signals
+from service import bootstrap, plugins, signals
 from service.application import publish, returned
 from service.broker.factory import App
-from service.domain import errors
+from service.domain import errors, schedules
 
 log = logging.getLogger("millrace.clock")
 
 FIRE_BATCH = 200  #: slots fired in one transaction
-IDLE = 0.5  #: seconds between looks at the schedules when nothing is due sooner
+WAITS = (0.05, 0.5)  #: seconds between looks at the schedules when nothing was fired: shortest, longest
 RELEASE_PAUSE = 0.1  #: seconds between looks at the tickets
 OVERDUE_EVERY = 1.0  #: seconds between looks for lost tickets
 UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
-PAUSES = (0.2, 2.0)  #: seconds to wait after a fault: first, longest
+FIRST_REST = 0.2  #: seconds that a duty rests after its first fault, doubling
+ROAD_REST = 2.0  #: seconds, the longest rest of what the road waits for
+UPKEEP_REST = 10.0  #: seconds, the longest rest of any other duty
+
+
+class Duty:
+    """Something that the clock does again and again. A fault is told by the duty's name, and it alone rests."""
+
+    def __init__(self, name: str, once: Callable[[], None], *, longest: float) -> None:
+        self._name = name
+        self._once = once
+        self._longest = longest  #: rest, in seconds
+        self._failures = 0
+        self._resting_until = 0.0  # By time.monotonic().
+
+    def run(self) -> bool:
+        """Do it; False when the ledger is away, so that nothing else can be done either. Raises nothing."""
+        try:
+            self._once()
+        except Exception as error:
+            self._failures += 1
+            rest = min(self._longest, FIRST_REST * 2.0 ** min(self._failures - 1, 10))
+            self._resting_until = time.monotonic() + random.uniform(rest / 2, rest)
+            self._tell(error)
+            return not isinstance(error, errors.LedgerUnavailable)
+        self._failures, self._resting_until = 0, 0.0
+        return True
+
+    def rest(self) -> float:
+        """How many seconds more it rests after a fault."""
+        return max(0.0, self._resting_until - time.monotonic())
+
+    def _tell(self, error: Exception) -> None:
+        extra = {"action": f"clock.{self._name}"}
+        if isinstance(error, errors.LedgerUnavailable | errors.BrokerUnavailable):
+            log.warning("The clock's duty %s waits: %s", self._name, error, extra=extra)
+        else:
+            log.error("The clock's duty %s failed", self._name, extra=extra, exc_info=error)
+
+
+def in_turn(duties: Sequence[Duty]) -> None:
+    """A round: each duty that does not rest. When the ledger is away the round is over."""
+    for duty in duties:
+        if not duty.rest() and not duty.run():
+            return
 
 
 class Scheduler(celery.beat.Scheduler):
@@ -40,93 +84,100 @@ class Scheduler(celery.beat.Scheduler):
     def setup_schedule(self) -> None:
         """Called once, when beat starts."""
         self.road: bootstrap.ClockRoad = self.app.road
-        self._declared = False
-        self._failures = 0
-        self._stopping = threading.Event()
+        self._stopping = False
         self._due = threading.Event()
+        self._looked = 0.0  # For lost tickets, by time.monotonic().
+        self._declared = False
+        self._wait = 0.0
+        self._slots = Duty("slots", self._fire, longest=ROAD_REST)
+        self._calendar = _handled(self.road.calendar)
         try:
-            bootstrap.check(self.road.settings)
+            bootstrap.check_or_wait(self.road.settings, action="clock.waiting")
         except errors.SchemaNotReady as error:
             sys.exit(f"millrace: {error}")
-        except errors.LedgerUnavailable as error:
-            log.warning("%s; waiting for it", error, extra={"action": "clock.waiting"})
         bootstrap.watch(self.road.settings, "clock")
-        for loop in (self._release_loop, self._upkeep_loop):
-            threading.Thread(target=loop, name=f"millrace{loop.__name__}", daemon=True).start()
+        self._start("release", 0.0, Duty("release", self._release, longest=ROAD_REST))
+        upkeep = {
+            "partitions": self.road.upkeep.make_partitions,
+            "windows": self.road.upkeep.count_windows,
+            "tickets": self._count_tickets,
+            "tallies": self.road.upkeep.fold_tallies,
+            "keys": self.road.upkeep.forget_keys,
+        }
+        self._start("upkeep", UPKEEP_EVERY, *(Duty(n, once, longest=UPKEEP_REST) for n, once in upkeep.items()))
+        if self.road.dead_queue is not None:
+            self._start("returned", UPKEEP_EVERY, Duty("returned", self._empty_dead, longest=UPKEEP_REST))
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Fire what is due; the seconds until the next look."""
-        try:
-            if not self._declared:
-                self.road.slots.declare(self.road.calendar)
-                self._declared = True
-            fired = self.road.slots.fire_due(self.road.calendar, FIRE_BATCH)
-            for schedule, late in fired:
-                signals.slot_fired.send(None, schedule=schedule, late=late)
-            if fired:
-                self._due.set()  # The publisher need not wait for its next round.
-            wait = self.road.slots.next_in(self.road.calendar)
-            self._failures = 0
-            signals.connection_changed.send(None, peer="ledger", up=True)
-        except errors.LedgerUnavailable as error:
-            log.warning("The ledger is away: %s", error, extra={"action": "clock.waiting"})
-            signals.connection_changed.send(None, peer="ledger", up=False)
-            self._failures += 1
-            return _pause(self._failures)
-        return IDLE if wait is None else min(IDLE, max(0.0, wait))
+        """Fire what is due; the seconds until the next look. No fault ends beat."""
+        signals.connection_changed.send(None, peer="ledger", up=self._slots.run())
+        return self._slots.rest() or self._wait
 
     def close(self) -> None:
-        """Called when beat stops."""
-        self._stopping.set()
-        self._due.set()
+        """Called when beat stops, by Celery's signal handler too: in the middle of anything, perhaps twice.
 
-    def _release_loop(self) -> None:
+        So it must not touch a lock, not even that of an Event. The threads are daemons; nobody waits for them.
+        """
+        self._stopping = True
+
+    def _fire(self) -> None:
+        slots = self.road.slots
+        if not self._declared:
+            # Once in a clock's life: the clocks of an old version, which run on for a while when a new one is rolled
+            # out, must not undo what it declares. The last clock to start has the say.
+            slots.declare(self._calendar)
+            self._declared = True
+        fired = slots.fire_due(self._calendar, FIRE_BATCH)
+        for schedule, late in fired:
+            signals.slot_fired.send(None, schedule=schedule, late=late)
+        if fired:
+            self._due.set()  # The publisher need not wait for its next round.
+        shortest, longest = WAITS
+        wait = slots.next_in(self._calendar)
+        # What is due and was not fired is in the hands of another clock.
+        self._wait = longest if wait is None else min(longest, max(0.0 if fired else shortest, wait))
+
+    def _release(self) -> None:
         """Publish whatever is due, whatever made it due."""
-        looked = 0.0
+        sent = self.road.release.run_once()
+        if time.monotonic() - self._looked > OVERDUE_EVERY:
+            self._looked = time.monotonic()
+            self.road.release.run_overdue()
+        if sent < publish.BATCH // 2:
+            self._due.wait(RELEASE_PAUSE)
+            self._due.clear()
 
-        def once() -> None:
-            nonlocal looked
-            sent = self.road.release.run_once()
-            if time.monotonic() - looked > OVERDUE_EVERY:
-                looked = time.monotonic()
-                self.road.release.run_overdue()
-            if sent < publish.BATCH // 2:
-                self._due.wait(RELEASE_PAUSE)
-                self._due.clear()
+    def _count_tickets(self) -> None:
+        due, out, overdue = self.road.upkeep.count_tickets()
+        signals.tickets_counted.send(None, due=due, out=out, overdue=overdue)
 
-        self._repeat("release", once)
+    def _empty_dead(self) -> None:
+        assert self.road.dead_queue is not None
+        returned.empty(self.road.dead_queue, self.road.upkeep)
 
-    def _upkeep_loop(self) -> None:
-        def once() -> None:
-            upkeep = self.road.upkeep
-            upkeep.make_partitions()
-            upkeep.count_windows()
-            upkeep.fold_tallies()
-            upkeep.forget_keys()
-            due, out, overdue = upkeep.count_tickets()
-            signals.tickets_counted.send(None, due=due, out=out, overdue=overdue)
-            if self.road.dead_queue is not None:
-                returned.empty(self.road.dead_queue, upkeep)
-            self._stopping.wait(UPKEEP_EVERY)
+    def _start(self, name: str, every: float, *duties: Duty) -> None:
+        """A thread that does these in turn, with ``every`` seconds between the rounds, until beat stops."""
 
-        self._repeat("upkeep", once)
+        def repeat() -> None:
+            while not self._stopping:
+                in_turn(duties)
+                time.sleep(max(every, min(duty.rest() for duty in duties)))
 
-    def _repeat(self, name: str, once: Callable[[], None]) -> None:
-        """Do it again and again; a fault is told, waited out, and never ends the thread."""
-        failures = 0
-        while not self._stopping.is_set():
-            try:
-                once()
-                failures = 0
-                continue
-            except (errors.LedgerUnavailable, errors.BrokerUnavailable) as error:
-                log.warning("The clock's %s waits: %s", name, error, extra={"action": f"clock.{name}"})
-            except Exception:
-                log.exception("The clock's %s failed", name, extra={"action": f"clock.{name}"})
-            failures += 1
-            self._stopping.wait(_pause(failures))
+        threading.Thread(target=repeat, name=f"millrace-{name}", daemon=True).start()
 
 
-def _pause(failures: int) -> float:
-    longest: float = min(PAUSES[1], PAUSES[0] * 2.0 ** min(failures, 10))
-    return random.uniform(longest / 2, longest)
+def _handled(calendar: schedules.Calendar) -> schedules.Calendar:
+    """The schedules whose events somebody handles; of the others it is told. The door, too, takes no such events."""
+    found = schedules.Calendar()
+    for schedule in calendar:
+        if schedule.type in plugins.registry:
+            found.add(schedule)
+        else:
+            log.error(
+                "The schedule %s is left out: no handler is declared for its event type %r (mend the type, declare a"
+                " handler, or name its package in MILLRACE_APPS)",
+                schedule.name,
+                schedule.type,
+                extra={"action": "clock.left_out"},
+            )
+    return found

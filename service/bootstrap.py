@@ -23,8 +23,8 @@ from service.broker import connection as connections
 from service.broker import demo, topology
 from service.broker import publisher as amqp_publisher
 from service.domain import errors, handlers, schedules
+from service.ledger import balance, schema
 from service.ledger import engine as engines
-from service.ledger import schema
 from service.ledger.cancel import CancelLedger
 from service.ledger.intake import IntakeLedger
 from service.ledger.letters import LetterLedger
@@ -127,19 +127,22 @@ def web(settings: Settings | None = None) -> WebRoad:
     return WebRoad(settings, plugins.registry, engine, intake, publisher, found.queries, found)
 
 
-def operations(settings: Settings, engine: engines.Engine | None = None) -> Operations:
+def operations(
+    settings: Settings, engine: engines.Engine | None = None, registry: handlers.Registry | None = None
+) -> Operations:
     """The operators' part of the road. It needs no broker: what is due, the clocks publish."""
     if not settings.database_url:
         raise errors.SettingsError("MILLRACE_DATABASE_URL is not set")
     engine = engine or engines.Engine(settings.database_url, role="millrace-operator")
+    registry = plugins.registry if registry is None else registry
     letters, strays = LetterLedger(engine), StrayLedger(engine)
     types, queues = PauseLedger(engine, "types"), PauseLedger(engine, "queues")
     return Operations(
         Queries(engine, window=settings.window),
         letters,
         strays,
-        Control(plugins.registry, CancelLedger(engine), types, queues, strays),
-        Replayer(letters, plugins.registry, rate=settings.replay_rate),
+        Control(registry, CancelLedger(engine), types, queues, strays),
+        Replayer(letters, registry, rate=settings.replay_rate),
     )
 
 
@@ -218,6 +221,83 @@ def operations_here(settings: Settings) -> Operations:
     found = operations(settings)
     found.queries.check()
     return found
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `millrace doctor` looked at."""
+
+    name: str
+    ok: bool
+    detail: str  #: what was found and, of a fault, the cure
+
+    def document(self) -> dict[str, object]:
+        """As JSON."""
+        return dataclasses.asdict(self)
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at servers, schema and balance."""
+    findings = []
+    try:
+        check(settings)
+        findings.append(Finding("ledger", True, "PostgreSQL answers, and the schema is this version's"))
+        findings += _balance(settings)
+    except errors.MillraceError as error:
+        findings.append(Finding("ledger", False, str(error)))
+    try:
+        connection = broker(settings, "millrace-doctor")
+        waiting = {q: connection.ready(q) for q in sorted({"events", "periodic"} | plugins.registry.queues())}
+        connection.drop()
+        findings.append(Finding("broker", True, ", ".join(f"{q}: {n} ready" for q, n in waiting.items())))
+    except errors.MillraceError as error:
+        findings.append(Finding("broker", False, f"{error} (if queues are missing: `millrace topology apply`)"))
+    return findings
+
+
+def _balance(settings: Settings) -> list[Finding]:
+    engine = engines.Engine(settings.database_url, role="millrace-doctor")
+    found = balance.count(engine)
+    engine.dispose()
+    return [
+        Finding(
+            "tickets",
+            found.without_ticket == 0,
+            f"{found.open} open events, {found.without_ticket} of them without a ticket" + _lost(found),
+        ),
+        Finding(
+            "tallies",
+            not found.differing,
+            f"{found.tallied} open events by the tallies, {found.open} in the table" + _differing(found),
+        ),
+        Finding(
+            "partitions",
+            found.unpartitioned == 0,
+            f"{found.unpartitioned} events in the default partition (a clock makes partitions; is one running?)",
+        ),
+    ]
+
+
+def _lost(found: balance.Balance) -> str:
+    """The first events that nobody would look at again, and what to do."""
+    if not found.without_ticket:
+        return ""
+    more = ", …" if found.without_ticket > len(found.lost) else ""
+    return f": {', '.join(found.lost)}{more} (docs/operations.md, “An event has no ticket”)"
+
+
+def _differing(found: balance.Balance) -> str:
+    """The types that differ, and what to do."""
+    if not found.differing:
+        return ""
+    types = ", ".join(f"{d.type} {d.tallied} against {d.open}" for d in found.differing)
+    return f": {types} (docs/operations.md, “Tallies and table differ”)"
+
+
+def rebuild(settings: Settings) -> int:
+    """Make every ticket due now."""
+    check(settings)
+    return balance.rebuild(engines.Engine(settings.database_url, role="millrace-rebuild"))
 
 
 def watch(settings: Settings, role: str, routes: Iterable[tuple[str, str]] = ()) -> None:

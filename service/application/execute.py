@@ -167,10 +167,13 @@ class Executor:
         while turn.left:
             event_id = turn.left.pop(0)
             crashes = self._count_crash(turn, event_id) if careful else 0
-            if crashes is not None and crashes > CRASHES:
+            if crashes is None:
+                # It is closed, or another worker has it. Nobody runs it uncounted.
+                with self._work(handler) as work:
+                    self._skip(turn, work)
+            elif crashes > CRASHES:
                 self._bury(turn, event_id)
             else:
-                # One that could not be counted is not to be had; the claim finds out again, and settles the ticket.
                 with self._no_crash_after_all(turn, event_id):
                     self._one(turn, event_id)
             if turn.settled:
@@ -178,13 +181,15 @@ class Executor:
 
     def _count_crash(self, turn: _Turn, event_id: str) -> int | None:
         # A delivery that is tried again in this process, because the ledger was away, has crashed nobody.
-        if event_id in turn.delivery.counted:
-            return None
+        counted = turn.delivery.counted
+        if event_id in counted:
+            return counted[event_id]
         crashpoints.reach("before_crash_count")
         with self._work(turn.handler) as work:
             crashes = work.count_crash(turn.delivery, event_id, 1)
             work.commit()
-        turn.delivery.counted.add(event_id)
+        if crashes is not None:
+            counted[event_id] = crashes
         crashpoints.reach("after_crash_count")
         return crashes
 
@@ -196,19 +201,23 @@ class Executor:
         except Exception as error:
             if event_id in turn.delivery.counted and self._ledger.is_infrastructure(error):
                 with self._work(turn.handler) as work:
-                    work.count_crash(turn.delivery, event_id, -1)
+                    left = work.count_crash(turn.delivery, event_id, -1)
                     work.commit()
-                turn.delivery.counted.discard(event_id)
+                if left is not None:
+                    del turn.delivery.counted[event_id]
             raise
+
+    def _skip(self, turn: _Turn, work: ports.Work) -> None:
+        turn.report.count(Word.SKIPPED)
+        turn.settle(work)
+        work.commit()
 
     def _one(self, turn: _Turn, event_id: str) -> None:
         with self._work(turn.handler) as work:
             claimed = work.claim(turn.delivery, [event_id])
             crashpoints.reach("after_claim")
             if not claimed:
-                turn.report.count(Word.SKIPPED)
-                turn.settle(work)
-                work.commit()
+                self._skip(turn, work)
                 return
             if turn.handler.bulk:
                 run = self._run_bulk(work, turn.handler, claimed, shared=False)[0]

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from service.domain import errors
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_.-]{0,99}")
+COUNTED = 1000  #: missed instants are counted up to here where each must be looked for: so many, or more
 
 
 class Plan(Protocol):
@@ -19,6 +20,9 @@ class Plan(Protocol):
 
     def next_after(self, moment: datetime.datetime) -> datetime.datetime | None:
         """The first due instant later than ``moment``, in UTC; None when there is none."""
+
+    def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
+        """The latest due instant in ``[first, now]``, and how many before it were missed. ``first`` is due itself."""
 
     def spec(self) -> dict[str, Any]:
         """The plan as JSON, to tell whether it changed."""
@@ -35,16 +39,8 @@ class Schedule:
 
     def spec(self) -> str:
         """Everything that decides what is fired when, as stable JSON."""
-        return json.dumps({"type": self.type, "plan": self.plan.spec(), "payload": self.payload}, sort_keys=True)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Slot:
-    """A planned instant that has come."""
-
-    schedule: Schedule
-    due_at: datetime.datetime
-    next_due: datetime.datetime | None  #: the one after it
+        document = {"type": self.type, "plan": self.plan.spec(), "payload": self.payload}
+        return json.dumps(document, sort_keys=True, allow_nan=False, ensure_ascii=False)
 
 
 class Calendar:
@@ -54,12 +50,13 @@ class Calendar:
         self._schedules: dict[str, Schedule] = {}
 
     def add(self, schedule: Schedule) -> None:
-        """Take a schedule in; raises DeclarationError for a bad or doubled name."""
+        """Take a schedule in; raises DeclarationError for a bad or doubled name, or for a payload that is no JSON."""
         if not NAME_PATTERN.fullmatch(schedule.name):
             raise errors.DeclarationError(
                 f"{schedule.name!r} is no name for a schedule: lower case letters, digits and . _ - are wanted,"
                 " at most 100"
             )
+        _check_payload(schedule)
         known = self._schedules.get(schedule.name)
         if known is not None and known.spec() != schedule.spec():
             raise errors.DeclarationError(f"two schedules are named {schedule.name}: give one of them name=")
@@ -77,8 +74,39 @@ class Calendar:
 
 
 def last_due(plan: Plan, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
-    """The latest due instant in ``[first, now]``, and how many before it were missed. ``first`` is due itself."""
-    missed = 0
+    """``Plan.last_due`` for a plan that can only say what comes next: more than COUNTED are not counted."""
+    missed, late = 0, now
     while (later := plan.next_after(first)) is not None and later <= now:
-        first, missed = later, missed + 1
+        if missed < COUNTED:
+            first, missed = later, missed + 1
+            continue
+        # The latest one lies in (first, late]: halve that until nothing comes after ``first``.
+        middle = first + (late - first) / 2
+        found = plan.next_after(middle)
+        if found is not None and found <= now:
+            first = found
+        else:
+            late = middle
     return first, missed
+
+
+def _check_payload(schedule: Schedule) -> None:
+    """Raises DeclarationError for a payload that the ledger cannot keep as it is."""
+    payload: object = schedule.payload
+    fault = ""
+    try:
+        text = schedule.spec()
+        text.encode()
+        if not isinstance(payload, dict):
+            fault = f"it is a {type(payload).__name__}"
+        elif "\\u0000" in text.replace("\\\\", ""):  # An escaped backslash before ``u0000`` makes it no NUL.
+            fault = "it has a NUL in it"
+    except UnicodeEncodeError:
+        fault = "it has half of a surrogate pair in it"
+    except (TypeError, ValueError, RecursionError) as error:
+        fault = str(error)
+    if fault:
+        raise errors.DeclarationError(
+            f"the payload of the schedule {schedule.name} cannot be kept: {fault}. A dict is wanted, of strings,"
+            " finite numbers, True, False, None, and lists and dicts of these (an instant as text: .isoformat())"
+        )

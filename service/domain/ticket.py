@@ -55,7 +55,7 @@ class Delivery:
     event_ids: tuple[str, ...]
     careful: bool  #: from the ticket, or because the broker delivers it again
     at: datetime.datetime
-    counted: set[str] = dataclasses.field(default_factory=set)  #: events whose crash this delivery has counted
+    counted: dict[str, int] = dataclasses.field(default_factory=dict)  #: crashes that it has counted, by event
 
 
 def read(body: Any, *, redelivered: bool = False) -> Delivery:

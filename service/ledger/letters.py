@@ -11,12 +11,12 @@ from typing import Any
 import sqlalchemy
 
 from service.application import ports
-from service.domain import errors
+from service.domain import errors, ids
 from service.ledger import engine as engines
 from service.ledger import pages, queries, transactions
 
 LIST = f"""
-select d.event_id::text as id, d.type, d.reason, d.died_at, e.accepted_at, e.attempt, e.producer, e.error,
+select d.event_id::text as id, d.type, d.reason, d.died_at, e.attempt, e.producer, e.error,
        e.replay_of::text, d.replayed_as::text, d.replayed_by, {pages.cursor_of("d.died_at", "d.event_id")}
 from millrace.dead d left join millrace.events e on e.id = d.event_id
 """
@@ -117,7 +117,8 @@ class LetterLedger:
         statement = f"{LIST} {_where(conditions)} order by d.died_at desc, d.event_id desc limit %(limit)s"
         with transactions.begin(self._engine) as connection:
             rows = connection.exec_driver_sql(statement, values | {"limit": limit + 1}).mappings().all()
-        return pages.cut(list(rows), limit)
+        page = pages.cut(list(rows), limit)
+        return dataclasses.replace(page, rows=[row | {"accepted_at": ids.instant(row["id"])} for row in page.rows])
 
     def count(self, filters: Filters) -> dict[str, int]:
         """How many there are, by type."""

@@ -13,7 +13,7 @@ from sqlalchemy import exc, orm
 
 from service.domain import errors, ids, states
 from service.ledger import engine as engines
-from service.ledger import pages, release, schema, transactions
+from service.ledger import fence, pages, schema, transactions
 
 Session = orm.Session
 Row = sqlalchemy.RowMapping
@@ -133,7 +133,8 @@ class Queries:
         return Session(bind=self._engine.get(), expire_on_commit=False)
 
     def _event(self, row: Row) -> dict[str, Any]:
-        found = pages.in_utc(row)
+        # Its id tells when an event was accepted, to the door and to filters; the column has the instant of its flush.
+        found = pages.in_utc(row) | {"accepted_at": ids.instant(row["id"])}
         reason = _reason(row, self._window)
         for name in HELPERS:
             del found[name]
@@ -146,14 +147,14 @@ class Queries:
             if engines.sqlstate(error) == transactions.QUERY_CANCELED:
                 raise errors.SearchTooSlow() from error
             if not error.connection_invalidated:
-                raise release.unavailable(error) from error
+                raise fence.unavailable(error) from error
         except exc.SQLAlchemyError as error:
-            raise release.unavailable(error) from error
+            raise fence.unavailable(error) from error
         # The connection had died in the pool, which has thrown all of them away. To read again does no harm.
         try:
             return self._read(statement, values, timeout)
         except exc.SQLAlchemyError as error:
-            raise release.unavailable(error) from error
+            raise fence.unavailable(error) from error
 
     def _read(self, statement: str, values: dict[str, Any], timeout: str | None) -> Sequence[Row]:
         with self._engine.get().connect() as connection:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy
-from sqlalchemy import exc
-
 from service.application import ports
-from service.domain import errors
 from service.domain import ticket as tickets
 from service.ledger import engine as engines
-from service.ledger import intake
+from service.ledger import fence, intake
 
 FIFO_MARGIN = 1.0  #: seconds by which another ticket must have been published later, for clocks that differ a little
 
@@ -86,9 +82,6 @@ returning t.id::text, t.type, t.event_ids::text[], t.exchange, t.routing_key, t.
 """
 
 
-# A clock that freezes before its commit must not keep the others from what it has locked.
-FENCE = "set local idle_in_transaction_session_timeout = '1500ms';"
-
 GIVE_BACK = """
 update millrace.tickets t set due_at = clock_timestamp()
 from unnest(%s::uuid[], %s::int[]) as taken (id, revision)
@@ -137,19 +130,9 @@ class ReleaseLedger:
         self._run(GIVE_BACK, ([t[0] for t in taken], [t[1] for t in taken]))
 
     def _run(self, statement: str, values: Any) -> Sequence[Any]:
-        try:
-            with self._engine.get().begin() as connection:
-                found = connection.exec_driver_sql(FENCE + statement, values)
-                return found.all() if found.returns_rows else []
-        except exc.SQLAlchemyError as error:
-            raise unavailable(error) from error
-
-
-def unavailable(error: sqlalchemy.exc.SQLAlchemyError) -> Exception:
-    """The error for the callers: LedgerUnavailable for a fault of the infrastructure, else the error itself."""
-    if engines.is_infrastructure(error):
-        return errors.LedgerUnavailable(str(getattr(error, "orig", error)).strip().split("\n")[0])
-    return error
+        with fence.transaction(self._engine) as connection:
+            found = connection.exec_driver_sql(statement, values)
+            return found.all() if found.returns_rows else []
 
 
 def _due(row: Any) -> ports.Due:

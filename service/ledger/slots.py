@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import exc
 
 from service.domain import ids, schedules, topology
 from service.ledger import engine as engines
-from service.ledger.release import unavailable
+from service.ledger import fence
 
-DECLARED = "select name, spec, next_due from millrace.schedules where retired_at is null"
+log = logging.getLogger("millrace.clock")
 
-# A changed plan starts anew from now; an unchanged one keeps its next instant, missed or not.
+ORPHANED = 60.0  #: seconds overdue after which a schedule of another version is one that nobody fires any more
+
+# A changed plan starts anew; an unchanged one keeps its next instant, missed or not.
 DECLARE = """
 insert into millrace.schedules (name, type, spec, next_due) values (%s, %s, %s, %s)
 on conflict (name) do update
@@ -26,11 +27,15 @@ set type = excluded.type, spec = excluded.spec, next_due = excluded.next_due, re
 where schedules.spec is distinct from excluded.spec or schedules.retired_at is not null
 """
 
+# While a new version of the code is rolled out, clocks of both run, and a schedule belongs to the one that declared it
+# last: only a clock that has the same plan and payload fires it.
 DUE = """
-select name, next_due from millrace.schedules
-where next_due <= clock_timestamp() and paused_at is null and retired_at is null and name = any(%s)
-order by next_due limit %s
-for no key update skip locked
+select name, s.next_due, s.spec = own.spec
+from millrace.schedules s join unnest(%s::text[], %s::jsonb[]) as own (name, spec) using (name)
+where s.paused_at is null and s.retired_at is null
+  and s.next_due <= %s - make_interval(secs => case when s.spec = own.spec then 0 else %s end)
+order by s.next_due limit %s
+for no key update of s skip locked
 """
 
 ADVANCE = "update millrace.schedules set next_due = %s where name = %s"
@@ -53,9 +58,12 @@ returning extract(epoch from clock_timestamp() - slot_at)::float8
 """
 
 NEXT = """
-select extract(epoch from min(next_due) - clock_timestamp())::float8 from millrace.schedules
-where paused_at is null and retired_at is null and name = any(%s)
+select extract(epoch from min(s.next_due) - clock_timestamp())::float8
+from millrace.schedules s join unnest(%s::text[], %s::jsonb[]) as own (name, spec) using (name, spec)
+where s.paused_at is null and s.retired_at is null
 """
+
+NOW = "select clock_timestamp()"
 
 
 class SlotLedger:
@@ -67,24 +75,24 @@ class SlotLedger:
 
     def declare(self, calendar: schedules.Calendar) -> None:
         """Bring the declared schedules into the ledger. Others stay: another version of the code may know them."""
-        with self._transaction() as connection:
-            now = connection.exec_driver_sql("select clock_timestamp()").scalar_one()
-            known = {row[0]: row[1] for row in connection.exec_driver_sql(DECLARED)}
+        with fence.transaction(self._engine) as connection:
+            now = connection.exec_driver_sql(NOW).scalar_one()
             for schedule in sorted(calendar, key=lambda s: s.name):
-                if known.get(schedule.name) != json.loads(schedule.spec()):
-                    first = schedule.plan.next_after(now)
-                    connection.exec_driver_sql(DECLARE, (schedule.name, schedule.type, schedule.spec(), first))
+                self._declare(connection, schedule, now)
 
     def fire_due(self, calendar: schedules.Calendar, limit: int) -> list[tuple[str, float]]:
         """Fire what is due; (schedule, seconds late) for each slot. Time is the ledger's alone."""
-        names = [s.name for s in calendar]
         fired = []
-        with self._transaction() as connection:
-            now = connection.exec_driver_sql("select clock_timestamp()").scalar_one()
-            for name, first in connection.exec_driver_sql(DUE, (names, limit)).all():
+        with fence.transaction(self._engine) as connection:
+            now = connection.exec_driver_sql(NOW).scalar_one()
+            due = connection.exec_driver_sql(DUE, (*_own(calendar), now, ORPHANED, limit)).all()
+            for name, first, own in due:
                 schedule = calendar.get(name)
                 assert schedule is not None
-                due_at, missed = schedules.last_due(schedule.plan, first, now)
+                if not own:
+                    self._adopt(connection, schedule, first)
+                    continue
+                due_at, missed = schedule.plan.last_due(first, now)
                 late = self._fire(connection, schedule, due_at, missed, now)
                 connection.exec_driver_sql(ADVANCE, (schedule.plan.next_after(due_at), name))
                 if late is not None:
@@ -93,9 +101,26 @@ class SlotLedger:
 
     def next_in(self, calendar: schedules.Calendar) -> float | None:
         """Seconds until the next slot is due; None when there is none."""
-        with self._transaction() as connection:
-            found: float | None = connection.exec_driver_sql(NEXT, ([s.name for s in calendar],)).scalar_one()
+        with fence.transaction(self._engine) as connection:
+            found: float | None = connection.exec_driver_sql(NEXT, _own(calendar)).scalar_one()
         return found
+
+    def _adopt(
+        self, connection: sqlalchemy.Connection, schedule: schedules.Schedule, stopped: datetime.datetime
+    ) -> None:
+        """Whoever declared it is gone, as after a deploy that was taken back. Go on from the slot where it stopped."""
+        log.warning(
+            "The schedule %s is taken over: no clock with its plan fires it any more",
+            schedule.name,
+            extra={"action": "clock.adopted"},
+        )
+        self._declare(connection, schedule, stopped - stopped.resolution)
+
+    def _declare(
+        self, connection: sqlalchemy.Connection, schedule: schedules.Schedule, after: datetime.datetime
+    ) -> None:
+        first = schedule.plan.next_after(after)
+        connection.exec_driver_sql(DECLARE, (schedule.name, schedule.type, schedule.spec(), first))
 
     def _fire(
         self,
@@ -122,10 +147,7 @@ class SlotLedger:
         row: Sequence[Any] | None = connection.exec_driver_sql(FIRE, values).first()
         return None if row is None else max(0.0, float(row[0]))
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlalchemy.Connection]:
-        try:
-            with self._engine.get().begin() as connection:
-                yield connection
-        except exc.SQLAlchemyError as error:
-            raise unavailable(error) from error
+
+def _own(calendar: schedules.Calendar) -> tuple[list[str], list[str]]:
+    """The names and specs of this clock's schedules, for a join."""
+    return [s.name for s in calendar], [s.spec() for s in calendar]

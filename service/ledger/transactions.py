@@ -10,7 +10,7 @@ from sqlalchemy import exc
 
 from service.domain import errors
 from service.ledger import engine as engines
-from service.ledger.release import unavailable
+from service.ledger.fence import unavailable
 
 LOCK_NOT_AVAILABLE = "55P03"  #: SQLSTATE, of `nowait` and of a lock timeout
 QUERY_CANCELED = "57014"  #: SQLSTATE

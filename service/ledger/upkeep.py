@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from typing import Any
 
-from sqlalchemy import exc
-
 from service.ledger import engine as engines
-from service.ledger.release import unavailable
+from service.ledger import fence
 
+TURN = 0.5  #: seconds for the pieces of one duty, until the others have their turn
 PARTITIONS_AHEAD = 15  #: days
 KEYS_KEPT = "25 hours"  #: idempotency keys; the promise is 24 hours
+KEYS_PIECE = 5000  #: deleted in one transaction
 RETURN_BASE = 10.0  #: seconds, doubling, until a ticket that came back through the dead queue goes out again
 
 # The row's lock is the guard against doing a duty twice at once; its time, against doing it too often.
 TAKE_DUTY = """
-update millrace.duties set done_at = clock_timestamp()
-where name = (select name from millrace.duties
-              where name = %s and done_at < clock_timestamp() - make_interval(secs => %s)
-              for update skip locked)
-returning name
+select name from millrace.duties
+where name = %s and done_at < clock_timestamp() - make_interval(secs => %s)
+for no key update skip locked
 """
 
+DUTY_DONE = "update millrace.duties set done_at = clock_timestamp() where name = %s"
+
+# Rows are taken in order of the type, as by whoever publishes, so that they do not wait for each other in a circle.
 COUNT_OUT = """
 with counted as (
     select type, sum(cardinality(event_ids))::int as n from millrace.tickets
@@ -31,6 +34,7 @@ insert into millrace.types (name, out_events, counted_at)
 select coalesce(c.type, t.name), coalesce(c.n, 0), clock_timestamp()
 from counted c full join millrace.types t on t.name = c.type
 where coalesce(c.n, 0) <> coalesce(t.out_events, 0)
+order by 1
 on conflict (name) do update set out_events = excluded.out_events, counted_at = excluded.counted_at
 """
 
@@ -43,18 +47,22 @@ from millrace.tickets
 
 FORGET_KEYS = f"""
 delete from millrace.idempotency_keys where ctid = any(array(
-    select ctid from millrace.idempotency_keys where created_at < now() - interval '{KEYS_KEPT}' limit 5000))
+    select ctid from millrace.idempotency_keys where created_at < now() - interval '{KEYS_KEPT}' limit {KEYS_PIECE}))
 """
 
-# A tally is folded into one row per day, type and word after two days; the mark is of no use by then.
+# After two days tallies are folded into one row per day, type and word; the mark is of no use by then. A piece is the
+# oldest hour, with what was folded of its day before.
 FOLD_TALLIES = """
-with old as (
-    delete from millrace.tallies
+with piece as (
+    select date_trunc('hour', min(minute)) as hour, date_trunc('day', min(minute)) as day from millrace.tallies
     where minute < date_trunc('day', now()) - interval '1 day'
-      and (mark is not null or minute <> date_trunc('day', minute))
-    returning minute, type, word, n)
+      and (mark is not null or minute <> date_trunc('day', minute))),
+old as (
+    delete from millrace.tallies t using piece p
+    where t.minute = p.day or t.minute >= p.hour and t.minute < p.hour + interval '1 hour'
+    returning p.day, t.type, t.word, t.n)
 insert into millrace.tallies (minute, type, word, n)
-select date_trunc('day', minute), type, word, sum(n) from old group by 1, 2, 3
+select day, type, word, sum(n) from old group by 1, 2, 3
 """
 
 RETURN = """
@@ -84,12 +92,12 @@ class Upkeep:
         self._duty("windows", 1.0, COUNT_OUT)
 
     def fold_tallies(self) -> None:
-        """Old tallies become one row per day, once an hour."""
-        self._duty("tallies", 3600.0, FOLD_TALLIES)
+        """Old tallies become one row per day, once an hour, until none is left."""
+        self._duty("tallies", 3600.0, FOLD_TALLIES, full=1)
 
     def forget_keys(self) -> None:
-        """Idempotency keys that are old enough, some at a time."""
-        self._duty("keys", 60.0, FORGET_KEYS)
+        """Idempotency keys that are old enough, once a minute, until none is left."""
+        self._duty("keys", 60.0, FORGET_KEYS, full=KEYS_PIECE)
 
     def count_tickets(self) -> tuple[int, int, int]:
         """Tickets that are due, out, and overdue."""
@@ -107,21 +115,25 @@ class Upkeep:
         body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
         self._run(FILE_STRAY, (queue, reason, dump(properties), dump(headers), body))
 
-    def _duty(self, name: str, every: float, statement: str) -> None:
-        try:
-            with self._engine.get().begin() as connection:
-                if connection.exec_driver_sql(TAKE_DUTY, (name, every)).first() is not None:
-                    connection.exec_driver_sql(statement)
-        except exc.SQLAlchemyError as error:
-            raise unavailable(error) from error
+    def _duty(self, name: str, every: float, statement: str, *, full: float = math.inf) -> None:
+        """Do it if its time has come and no other clock is at it.
+
+        A piece is a transaction. After one of ``full`` rows there is more to do: at once, and after the turn's end in
+        the next round.
+        """
+        end = time.monotonic() + TURN
+        while time.monotonic() < end:
+            with fence.transaction(self._engine) as connection:
+                if connection.exec_driver_sql(TAKE_DUTY, (name, every)).first() is None:
+                    return
+                if connection.exec_driver_sql(statement).rowcount < full:
+                    connection.exec_driver_sql(DUTY_DONE, (name,))
+                    return
 
     def _run(self, statement: str, values: Any) -> list[Any]:
-        try:
-            with self._engine.get().begin() as connection:
-                found = connection.exec_driver_sql(statement, values)
-                return list(found.all()) if found.returns_rows else []
-        except exc.SQLAlchemyError as error:
-            raise unavailable(error) from error
+        with fence.transaction(self._engine) as connection:
+            found = connection.exec_driver_sql(statement, values)
+            return list(found.all()) if found.returns_rows else []
 
 
 def dump(value: Any) -> str:

@@ -255,7 +255,7 @@ class Work:
             self._add(DROP, delivery.ticket, list(delivery.event_ids))
             return
         wait, found = 0.0 if rest else LOCKED_ELSEWHERE, (delivery.ticket, list(delivery.event_ids))
-        self._add(SETTLE, *found[::-1], wait, bool(rest) and delivery.careful, *found, *found)
+        self._add(SETTLE, *found[::-1], wait, delivery.careful, *found, *found)
 
     def commit(self) -> None:
         """Send what was gathered, and commit it with the handler's work."""

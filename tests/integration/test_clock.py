@@ -1,17 +1,25 @@
-"""The clock's part of the ledger: releasing tickets, firing slots, upkeep."""
+"""The clock on a real ledger: releasing tickets, firing slots, upkeep, and what faults do to it."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import datetime
+import logging
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg2
 import pytest
 
+from schedules import scheduler
 from schedules.calendar import Cron, Interval
+from service import bootstrap, plugins, settings
 from service.application import returned
 from service.application.publish import Release
-from service.domain import schedules
+from service.broker import factory
+from service.domain import errors, schedules
 from service.domain import ticket as tickets
 from service.ledger import engine as engines
 from service.ledger.release import ReleaseLedger
@@ -191,6 +199,71 @@ def test_a_changed_plan_starts_anew_and_an_unchanged_one_goes_on(ledger: Ledger)
     assert due > datetime.datetime.now(datetime.UTC)
 
 
+def two_versions(ledger: Ledger) -> tuple[Callable[[], list[tuple[str, float]]], ...]:
+    """Two clocks that declare the schedule ``s``, one after the other, and how each fires it."""
+    fires = []
+    for version in ("old", "new"):
+        clock = SlotLedger(ledger.engine, clock=version)
+        calendar = a_calendar(schedules.Schedule("s", "a.a", Interval(60), {"version": version}))
+        clock.declare(calendar)
+        fires.append(lambda clock=clock, calendar=calendar: clock.fire_due(calendar, 10))
+    return tuple(fires)
+
+
+def test_a_schedule_is_fired_by_the_version_that_declared_it_last(ledger: Ledger) -> None:
+    old, new = two_versions(ledger)
+    ledger.sql("update millrace.schedules set next_due = now() - interval '1 s'")
+    assert old() == []
+    assert len(new()) == 1
+    assert ledger.sql("select payload->>'version' from millrace.events") == [("new",)]
+
+
+def test_a_clock_does_not_wait_for_slots_of_another_version(ledger: Ledger) -> None:
+    two_versions(ledger)
+    old = a_calendar(schedules.Schedule("s", "a.a", Interval(60), {"version": "old"}))
+    assert SlotLedger(ledger.engine, clock="old").next_in(old) is None
+
+
+def test_a_schedule_whose_version_is_gone_is_taken_over_without_losing_a_slot(ledger: Ledger) -> None:
+    old, _ = two_versions(ledger)  # The new version is taken back, and its clock ends.
+    [(due,)] = ledger.sql(
+        "update millrace.schedules set next_due = date_trunc('minute', now()) - interval '2 min' returning next_due"
+    )
+    assert old() == []
+    assert len(old()) == 1
+    assert ledger.sql("select payload->>'version' from millrace.events") == [("old",)]
+    assert ledger.sql("select due_at - make_interval(mins => missed) from millrace.slots") == [(due,)]
+
+
+class FreezingPlan(Interval):
+    """A plan whose clock stands still between two statements, as under SIGSTOP."""
+
+    reached, thawed = threading.Event(), threading.Event()
+
+    def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
+        self.reached.set()
+        self.thawed.wait(30)
+        return super().last_due(first, now)
+
+
+def test_a_clock_that_freezes_in_mid_tick_delays_its_slots_by_two_seconds_at_most(ledger: Ledger) -> None:
+    sound, frozen = (a_calendar(schedules.Schedule("s", "a.a", plan(3600))) for plan in (Interval, FreezingPlan))
+    clock = SlotLedger(ledger.engine, clock="sound")
+    clock.declare(sound)
+    ledger.sql("update millrace.schedules set next_due = next_due - interval '1 hour'")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        tick = pool.submit(SlotLedger(engines.Engine(ledger.url), clock="frozen").fire_due, frozen, 10)
+        assert FreezingPlan.reached.wait(5)
+        try:
+            assert clock.fire_due(sound, 10) == []
+            ledger.until(lambda: clock.fire_due(sound, 10) != [], within=2.5)
+        finally:
+            FreezingPlan.thawed.set()
+        with pytest.raises(errors.LedgerUnavailable):
+            tick.result(5)
+    assert ledger.sql("select clock from millrace.slots") == [("sound",)]
+
+
 def test_a_paused_schedule_and_one_that_this_clock_does_not_know_are_left_alone(ledger: Ledger) -> None:
     clock = SlotLedger(ledger.engine, clock="clock")
     known, other = schedules.Schedule("s", "a.a", Interval(60)), schedules.Schedule("other", "a.b", Interval(60))
@@ -210,8 +283,8 @@ def test_partitions_are_made_ahead_and_hold_the_days_of_their_ids(ledger: Ledger
     days = ledger.sql("select count(*) from pg_class where relname like 'events_20%' and relkind = 'r'")
     assert days == [(16,)]
     ledger.post("a.a", 1)
-    [(table,)] = ledger.sql("select tableoid::regclass::text from millrace.events")
-    assert table == f"millrace.events_{datetime.datetime.now(datetime.UTC):%Y%m%d}"
+    [(table,)] = ledger.sql("select relname from millrace.events e join pg_class c on c.oid = e.tableoid")
+    assert table == f"events_{datetime.datetime.now(datetime.UTC):%Y%m%d}"
 
 
 def test_windows_are_counted_from_what_is_out(ledger: Ledger) -> None:
@@ -225,16 +298,86 @@ def test_windows_are_counted_from_what_is_out(ledger: Ledger) -> None:
     assert ledger.sql("select name, out_events from millrace.types") == [("a.a", 0)]
 
 
-def test_old_tallies_are_folded_and_their_sum_stays(ledger: Ledger) -> None:
-    row = "insert into millrace.tallies (minute, type, word, n, mark) values (%s, 'a.a', 'done', 1, now())"
-    for hours in (1, 50, 51, 52, 80):
-        ledger.sql(row, datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=hours))
-    Upkeep(ledger.engine).fold_tallies()
-    ledger.sql("update millrace.duties set done_at = '-infinity'")
-    Upkeep(ledger.engine).fold_tallies()
-    [(rows, total)] = ledger.sql("select count(*), sum(n) from millrace.tallies")
-    assert total == 5
-    assert rows <= 4
+@contextlib.contextmanager
+def held(ledger: Ledger, rows: str) -> Iterator[None]:
+    """Rows that another clock holds, for two seconds at most: so does a test end that would wait for them."""
+    with contextlib.closing(psycopg2.connect(ledger.url)) as other:
+        cursor = other.cursor()
+        cursor.execute("set idle_in_transaction_session_timeout = '2s'")
+        cursor.execute(f"select from {rows} for update")
+        yield
+
+
+def watch_deletes(ledger: Ledger, table: str, what: str) -> None:
+    """Note ``what`` about the rows that each delete takes: select it with DELETES."""
+    ledger.sql("create table deletes (n bigint)")
+    ledger.sql(
+        "create function note() returns trigger language plpgsql as"
+        f" $$ begin insert into deletes select {what} from gone; return null; end $$"
+    )
+    ledger.sql(
+        f"create trigger note after delete on {table} referencing old table as gone"
+        " for each statement execute function note()"
+    )
+
+
+DELETES = "select max(n) from deletes"
+
+
+def test_old_keys_are_deleted_as_fast_as_they_come_and_in_small_transactions(ledger: Ledger) -> None:
+    keys = (
+        "insert into millrace.idempotency_keys select 'test', %s || n, '', gen_random_uuid(), now() - interval %s"
+        " from generate_series(1, %s) n"
+    )
+    ledger.sql(keys, "old", "26 hours", 12_000)
+    ledger.sql(keys, "young", "23 hours", 10)
+    watch_deletes(ledger, "millrace.idempotency_keys", "count(*)")
+    upkeep = Upkeep(ledger.engine)
+
+    def only_young_are_left() -> bool:
+        upkeep.forget_keys()
+        return ledger.sql("select count(*) from millrace.idempotency_keys") == [(10,)]
+
+    ledger.until(only_young_are_left)
+    assert ledger.sql(DELETES) == [(5000,)]
+
+
+def test_old_tallies_are_folded_into_one_row_a_day_by_the_hour_and_their_sum_stays(ledger: Ledger) -> None:
+    ledger.sql(
+        "insert into millrace.tallies (minute, type, word, n, queue, mark)"
+        " select date_trunc('day', now()) - make_interval(days => day, mins => 7 * minute), type, 'done', 2, 'events',"
+        "  now() from generate_series(1, 2) day, generate_series(1, 200) minute, unnest('{a.a,a.b}'::text[]) type"
+    )
+    recent = "select count(*) from millrace.tallies where minute >= date_trunc('day', now()) - interval '1 day'"
+    before = ledger.sql(recent)
+    watch_deletes(ledger, "millrace.tallies", "count(distinct date_trunc('hour', minute))")
+    upkeep = Upkeep(ledger.engine)
+
+    def all_are_folded() -> bool:
+        upkeep.fold_tallies()
+        return ledger.sql("select count(*) from millrace.tallies where mark is not null") == before
+
+    ledger.until(all_are_folded)
+    folded = (
+        "select count(*), count(distinct (minute, type, word)), sum(n) from millrace.tallies where minute <"
+        " date_trunc('day', now()) - interval '1 day'"
+    )
+    assert ledger.sql(folded) == [(4, 4, 2 * (800 - before[0][0]))]
+    assert ledger.sql(recent) == before
+    assert ledger.sql(DELETES) == [(2,)]  # The hour, and the row of its day.
+
+
+def test_a_duty_is_done_by_one_clock_at_a_time_and_rests_when_nothing_is_left(ledger: Ledger) -> None:
+    upkeep = Upkeep(ledger.engine)
+    done_at = "select done_at from millrace.duties where name = 'keys'"
+    before = ledger.sql(done_at)
+    with held(ledger, "millrace.duties where name = 'keys'"):
+        upkeep.forget_keys()
+        assert ledger.sql(done_at) == before
+    upkeep.forget_keys()
+    after = ledger.sql(done_at)
+    upkeep.forget_keys()
+    assert before < after == ledger.sql(done_at)
 
 
 class Message:
@@ -274,3 +417,144 @@ def test_a_ticket_that_comes_back_is_due_again_and_what_is_not_ours_is_filed(led
     assert [bytes(row[0]) for row in filed] == sorted(
         (f if isinstance(f, bytes) else f.encode() for f in foreign), key=len
     )
+
+
+# --- The whole clock: beat's scheduler and its threads ------------------------------------------------------------
+
+
+class StuckQueue:
+    """The queue ``dead`` of a broker that froze."""
+
+    def __init__(self) -> None:
+        self.reached, self.thawed = threading.Event(), threading.Event()
+
+    def get(self) -> None:
+        self.reached.set()
+        self.thawed.wait(30)
+
+
+@pytest.fixture
+def calendar(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> schedules.Calendar:
+    """The schedules that the clock below is given, with the ledger's handlers as those of its apps."""
+    monkeypatch.setattr(plugins, "registry", ledger.registry)
+    return a_calendar(schedules.Schedule("s", "a.a", Interval(3600)))
+
+
+@pytest.fixture
+def start(
+    ledger: Ledger, calendar: schedules.Calendar, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], scheduler.Scheduler]]:
+    """Starts a clock as beat does; the test ticks."""
+    monkeypatch.setattr(bootstrap, "watch", lambda *_: None)
+    started, queue = [], StuckQueue()
+
+    def start() -> scheduler.Scheduler:
+        upkeep_engine = engines.Engine(ledger.url)
+        app = factory.App("test", set_as_current=False)
+        app.road = bootstrap.ClockRoad(
+            settings.Settings(database_url=ledger.url, broker_url="amqp://unused"),
+            calendar,
+            ledger.engine,
+            SlotLedger(ledger.engine, clock="test"),
+            Release(a_release(ledger), ledger.broker),
+            Upkeep(upkeep_engine),
+            upkeep_engine,
+            queue,  # type: ignore[arg-type]
+        )
+        started.append(scheduler.Scheduler(app))
+        assert queue.reached.wait(5)
+        return started[-1]
+
+    yield start
+    for found in started:
+        found.close()
+    queue.thawed.set()
+
+
+def test_a_broken_duty_and_a_frozen_broker_keep_no_other_duty_from_being_done(
+    ledger: Ledger, start: Callable[[], scheduler.Scheduler], caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.sql("drop function millrace.make_partitions")
+    start()
+    ledger.until(
+        lambda: ledger.sql("select name from millrace.duties where done_at = '-infinity'") == [("partitions",)]
+    )
+    assert {r.message for r in caplog.records} == {"The clock's duty partitions failed"}
+
+
+def test_a_fault_is_told_and_waited_out_for_longer_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    def once() -> None:
+        raise ValueError("broken")
+
+    duty = scheduler.Duty("test", once, longest=10.0)
+    for longest in (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0):
+        assert duty.run()
+        assert longest / 2 - 0.1 < duty.rest() <= longest
+    assert [r.getMessage() for r in caplog.records] == ["The clock's duty test failed"] * 8
+
+
+def test_a_duty_that_rests_is_left_out_and_a_lost_ledger_ends_the_round() -> None:
+    done: list[str] = []
+
+    def fails(name: str, error: Exception) -> scheduler.Duty:
+        def once() -> None:
+            done.append(name)
+            raise error
+
+        return scheduler.Duty(name, once, longest=60.0)
+
+    duties = [
+        fails("broken", ValueError()),
+        fails("lost", errors.LedgerUnavailable()),
+        scheduler.Duty("sound", lambda: done.append("sound"), longest=60.0),
+    ]
+    scheduler.in_turn(duties)
+    assert done == ["broken", "lost"]
+    scheduler.in_turn(duties)
+    assert done == ["broken", "lost", "sound"]
+
+
+def test_no_fault_ends_beat(ledger: Ledger, start: Callable[[], scheduler.Scheduler]) -> None:
+    clock = start()
+    assert clock.tick() > 0  # It has declared its schedule.
+    ledger.sql("update millrace.schedules set next_due = next_due - interval '1 hour'")
+    ledger.sql("alter table millrace.slots rename to gone")
+    assert 0 < clock.tick() <= scheduler.FIRST_REST
+    ledger.sql("alter table millrace.gone rename to slots")
+    assert clock.tick() == 0.5
+    assert ledger.sql("select schedule from millrace.slots") == [("s",)]
+
+
+def test_a_clock_declares_its_schedules_once_and_then_leaves_them_to_newer_ones(
+    ledger: Ledger, start: Callable[[], scheduler.Scheduler]
+) -> None:
+    clock = start()
+    clock.tick()
+    newer = schedules.Schedule("s", "a.b", Interval(3600))
+    SlotLedger(ledger.engine, clock="newer").declare(a_calendar(newer))
+    clock.tick()
+    assert ledger.sql("select type from millrace.schedules") == [("a.b",)]
+
+
+def test_a_slot_in_the_hands_of_another_clock_is_not_asked_for_without_pause(
+    ledger: Ledger, start: Callable[[], scheduler.Scheduler]
+) -> None:
+    clock = start()
+    clock.tick()
+    ledger.sql("update millrace.schedules set next_due = next_due - interval '1 hour'")
+    with held(ledger, "millrace.schedules"):
+        assert clock.tick() == 0.05
+
+
+def test_a_schedule_that_nobody_handles_is_told_and_not_declared(
+    ledger: Ledger,
+    calendar: schedules.Calendar,
+    start: Callable[[], scheduler.Scheduler],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calendar.add(schedules.Schedule("typo", "a.aa", Interval(1)))
+    start().tick()
+    assert ledger.sql("select name from millrace.schedules") == [("s",)]
+    [told] = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert "typo" in told
+    assert "a.aa" in told

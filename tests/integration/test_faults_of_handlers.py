@@ -178,3 +178,16 @@ def test_what_is_left_of_a_careful_turn_stays_careful(ledger: Ledger, monkeypatc
     ledger.executor.execute(dataclasses.replace(ledger.tickets()[0], careful=True))
     [left] = ledger.tickets()
     assert (len(left.event_ids), left.careful) == (2, True)
+
+
+def test_what_cannot_be_counted_is_not_run_and_stays_careful(ledger: Ledger) -> None:
+    """Another worker has it; when that one dies, nobody may run it uncounted."""
+    ledger.handler("a.b", lambda payload, ctx: None)
+    [event_id] = ledger.post("a.b", 1)
+    delivery = dataclasses.replace(ledger.tickets()[0], careful=True)
+    other = psycopg2.connect(ledger.url)
+    other.cursor().execute("select from millrace.events where id = %s for no key update", (event_id,))
+    assert ledger.executor.execute(delivery).words == {"skipped": 1}
+    other.close()
+    assert [t.careful for t in ledger.tickets()] == [True]
+    assert ledger.sql("select state, crashes from millrace.events") == [("pending", 0)]

@@ -15,18 +15,12 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from service import bootstrap, doctor, web
-from service.application.control import Control
-from service.application.replay import Replayer
+from service import bootstrap, web
 from service.domain import outcome
 from service.domain.ticket import Delivery
-from service.ledger import balance, cancel, queries, release
+from service.ledger import balance, cancel, release
 from service.ledger import engine as engines
-from service.ledger.cancel import CancelLedger
-from service.ledger.letters import LetterLedger
-from service.ledger.pauses import PauseLedger
 from service.ledger.release import ReleaseLedger
-from service.ledger.strays import StrayLedger
 from service.ledger.upkeep import Upkeep
 from service.settings import Settings
 from tests.ledgers import EFFECT, Ledger
@@ -45,20 +39,10 @@ class Road:
     """A door on a ledger, with an operator before it."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self.settings = Settings.model_construct()
-        self.registry = ledger.registry
-        self.intake, self.publisher = ledger.intake, ledger.publisher
-        engine = engines.Engine(ledger.url, size=8)
-        letters, strays = LetterLedger(engine), StrayLedger(engine)
-        types, queues = PauseLedger(engine, "types"), PauseLedger(engine, "queues")
-        self.queries = queries.Queries(engine)
-        self.operations = bootstrap.Operations(
-            self.queries,
-            letters,
-            strays,
-            Control(self.registry, CancelLedger(engine), types, queues, strays),
-            Replayer(letters, self.registry, rate=100.0),
-        )
+        self.settings = Settings.model_construct(database_url=ledger.url)
+        self.registry, self.intake, self.publisher = ledger.registry, ledger.intake, ledger.publisher
+        self.operations = bootstrap.operations(self.settings, engines.Engine(ledger.url, size=8), ledger.registry)
+        self.queries = self.operations.queries
 
     def client(self) -> FlaskClient:
         client = web.create_app(self).test_client()
@@ -640,9 +624,9 @@ def test_strays_are_listed_shown_and_discarded(ledger: Ledger, client: FlaskClie
 # --- doctor ---------------------------------------------------------------------------------------------------------
 
 
-def examined(ledger: Ledger, folder: pathlib.Path) -> dict[str, doctor.Finding]:
+def examined(ledger: Ledger, folder: pathlib.Path) -> dict[str, bootstrap.Finding]:
     settings = Settings.model_construct(database_url=ledger.url, broker_url=f"filesystem://{folder}")
-    return {finding.name: finding for finding in doctor.examine(settings)}
+    return {finding.name: finding for finding in bootstrap.examine(settings)}
 
 
 def test_the_doctor_names_what_is_wrong_with_a_damaged_ledger(ledger: Ledger, tmp_path: pathlib.Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedules.calendar import Cron, Interval
-from service.domain import errors
+from service.domain import errors, schedules
 
 UTC = datetime.UTC
 
@@ -51,6 +51,7 @@ def test_what_is_no_interval_is_refused(text: float | str) -> None:
         # It comes twice on 25 October 2026 and runs once, the first time.
         ("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00+00:00", "2026-10-25T00:30:00+00:00"),
         ("30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00+00:00", "2026-10-26T01:30:00+00:00"),
+        ("30 2 * * *", "Europe/Berlin", "2026-10-25T01:10:00+00:00", "2026-10-26T01:30:00+00:00"),
         ("0 2 * * *", "Australia/Lord_Howe", "2026-10-03T12:00:00+00:00", "2026-10-03T15:30:00+00:00"),
     ],
 )
@@ -68,3 +69,52 @@ def test_a_bad_expression_is_refused_and_named(expression: str) -> None:
 def test_a_bad_zone_is_refused_and_named(tz: str) -> None:
     with pytest.raises(errors.DeclarationError, match="time zone"):
         Cron("* * * * *", tz)
+
+
+MOMENTS = st.datetimes(datetime.datetime(2020, 1, 1), datetime.datetime(2030, 1, 1), timezones=st.just(UTC))
+
+
+@given(st.integers(1, 400_000), MOMENTS, st.integers(0, 40_000_000))
+def test_what_an_interval_has_missed_is_counted_without_going_through_it(
+    step: int, first: datetime.datetime, seconds: int
+) -> None:
+    plan, now = Interval(step), first + datetime.timedelta(seconds=seconds)
+    latest, missed = plan.last_due(first, now)
+    assert first <= latest <= now < plan.next_after(latest)
+    assert missed == pytest.approx((latest - first).total_seconds() / step, abs=1)
+    assert (missed == 0) == (latest == first)
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(["* * * * *", "30 2 * * *", "0 9-17/2 * * MON-FRI", "0 0 29 2 *"]), MOMENTS, st.integers(0, 9000)
+)
+def test_what_a_cron_plan_has_missed_is_counted_up_to_a_bound(
+    expression: str, first: datetime.datetime, hours: int
+) -> None:
+    plan, now = Cron(expression, "Europe/Berlin"), first + datetime.timedelta(hours=hours)
+    latest, missed = plan.last_due(first, now)
+    coming = plan.next_after(latest)
+    assert coming is not None
+    assert first <= latest <= now < coming
+    found, walked = first, 0
+    while walked < schedules.COUNTED and (later := plan.next_after(found)) is not None and later <= now:
+        found, walked = later, walked + 1
+    assert missed == walked
+    assert missed == schedules.COUNTED or latest == found
+
+
+def test_the_latest_of_many_missed_instants_is_found_in_few_steps() -> None:
+    asked = 0
+
+    class Secondly:
+        def next_after(self, moment: datetime.datetime) -> datetime.datetime:
+            nonlocal asked
+            asked += 1
+            return Interval(1).next_after(moment)
+
+    first = at("2020-01-01T00:00:00+00:00")
+    now = at("2030-01-01T00:00:00.5+00:00")
+    latest, missed = schedules.last_due(Secondly(), first, now)  # type: ignore[arg-type]
+    assert (latest, missed) == (at("2030-01-01T00:00:00+00:00"), schedules.COUNTED)
+    assert asked < schedules.COUNTED + 150

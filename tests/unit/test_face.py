@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pydantic
 import pytest
 
@@ -79,3 +81,38 @@ def test_schedules_are_declared_by_calls() -> None:
     assert found == {"numbers.heartbeat": "numbers.heartbeat", "report": "reports.daily"}
     with pytest.raises(errors.DeclarationError, match="two schedules"):
         every("6m", "numbers.heartbeat")
+
+
+def endless() -> dict[str, object]:
+    found: dict[str, object] = {}
+    found["itself"] = found
+    return found
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"x": float("nan")},
+        {"x": [float("-inf")]},
+        {"at": datetime.datetime(2026, 1, 1)},
+        {"half": "\ud800"},
+        {"nul": "a\0"},
+        {"set": {1}},
+        endless(),
+        [1],
+        [],
+        "text",
+        0,
+    ],
+)
+def test_a_payload_that_the_ledger_cannot_keep_is_refused_with_the_name_of_its_schedule(payload: object) -> None:
+    with pytest.raises(errors.DeclarationError, match=r"the schedule report cannot be kept: .+ is wanted"):
+        every("5m", "reports.daily", payload, name="report")  # type: ignore[arg-type]
+    assert len(plugins.calendar) == 0
+
+
+def test_any_json_object_is_a_payload() -> None:
+    payload = {"text": "ä\\u0000€😀\n", "numbers": [1, -2.5, 1e300], "rest": [True, None, {}]}
+    every("5m", "reports.daily", payload)
+    [found] = plugins.calendar
+    assert found.payload == payload

@@ -29,12 +29,17 @@ class Step(pydantic.BaseModel):
 
 def add(ctx: Context, found: Event) -> None:
     """The effect: one more on the balance, and a row that says who did it."""
-    ctx.session.execute(text("update account set balance = balance + 1"))
-    note(ctx, found)
+    ctx.session.execute(text("update account set balance = balance + 1 where id = 1"))
+    _sign(ctx, found)
 
 
-def note(ctx: Context, found: Event) -> None:
-    """Half of the effect, which takes no lock that others wait for. Alone it puts the books out of balance."""
+def add_apart(ctx: Context, found: Event) -> None:
+    """The same effect in a row of its own: nobody waits for the other's lock."""
+    ctx.session.execute(text("insert into account (balance) values (1)"))
+    _sign(ctx, found)
+
+
+def _sign(ctx: Context, found: Event) -> None:
     ctx.session.execute(
         text("insert into effects values (:event, :attempt, :pid)"),
         {"event": found.id, "attempt": found.attempt, "pid": os.getpid()},
@@ -66,6 +71,10 @@ def _add(payload: Step, ctx: Context) -> None:
     add(ctx, ctx.event)
 
 
+def _apart(payload: Step, ctx: Context) -> None:
+    add_apart(ctx, ctx.event)
+
+
 def _slow(payload: Step, ctx: Context) -> None:
     add(ctx, ctx.event)
     time.sleep(payload.seconds)
@@ -73,7 +82,7 @@ def _slow(payload: Step, ctx: Context) -> None:
 
 def _sleep(payload: Step, ctx: Context) -> None:
     """Hears the soft limit."""
-    note(ctx, ctx.event)
+    add_apart(ctx, ctx.event)
     time.sleep(payload.seconds)
 
 
@@ -101,7 +110,7 @@ def _cancel(payload: Step, ctx: Context) -> None:
 
 def _hang(payload: Step, ctx: Context) -> None:
     """Deaf to the soft limit, as code is that catches whatever comes."""
-    note(ctx, ctx.event)
+    add_apart(ctx, ctx.event)
     end = time.monotonic() + payload.seconds
     while time.monotonic() < end:
         try:
@@ -122,7 +131,7 @@ def _commit_and_fail(payload: Step, ctx: Context) -> None:
 
 
 def _rollback(payload: Step, ctx: Context) -> None:
-    ctx.session.execute(text("update account set balance = balance + 1000"))
+    ctx.session.execute(text("update account set balance = balance + 1000 where id = 1"))
     ctx.session.rollback()
     add(ctx, ctx.event)
 
@@ -149,6 +158,7 @@ def _gate(payload: Step, ctx: Context) -> None:
 
 ACTIONS = {
     "add": _add,
+    "apart": _apart,
     "slow": _slow,
     "sleep": _sleep,
     "fail": _fail,

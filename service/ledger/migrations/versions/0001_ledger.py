@@ -144,7 +144,7 @@ create table millrace.slots (                        -- a planned instant and it
     event_id    uuid,
     fired_at    timestamptz not null default now(),
     clock       text not null,
-    missed      integer not null default 0,          -- instants before it that nobody fired
+    missed      integer not null default 0,          -- instants before it that nobody fired; of cron 1000 or more
     primary key (schedule, due_at)
 );
 create table millrace.duties (                       -- upkeep that one clock does for all

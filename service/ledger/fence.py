@@ -1,0 +1,32 @@
+"""The transactions of the clock. Each is short work, and must not keep other clocks waiting if this one freezes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy
+from sqlalchemy import exc
+
+from service.domain import errors
+from service.ledger import engine as engines
+
+FENCE = "set local idle_in_transaction_session_timeout = '1500ms'"
+
+
+@contextmanager
+def transaction(engine: engines.Engine) -> Iterator[sqlalchemy.Connection]:
+    """A transaction that the server ends when its clock is silent; a fault of servers comes as LedgerUnavailable."""
+    try:
+        with engine.get().begin() as connection:
+            connection.exec_driver_sql(FENCE)
+            yield connection
+    except exc.SQLAlchemyError as error:
+        raise unavailable(error) from error
+
+
+def unavailable(error: exc.SQLAlchemyError) -> Exception:
+    """The error for the callers: LedgerUnavailable for a fault of the infrastructure, else the error itself."""
+    if engines.is_infrastructure(error):
+        return errors.LedgerUnavailable(str(getattr(error, "orig", error)).strip().split("\n")[0])
+    return error

@@ -1,0 +1,277 @@
+"""Messages that a worker should not trust: kept, never obeyed, and no worker is the worse for them (P4, P6).
+
+Whoever reaches the broker can write any message. Most of these wear the envelope of a ticket, for without it they get
+nowhere near Celery.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import pickle
+import sys
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from service.broker import message as envelope
+from service.domain import topology
+from service.domain.ticket import VERSION, Ticket
+from tests.road import Process, Road, wait
+
+MakeRoad = Callable[..., Road]
+
+
+def a_ticket(**fields: Any) -> Ticket:
+    """A ticket that looks right and names nothing that there is."""
+    exchange, key = topology.event_route("ledger.step", topology.EVENTS_QUEUE)
+    usual = {"type": "ledger.step", "exchange": exchange, "routing_key": key, "queue": topology.EVENTS_QUEUE}
+    return Ticket(**{"id": str(uuid.uuid4()), "event_ids": (str(uuid.uuid4()),), "at": 1.0} | usual | fields)
+
+
+def a_body(ticket: Ticket, embed: dict[str, Any] | None = None, **fields: Any) -> str:
+    """Its message's body, with other fields."""
+    return json.dumps([[ticket.body() | fields], {}, envelope.EMBED | (embed or {})])
+
+
+@dataclasses.dataclass(frozen=True)
+class Stray:
+    """A message that is not ours: a perfect envelope, but for what is named here."""
+
+    body: str | bytes = '[["no ticket"], {}, {}]'
+    headers: dict[str, Any] = dataclasses.field(default_factory=dict)
+    properties: dict[str, Any] = dataclasses.field(default_factory=dict)
+    exchange: str = topology.EVENTS
+
+
+CALL = {"task": "ledger.step", "args": [a_ticket().body()], "kwargs": {}, "options": {}, "subtask_type": None}
+DEEP = "[" * 900 + "]" * 900  #: Python's json can read it, but not everything that Celery does with it goes so deep
+
+STRAYS = {
+    "no JSON": Stray(b"\xff\xfe{"),
+    "nothing": Stray(""),
+    "a number": Stray("5"),
+    "an object": Stray('{"a": 1}'),
+    "a body of version 1": Stray(json.dumps({"task": "ledger.step", "id": "1", "args": [1], "kwargs": {}})),
+    "two parts": Stray("[[1], {}]"),
+    "arguments that are no list": Stray("[5, {}, {}]"),
+    "no argument": Stray("[[], {}, {}]"),
+    "too many arguments": Stray("[[1, 2], {}, {}]"),
+    "a named argument": Stray('[[1], {"a": 1}, {}]'),
+    "named arguments that are no object": Stray("[[1], [], {}]"),
+    "an embed that is no object": Stray("[[1], {}, [1]]"),
+    "no ticket": Stray(),
+    "ids that are none": Stray(a_body(a_ticket(id="z" * 36, event_ids=("z" * 36,)))),
+    "an id with a NUL": Stray(a_body(a_ticket(id="a\0b"))),
+    "callbacks": Stray(json.dumps([[1], {}, {"callbacks": [CALL]}])),
+    "a chord": Stray(json.dumps([[1], {}, {"chord": CALL}])),
+    "huge nesting": Stray("[" * 100_000),
+    "nesting in an argument": Stray(f"[[{DEEP}], {{}}, {{}}]"),
+    "nesting in a ticket": Stray(a_body(a_ticket(), more="@").replace('"@"', DEEP)),
+    "a number too long": Stray(f"[[{'9' * 5000}], {{}}, {{}}]"),
+    "an unknown task": Stray(headers={"task": "no.such.task"}),
+    "a task of Celery": Stray(json.dumps([[CALL, [[1]]], {}, {}]), {"task": "celery.map"}),
+    "no task": Stray(headers={"task": None}),
+    "an instant to wait for": Stray(headers={"eta": "2030-01-01T00:00:00Z"}),
+    "an expiry": Stray(headers={"expires": "2020-01-01T00:00:00Z"}),
+    "an unknown compression": Stray(headers={"compression": "none.such"}),
+    "a compressed body": Stray(zlib.compress(a_body(a_ticket()).encode()), {"compression": "application/x-gzip"}),
+    "a pickle": Stray(
+        pickle.dumps([[1], {}, {}]),
+        properties={"content_type": "application/x-python-serialize", "content_encoding": "binary"},
+    ),
+    "yaml": Stray("[[1], {}, {}]", properties={"content_type": "application/x-yaml"}),
+    "another encoding": Stray("[[1], {}, {}]".encode("utf-16"), properties={"content_encoding": "utf-16"}),
+    "a letter nobody sent back": Stray(a_body(a_ticket(id="nonsense"), v=VERSION + 1), exchange=topology.DEAD),
+}
+
+
+class TestStrays:
+    """All are sent at once, to one worker with one child."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def road(cls, make_standing: MakeRoad) -> Road:
+        road = make_standing()
+        road.clock()
+        return road
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def worker(cls, road: Road) -> Process:
+        return road.worker(concurrency=1)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def filed(cls, road: Road, worker: Process) -> dict[str, tuple[bytes, dict[str, Any], str]]:
+        """What was filed of each: body, headers, queue."""
+        for name, stray in STRAYS.items():
+            send(road, stray, name)
+        with contextlib.suppress(AssertionError):  # Each test tells of its own.
+            wait(lambda: road.one("select count(*) from millrace.strays") >= len(STRAYS), 15, "all are filed")
+        rows = road.sql("select properties->>'message_id', body, headers, queue from millrace.strays")
+        return {name: (bytes(body), headers, queue) for name, body, headers, queue in rows}
+
+    @pytest.mark.parametrize("name", STRAYS)
+    def test_it_is_filed_as_it_came(self, filed: dict[str, tuple[bytes, dict[str, Any], str]], name: str) -> None:
+        sent = STRAYS[name]
+        assert name in filed, "it is lost, or still on its way"
+        body, headers, queue = filed[name]
+        assert body == (sent.body if isinstance(sent.body, bytes) else sent.body.encode())
+        assert {k: headers[k] for k in sent.headers} == sent.headers
+        assert queue == ("events" if sent.exchange == topology.EVENTS else "unknown")
+
+    def test_headers_of_huge_nesting_are_refused_too(self, road: Road, worker: Process) -> None:
+        nested: dict[str, Any] = {}
+        for _ in range(1500):
+            nested = {"d": nested}
+        with recursion(20_000):
+            send(road, Stray("deep headers", headers={"x": nested}), "deep headers")
+        filed = "select count(*) from millrace.strays where body = 'deep headers'"
+        wait(lambda: worker.code is not None or road.one(filed) == 1, 15, "it is filed")
+        assert worker.code is None
+
+    def test_none_was_worked_and_the_worker_goes_on(self, road: Road, worker: Process, filed: object) -> None:
+        (ticket,) = road.store("ledger.step", ["{}"])
+        road.publish(ticket)
+        road.assert_worked_once(ticket.event_ids)
+        assert road.one("select count(*) from effects") == 1
+        assert worker.code is None
+
+
+FORGERIES: dict[str, Callable[[Ticket], Ticket]] = {
+    "unknown events": lambda real: dataclasses.replace(real, event_ids=a_ticket().event_ids),
+    "half of its events": lambda real: dataclasses.replace(real, event_ids=real.event_ids[:2]),
+    "its events and another": lambda real: dataclasses.replace(real, event_ids=real.event_ids + a_ticket().event_ids),
+    "one event twice": lambda real: dataclasses.replace(real, event_ids=real.event_ids[:1] * 2),
+    "another id": lambda real: dataclasses.replace(real, id=a_ticket().id),
+    "another type": lambda real: dataclasses.replace(real, type="ledger.alone"),
+}
+
+
+class TestForgedTickets:
+    """A forged ticket may have open events worked; it takes none out of the ledger's hands."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def road(cls, make_standing: MakeRoad) -> Road:
+        road = make_standing()
+        road.worker(concurrency=1)  # One child works tickets in their order.
+        return road
+
+    @pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
+    def test_one_that_abuses_a_real_ticket_loses_and_doubles_nothing(
+        self, road: Road, forge: Callable[[Ticket], Ticket]
+    ) -> None:
+        (real,), (after,) = road.store("ledger.step", ["{}"] * 4), road.store("ledger.alone", ["{}"])
+        road.publish(forge(real), after)
+        road.wait_until_closed(after.event_ids)
+        road.assert_books()
+
+        road.publish(real)
+        road.assert_worked_once(real.event_ids)
+
+    def test_one_that_names_nothing_changes_nothing(self, road: Road) -> None:
+        road.store("ledger.step", ["{}"] * 4)
+        before = rows(road, "ledger.step")
+        (after,) = road.store("ledger.alone", ["{}"])
+        road.publish(a_ticket(), after)
+        road.wait_until_closed(after.event_ids)
+        assert rows(road, "ledger.step") == before
+
+
+#: From a real ticket, and another, to body and headers of a message that names the first.
+TWISTS: dict[str, Callable[[Ticket, Ticket], tuple[str, dict[str, Any]]]] = {
+    "a newer version": lambda real, other: (a_body(real, v=VERSION + 1), {}),
+    "callbacks": lambda real, other: (a_body(real, {"callbacks": [CALL | {"args": [other.body()]}]}), {}),
+    "errbacks": lambda real, other: (a_body(real, {"errbacks": [CALL | {"args": [other.body()]}]}), {}),
+    "an instant to wait for": lambda real, other: (a_body(real), {"eta": "2030-01-01T00:00:00Z"}),
+    "an expiry": lambda real, other: (a_body(real), {"expires": "2020-01-01T00:00:00Z"}),
+    "a time limit": lambda real, other: (a_body(real), {"timelimit": [0.001, 0.001]}),
+    "a time limit that is none": lambda real, other: (a_body(real), {"timelimit": 5}),
+    "stamps": lambda real, other: (a_body(real), {"stamped_headers": 5}),
+    "callbacks in the headers": lambda real, other: (a_body(real), {"callbacks": [CALL], "errbacks": [CALL]}),
+    "a header named like a method": lambda real, other: (a_body(real), {"update": 1, "execute": 1}),
+    "another task": lambda real, other: (a_body(real), {"task": "ledger.alone"}),
+    "a task of Celery": lambda real, other: (a_body(real), {"task": "celery.map"}),
+}
+
+
+class TestRefusedTickets:
+    """A worker refuses a ticket; it comes back to the ledger, and is worked when it is published as it should be."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def road(cls, make_standing: MakeRoad) -> Road:
+        road = make_standing()
+        road.clock()
+        return road
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def worker(cls, road: Road) -> Process:
+        return road.worker(concurrency=1)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def other(cls, road: Road) -> Ticket:
+        """A ticket that nobody publishes: only a callback would have it worked."""
+        return road.store("ledger.step", ["{}"])[0]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def refused(cls, road: Road, worker: Process, other: Ticket) -> dict[str, Ticket]:
+        """All are sent at once, and held back when they have come back."""
+        road.pause("ledger.step", "later.step")
+        sent = {"an unknown type": road.store("later.step", ["{}"])[0]}
+        road.publish(sent["an unknown type"])
+        for name, twisted in TWISTS.items():
+            (sent[name],) = road.store("ledger.step", ["{}", "{}"])
+            body, headers = twisted(sent[name], other)
+            road.send(body, topology.EVENTS, envelope.headers(sent[name]) | headers, **envelope.properties(sent[name]))
+        return sent
+
+    @pytest.mark.parametrize("name", ["an unknown type", *TWISTS])
+    def test_it_comes_back_and_waits(self, road: Road, refused: dict[str, Ticket], name: str) -> None:
+        ids = refused[name].event_ids
+        wait(lambda: road.tickets(ids)[0]["returns"] == 1, 10, "the ticket comes back")
+        assert road.states(ids) == {"pending": len(ids)}
+        assert not road.effects(ids)
+
+    def test_each_is_worked_once_when_a_worker_comes_that_knows_it(
+        self, road: Road, worker: Process, refused: dict[str, Ticket], other: Ticket
+    ) -> None:
+        worker.stop()
+        road.go_on()
+        road.worker(apps="tests.apps.ledger_app,tests.apps.later_app")
+        road.assert_worked_once(i for ticket in refused.values() for i in ticket.event_ids)
+        assert road.states(other.event_ids) == {"pending": 1}
+        assert road.one("select count(*) from millrace.strays") == 0
+
+
+def rows(road: Road, type_name: str) -> list[list[tuple[Any, ...]]]:
+    """All that the ledger knows of a type."""
+    tables = ("events", "tickets", "tallies", "dead")
+    return [road.sql(f"select t::text from millrace.{t} t where type = %s order by 1", type_name) for t in tables]
+
+
+def send(road: Road, stray: Stray, name: str) -> None:
+    """Put it on the broker; ``name`` finds it again."""
+    ticket = a_ticket()
+    properties = envelope.properties(ticket) | {"message_id": name} | stray.properties
+    road.send(stray.body, stray.exchange, envelope.headers(ticket) | stray.headers, **properties)
+
+
+@contextlib.contextmanager
+def recursion(limit: int) -> Iterator[None]:
+    """Let this process go as deep as that."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(usual)
