@@ -10,13 +10,14 @@ import logging
 import os
 import shlex
 import socket
+import traceback
 from collections.abc import Callable, Iterable
 
 from service import crashpoints, plugins
 from service.application import ports
 from service.application.accept import Intake
 from service.application.control import Control
-from service.application.execute import Executor
+from service.application.detached import Executor
 from service.application.publish import Publisher, Release
 from service.application.replay import Replayer
 from service.broker import connection as connections
@@ -27,6 +28,7 @@ from service.ledger import balance, schema
 from service.ledger import engine as engines
 from service.ledger.cancel import CancelLedger
 from service.ledger.intake import IntakeLedger
+from service.ledger.leases import LeaseLedger
 from service.ledger.letters import LetterLedger
 from service.ledger.pauses import PauseLedger
 from service.ledger.queries import Queries
@@ -40,6 +42,9 @@ from service.telemetry import exposition, metrics
 from service.telemetry import logging as logs
 
 log = logging.getLogger("millrace")
+
+#: What is said of a server that cannot be used → where its address comes from.
+SETTINGS = {errors.LedgerUnavailable: "MILLRACE_DATABASE_URL", errors.BrokerUnavailable: "MILLRACE_BROKER_URL"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class WorkRoad:
     settings: Settings
     registry: handlers.Registry
     engine: engines.Engine
+    lease_engine: engines.Engine  #: for what detached handlers' runs need beside them
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,19 +99,60 @@ def prepare(role: str, settings: Settings | None = None) -> Settings:
     """What every process does first: settings, logs, crash points, the user's apps."""
     settings = settings or load()
     logs.configure(settings, role)
-    crashpoints.arm(settings.crash_at)
-    plugins.load(settings.apps)
+    try:
+        crashpoints.arm(settings.crash_at)
+    except ValueError as error:
+        raise errors.SettingsError(str(error)) from None
+    _import_apps(settings, views=role == "web")
     return settings
 
 
+def _import_apps(settings: Settings, *, views: bool) -> None:
+    """Import what is declared in the apps; raises SettingsError when one of them cannot be imported."""
+    try:
+        plugins.load(settings.apps)
+        for app in plugins.apps(settings.apps) if views else ():
+            plugins.optional(app, "views")
+    except errors.MillraceError:
+        raise
+    except Exception as error:
+        log.debug("An app cannot be imported", exc_info=True, extra={"action": "apps.broken"})
+        raise errors.SettingsError(
+            f"MILLRACE_APPS: an app cannot be imported: {type(error).__name__}: {error}, {_place(error)}"
+            " (MILLRACE_LOG_LEVEL=debug shows the way there)"
+        ) from None
+
+
+def _place(error: Exception) -> str:
+    """The file and the line where an import went wrong."""
+    if isinstance(error, SyntaxError):
+        return f"in {error.filename}"  # Its message has the line.
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    return f"in {frames[-1].filename}, line {frames[-1].lineno}"
+
+
 def check(settings: Settings) -> None:
-    """Raises an error with one clear line when the process cannot do its work here."""
-    settings.require_servers()
+    """Raises SettingsError, LedgerUnavailable or SchemaNotReady when nothing can be done with the ledger."""
+    settings.require("database_url")
     engine = engines.Engine(settings.database_url, role="millrace-check")
     try:
         schema.check(engine.get())
     finally:
         engine.dispose()
+
+
+def check_or_wait(settings: Settings, *, action: str) -> None:
+    """The same at the start of a process that waits for its servers: they may start in any order."""
+    try:
+        check(settings)
+    except errors.LedgerUnavailable as error:
+        log.warning("%s; waiting for it", explain(error), extra={"action": action})
+
+
+def explain(error: Exception) -> str:
+    """What an operator is told of an error: of a server that is away, the setting that names it too."""
+    setting = next((name for kind, name in SETTINGS.items() if isinstance(error, kind)), None)
+    return f"{error} (is the server there, and {setting} right?)" if setting else str(error)
 
 
 def web(settings: Settings | None = None) -> WebRoad:
@@ -131,8 +178,7 @@ def operations(
     settings: Settings, engine: engines.Engine | None = None, registry: handlers.Registry | None = None
 ) -> Operations:
     """The operators' part of the road. It needs no broker: what is due, the clocks publish."""
-    if not settings.database_url:
-        raise errors.SettingsError("MILLRACE_DATABASE_URL is not set")
+    settings.require("database_url")
     engine = engine or engines.Engine(settings.database_url, role="millrace-operator")
     registry = plugins.registry if registry is None else registry
     letters, strays = LetterLedger(engine), StrayLedger(engine)
@@ -150,17 +196,31 @@ def worker(settings: Settings | None = None) -> WorkRoad:
     """A worker's part of the road."""
     settings = prepare("worker", settings).require_servers()
     engine = engines.Engine(settings.database_url, size=1, role="millrace-worker")
-
-    return WorkRoad(settings, plugins.registry, engine)
+    lease_engine = engines.Engine(settings.database_url, size=1, role="millrace-lease")
+    return WorkRoad(settings, plugins.registry, engine, lease_engine)
 
 
 def executor(
-    road: WorkRoad, time_limit_errors: tuple[type[BaseException], ...], leaving: Callable[[], bool]
+    road: WorkRoad,
+    time_limit_errors: tuple[type[BaseException], ...],
+    leaving: Callable[[], bool],
+    *,
+    retiring: Callable[[], bool],
+    end_process: Callable[[], None] | None,
 ) -> Executor:
     """The executor of one worker process."""
-    ledger = WorkLedger(road.engine, worker=f"{socket.gethostname()}:{os.getpid()}")
-    limits = (road.settings.soft_limit, road.settings.hard_limit)
-    return Executor(ledger, road.registry, limits=limits, time_limit_errors=time_limit_errors, leaving=leaving)
+    worker, settings = f"{socket.gethostname()}:{os.getpid()}", road.settings
+    return Executor(
+        WorkLedger(road.engine, worker=worker),
+        road.registry,
+        leases=LeaseLedger(road.lease_engine, road.engine, worker=worker, lease=settings.lease, grace=settings.grace),
+        lease=settings.lease,
+        end_process=end_process,
+        retiring=retiring,
+        limits=(settings.soft_limit, settings.hard_limit),
+        time_limit_errors=time_limit_errors,
+        leaving=leaving,
+    )
 
 
 def clock(settings: Settings | None = None) -> ClockRoad:
@@ -170,7 +230,7 @@ def clock(settings: Settings | None = None) -> ClockRoad:
     # Slots, publishing and upkeep have a connection each, so that none waits for another.
     engine = engines.Engine(settings.database_url, role="millrace-clock")
     release_engine = engines.Engine(settings.database_url, role="millrace-release")
-    upkeep_engine = engines.Engine(settings.database_url, role="millrace-upkeep")
+    upkeep_engine = engines.Engine(settings.database_url, size=2, role="millrace-upkeep")  # And for the queue `dead`.
     release = ReleaseLedger(
         release_engine, patience=settings.patience, window=settings.window, forgetful=settings.demo_broker
     )
@@ -244,14 +304,16 @@ def examine(settings: Settings) -> list[Finding]:
         findings.append(Finding("ledger", True, "PostgreSQL answers, and the schema is this version's"))
         findings += _balance(settings)
     except errors.MillraceError as error:
-        findings.append(Finding("ledger", False, str(error)))
+        findings.append(Finding("ledger", False, explain(error)))
     try:
-        connection = broker(settings, "millrace-doctor")
+        connection = broker(settings.require("broker_url"), "millrace-doctor")
         waiting = {q: connection.ready(q) for q in sorted({"events", "periodic"} | plugins.registry.queues())}
         connection.drop()
         findings.append(Finding("broker", True, ", ".join(f"{q}: {n} ready" for q, n in waiting.items())))
     except errors.MillraceError as error:
-        findings.append(Finding("broker", False, f"{error} (if queues are missing: `millrace topology apply`)"))
+        findings.append(
+            Finding("broker", False, f"{explain(error)}; `millrace topology apply` declares missing queues")
+        )
     return findings
 
 

@@ -9,7 +9,6 @@ import sys
 import click
 
 from service import __version__, bootstrap, plugins, verbs
-from service.domain import errors
 from service.terminal import told
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
@@ -71,9 +70,7 @@ def web() -> None:
 @told
 def migrate() -> None:
     """Bring the ledger and the apps' own tables to this version's schema."""
-    settings = bootstrap.prepare("migrate")
-    if not settings.database_url:
-        raise errors.SettingsError("MILLRACE_DATABASE_URL is not set")
+    settings = bootstrap.prepare("migrate").require("database_url")
     from service.ledger import migrate as migrations  # Alembic is slow to import.
     from service.ledger import schema
 
@@ -90,9 +87,7 @@ def topology() -> None:
 @told
 def apply() -> None:
     """Declare what is missing. May be run as often as one likes."""
-    settings = bootstrap.prepare("topology")
-    if not settings.broker_url:
-        raise errors.SettingsError("MILLRACE_BROKER_URL is not set")
+    settings = bootstrap.prepare("topology").require("broker_url")
     for line in bootstrap.apply_topology(settings):
         click.echo(line)
 
@@ -148,7 +143,7 @@ def app_migrations(apps: tuple[str, ...]) -> list[tuple[str, pathlib.Path]]:
     """(name, alembic folder) of each app that has tables of its own."""
     found = []
     for app in plugins.apps(apps):
-        folder = pathlib.Path(next(iter(sys.modules[app].__path__), "")) / "migrations"
-        if (folder / "env.py").is_file():
-            found.append((app.replace(".", "_"), folder))
+        for path in getattr(sys.modules[app], "__path__", ()):  # A plain module has none.
+            if (pathlib.Path(path) / "migrations" / "env.py").is_file():
+                found.append((app.replace(".", "_"), pathlib.Path(path) / "migrations"))
     return found

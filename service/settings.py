@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import urllib.parse
 from typing import Annotated, Any
 
@@ -18,12 +19,16 @@ from service.domain import errors
 PREFIX = "MILLRACE_"
 #: Settings that may be given as the path of a file, so that a secret stands in no environment.
 SECRETS = ("database_url", "broker_url")
+DATABASE_FORM = "postgresql://user:password@host:port/database"
+BROKER_FORM = "amqp://user:password@host:port/vhost"
 
 
 class Settings(pydantic_settings.BaseSettings):
     """All settings with their defaults."""
 
-    model_config = pydantic_settings.SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = pydantic_settings.SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", str_strip_whitespace=True
+    )
 
     #: PostgreSQL, as ``postgresql://user:password@host:port/database``. Empty: `millrace up` starts a private one.
     database_url: str = ""
@@ -51,6 +56,10 @@ class Settings(pydantic_settings.BaseSettings):
     soft_limit: float = pydantic.Field(60.0, gt=0)
     #: Seconds after which the process of a handler is killed.
     hard_limit: float = pydantic.Field(90.0, gt=0)
+    #: Seconds for which a detached handler holds its event; renewed at every sixth. A lost run is rescued after it.
+    lease: float = pydantic.Field(120.0, ge=1.0, le=86_400)
+    #: Seconds that a running detached handler has after a cancel, or after SIGTERM to its worker, before it is ended.
+    grace: float = pydantic.Field(20.0, ge=0, le=86_400)
     #: Seconds that an infrastructure fault is waited out in place before the ticket goes back to the broker.
     fault_patience: float = pydantic.Field(30.0, ge=0)
     #: Seconds that a published ticket is given to be worked, before the clock looks for signs that it was lost.
@@ -86,16 +95,22 @@ class Settings(pydantic_settings.BaseSettings):
     @pydantic.field_validator("database_url")
     @classmethod
     def _is_postgresql(cls, value: str) -> str:
-        scheme = value.partition("://")[0]
+        scheme, _, rest = value.partition("://")
         if value and scheme not in ("postgresql", "postgres", "postgresql+psycopg2"):
-            raise ValueError("postgresql://user:password@host:port/database is wanted; no other database is supported")
+            raise ValueError(f"{DATABASE_FORM} is wanted; no other database is supported")
+        # As SQLAlchemy reads it: the first @ ends the password.
+        _check_place(re.split("[/?]", rest.partition("@")[2] if "@" in rest else rest)[0], DATABASE_FORM)
         return value
 
     @pydantic.field_validator("broker_url")
     @classmethod
     def _is_broker(cls, value: str) -> str:
-        if value and urllib.parse.urlsplit(value).scheme not in ("amqp", "amqps", "filesystem"):
-            raise ValueError("amqp://user:password@host:port/vhost is wanted, or filesystem:///folder for a demo")
+        scheme, _, rest = value.partition("://")
+        if value and scheme not in ("amqp", "amqps", "filesystem"):
+            raise ValueError(f"{BROKER_FORM} is wanted, or filesystem:///folder for a demo")
+        if scheme.startswith("amqp"):
+            # As kombu reads it: the first of these characters ends it, and the last @ before that the password.
+            _check_place(re.split("[/?#]", rest)[0].rpartition("@")[2], BROKER_FORM)
         return value
 
     @pydantic.model_validator(mode="after")
@@ -119,14 +134,18 @@ class Settings(pydantic_settings.BaseSettings):
         """Whether the broker is Celery's filesystem transport, which loses messages when a worker is killed."""
         return self.broker_url.startswith("filesystem:")
 
-    def require_servers(self) -> Settings:
-        """Itself, or a SettingsError that names what is missing."""
-        for name in ("database_url", "broker_url"):
+    def require(self, *names: str) -> Settings:
+        """Itself, or a SettingsError for the first of these settings that is missing."""
+        for name in names:
             if not getattr(self, name):
                 raise errors.SettingsError(
                     f"{PREFIX}{name.upper()} is not set (`millrace up` starts everything without any setting)"
                 )
         return self
+
+    def require_servers(self) -> Settings:
+        """Itself, or a SettingsError that names what is missing."""
+        return self.require("database_url", "broker_url")
 
 
 def load(**overrides: Any) -> Settings:
@@ -159,6 +178,17 @@ def _from_files() -> dict[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             raise errors.SettingsError(f"{variable}: {path} cannot be read: {error}") from None
     return found
+
+
+def _check_place(place: str, form: str) -> None:
+    """Raises ValueError unless this is a host, perhaps with a port."""
+    try:
+        good = "@" not in place and urllib.parse.urlsplit(f"//{place}").port != 0
+    except ValueError:
+        good = False
+    if not good:
+        # The value itself is not shown: what stands where the port should be may be half of a password.
+        raise ValueError(f"{form} is wanted, with a port from 1 to 65535, and / @ : # in a password as %2F %40 %3A %23")
 
 
 def _line(fault: Any) -> str:

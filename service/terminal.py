@@ -13,6 +13,7 @@ from typing import Any
 import click
 from rich import box, console, table
 
+from service import bootstrap
 from service.domain import errors
 
 WIDTH = 80  #: columns of a line, and of a table where the output is no terminal
@@ -28,7 +29,8 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except (errors.MillraceError, ValueError) as error:
-            click.echo(f"millrace: {line(error)}", err=True)
+            for one in bootstrap.explain(error).splitlines():
+                click.echo(f"millrace: {one}", err=True)
             sys.exit(1)
 
     return wrapper

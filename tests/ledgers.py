@@ -10,13 +10,15 @@ from typing import Any
 import psycopg2
 
 from service.application.accept import Intake
-from service.application.execute import Executor, Report
+from service.application.detached import Executor
+from service.application.execute import Report
 from service.application.publish import Publisher
 from service.domain import event, handlers
 from service.domain import ticket as tickets
 from service.ledger import balance
 from service.ledger import engine as engines
 from service.ledger.intake import IntakeLedger
+from service.ledger.leases import LeaseLedger
 from service.ledger.work import WorkLedger
 
 #: Effects that nothing but the road can make happen once.
@@ -55,8 +57,14 @@ class Ledger:
         intake = IntakeLedger(engines.Engine(url), patience=300.0, window=20_000)
         self.publisher = Publisher(lambda: self.broker)
         self.intake = Intake(intake, self.publisher, self.registry, deadline=deadline, head_start=2.0)
-        self.executor = Executor(WorkLedger(self.engine, worker="test"), self.registry, limits=(20.0, 30.0))
+        self.executor = self.worker()
         self.sql(TABLES)
+
+    def worker(self, *, lease: float = 120.0, grace: float = 20.0, **options: Any) -> Executor:
+        """An executor, as a process of a worker has it."""
+        leases = LeaseLedger(engines.Engine(self.url, size=2), self.engine, worker="test", lease=lease, grace=grace)
+        work = WorkLedger(self.engine, worker="test")
+        return Executor(work, self.registry, leases=leases, lease=lease, limits=(20.0, 30.0), **options)
 
     def handler(self, type_name: str, function: Callable[..., Any], **options: Any) -> None:
         self.registry.add(handlers.Handler(type_name, function, **options))

@@ -94,13 +94,14 @@ class Road:
         ready: bool = True, **settings: str,
     ) -> Process:  # fmt: skip
         """A worker; ``ready`` waits until the broker knows it as a consumer."""
-        before = self.consumers() if ready else 0
+        queue = queues.partition(",")[0]
+        before = self.consumers(queue) if ready else 0
         name = f"w{next(self._numbers)}@%h"
         words = ["celery", "-A", "workers", "worker", "-Q", queues, "-c", str(concurrency), "-P", pool, "-n", name]
         words += ["--without-mingle", "--without-gossip"]  # Saves two seconds for each start.
         found = self.run("worker", *words, *options, **settings)
         if ready:
-            self.wait_for_consumers(before + 1)
+            self.wait_for_consumers(before + 1, queue=queue)
         return found
 
     def clock(self, **settings: str) -> Process:
@@ -253,9 +254,9 @@ class Road:
         rows = self.sql("select count(*) from effects where event_id = any(%s::uuid[]) group by xmin", list(ids))
         return [n for (n,) in rows]
 
-    def declare(self) -> None:
-        """Declare the topology."""
-        broker = publishers.Publisher(self.broker, frozenset(), heartbeat=10, name="test")
+    def declare(self, *queues: str) -> None:
+        """Declare the topology, with queues that handlers name."""
+        broker = publishers.Publisher(self.broker, frozenset(queues), heartbeat=10, name="test")
         broker.tick()
         broker.drop()
 
@@ -275,12 +276,12 @@ class Road:
         """How many workers take from a queue."""
         return int(self.channel(lambda c: c.queue_declare(queue, passive=True).consumer_count))
 
-    def wait_for_consumers(self, number: int, seconds: float = 40.0) -> None:
+    def wait_for_consumers(self, number: int, seconds: float = 40.0, *, queue: str = topology.EVENTS_QUEUE) -> None:
         """Wait until so many workers take tickets."""
 
         def there() -> bool:
             try:
-                return self.consumers() >= number
+                return self.consumers(queue) >= number
             except (OSError, amqp.AMQPError):
                 return False
 

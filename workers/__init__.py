@@ -5,8 +5,9 @@ This module must define no name ``app`` or ``celery``: only then does ``celery -
 
 from service.application.context import Context
 from service.domain.backoff import Backoff
+from service.domain.errors import Cancelled, LeaseLost
 from service.domain.event import Event
 from service.domain.outcome import Discard, Retry, Snooze
 from workers.face import handler
 
-__all__ = ["Backoff", "Context", "Discard", "Event", "Retry", "Snooze", "handler"]
+__all__ = ["Backoff", "Cancelled", "Context", "Discard", "Event", "LeaseLost", "Retry", "Snooze", "handler"]

@@ -7,10 +7,11 @@ import sys
 from service import bootstrap
 from service.broker import factory
 from service.domain import errors
-from workers import lifecycle, tasks
+from workers import lifecycle, retiring, tasks
 
 app = factory.App("workers")
-lifecycle.subscribe(app)
+retirement = retiring.Retirement()
+lifecycle.subscribe(app, retirement)
 
 
 @app.on_configure.connect
@@ -27,4 +28,4 @@ def configure(**_: object) -> None:
 def register(**_: object) -> None:
     """A task for each event type, named by it."""
     for handler in app.road.registry:
-        app.register_task(tasks.make(handler, app.road))
+        app.register_task(tasks.make(handler, app.road, retirement))

@@ -26,8 +26,9 @@ def handler(
     *,
     payload: Any = None,
     queue: str = topology.EVENTS_QUEUE,
-    bundle: int = 50,
+    bundle: int | None = None,
     bulk: bool = False,
+    detached: bool = False,
     attempts: int = 5,
     backoff: Backoff | None = None,
     soft_limit: float | None = None,
@@ -41,13 +42,19 @@ def handler(
 
     ``payload``: a pydantic model (or any type that pydantic knows) that the payload is parsed to, at the door too.
     ``queue``: the queue for this type's tickets; workers take it with ``-Q``.
-    ``bundle``: how many events ride on one ticket at the most, 1 to 1000.
+    ``bundle``: how many events ride on one ticket at the most, 1 to 1000; 50 by default.
+    ``detached``: for minutes or hours of work, or effects outside the ledger's database: it runs outside the road's
+    transaction, under a lease, at least once. It needs a ``queue`` of its own, and has no bundle.
     ``attempts``: how often it is tried before the event is a dead letter, 1 to 1000.
     ``backoff``: between attempts; the default is 5 s, doubling, with full jitter, up to an hour.
-    ``soft_limit``, ``hard_limit``: seconds for one ticket, instead of the settings.
+    ``soft_limit``, ``hard_limit``: seconds for one ticket, instead of the settings; a detached one has none but these.
 
     Raises DeclarationError for a bad name, a second handler of a type, or a wrong number.
     """
+    if detached:
+        bundle = _bundle_of_detached(type, queue, bundle, bulk)
+    elif bundle is None:
+        bundle = 50
     if bundle not in BUNDLE:
         raise errors.DeclarationError(f"{type}: bundle={bundle!r} must be from 1 to 1000")
     if attempts not in ATTEMPTS:
@@ -73,6 +80,7 @@ def handler(
                 queue=queue,
                 bundle=bundle,
                 bulk=bulk,
+                detached=detached,
                 attempts=attempts,
                 backoff=backoff or Backoff(),
                 soft_limit=soft_limit,
@@ -83,6 +91,17 @@ def handler(
         return function
 
     return declare
+
+
+def _bundle_of_detached(type_name: str, queue: str, bundle: int | None, bulk: bool) -> int:
+    if queue == topology.EVENTS_QUEUE:
+        raise errors.DeclarationError(
+            f"{type_name}: a detached handler needs a queue of its own, or its long runs stand in the way of all the"
+            " others: name one, like queue='reports', and start a worker with `-Q reports`"
+        )
+    if bulk or bundle not in (None, 1):
+        raise errors.DeclarationError(f"{type_name}: a detached handler works one event at a time: no bulk, no bundle")
+    return 1
 
 
 def parser(model: Any) -> Callable[[Any], Any]:

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import Any
 
 from celery import signals as turns
+from celery.utils.text import str_to_list
 
 from service import bootstrap, signals
 from service.broker.factory import App
 from service.domain import errors
 from service.telemetry import logging as logs
+from workers import retiring
 
-log = logging.getLogger("millrace.work")
 
-
-def subscribe(app: App) -> None:
+def subscribe(app: App, retirement: retiring.Retirement) -> None:
     """Listen to Celery's signals for this app."""
+
+    def before_queues(options: Any, **_: Any) -> None:
+        known = [queue.name for queue in app.conf.task_queues]
+        for name in str_to_list(options.get("queues")) or ():
+            if name not in known:
+                sys.exit(f"millrace: -Q: there is no queue {name!r}; there are {', '.join(known)}")
 
     def before_start(**_: Any) -> None:
         if not app.road.registry:
             sys.exit("millrace: there are no handlers: name packages that declare some in MILLRACE_APPS")
         try:
-            bootstrap.check(app.road.settings)
+            bootstrap.check_or_wait(app.road.settings, action="work.waiting")  # What is taken meanwhile waits, too.
         except errors.SchemaNotReady as error:
             sys.exit(f"millrace: {error}")
-        except errors.LedgerUnavailable as error:
-            # Servers may start in any order: what the worker takes waits for the ledger.
-            log.warning("%s; waiting for it", error, extra={"action": "work.waiting"})
         _forget_builtin_tasks(app)
 
     def before_pool(instance: Any, **_: Any) -> None:
         # In the pools that do not fork, all tasks of the worker share its engine.
         if not instance.pool_cls.__module__.endswith("prefork"):
-            app.road.engine.size = instance.concurrency or 1
+            app.road.engine.size = app.road.lease_engine.size = instance.concurrency or 1
 
     def after_start(**_: Any) -> None:
         bootstrap.watch(app.road.settings, "worker")
@@ -45,11 +47,17 @@ def subscribe(app: App) -> None:
 
     def after_fork(**_: Any) -> None:
         app.road.engine.after_fork()
+        app.road.lease_engine.after_fork()
 
+    def before_stop(**_: Any) -> None:
+        retirement.announce(app.road.settings.grace)
+
+    turns.celeryd_init.connect(before_queues, weak=False)
     turns.worker_init.connect(before_start, weak=False)
     turns.celeryd_after_setup.connect(before_pool, weak=False)
     turns.worker_ready.connect(after_start, weak=False)
     turns.worker_process_init.connect(after_fork, weak=False)
+    turns.worker_shutting_down.connect(before_stop, weak=False)
     turns.setup_logging.connect(set_up_logging, weak=False)
 
 

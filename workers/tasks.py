@@ -14,10 +14,12 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from celery.exceptions import Reject
 
 from service import bootstrap
-from service.application.execute import Executor, Report
+from service.application.detached import Executor
+from service.application.execute import Report
 from service.domain import handlers
 from service.domain import ticket as tickets
 from service.ledger import engine as engines
+from workers import retiring
 
 log = logging.getLogger("millrace.work")
 
@@ -33,6 +35,7 @@ class TicketTask(celery.Task[Any, Any]):
     resultrepr_maxsize = 1_000_000  #: characters; the report of a thousand events must not be cut
 
     road: bootstrap.WorkRoad
+    retirement: retiring.Retirement
     _executor: Executor | None = None
     _pid = 0
 
@@ -70,17 +73,27 @@ class TicketTask(celery.Task[Any, Any]):
         """The executor of this process."""
         if self._executor is None or self._pid != os.getpid():
             self._pid = os.getpid()
-            self._executor = bootstrap.executor(self.road, (SoftTimeLimitExceeded,), common.terminate_handler_fired)  # type: ignore[attr-defined]
+            self._executor = bootstrap.executor(
+                self.road,
+                (SoftTimeLimitExceeded,),
+                common.terminate_handler_fired,  # type: ignore[attr-defined]
+                retiring=self.retirement.has_come,
+                end_process=retiring.end if retiring.is_child() else None,
+            )
         return self._executor
 
 
-def make(handler: handlers.Handler, road: bootstrap.WorkRoad) -> TicketTask:
+def make(handler: handlers.Handler, road: bootstrap.WorkRoad, retirement: retiring.Retirement) -> TicketTask:
     """The task for a handler."""
     task = TicketTask()
     task.name = handler.type
     task.road = road
-    soft, hard = handler.limits(road.settings.soft_limit, road.settings.hard_limit)
-    task.soft_time_limit, task.time_limit = soft, hard  # type: ignore[assignment]
+    task.retirement = retirement
+    task.soft_time_limit, task.time_limit = handler.limits(road.settings.soft_limit, road.settings.hard_limit)  # type: ignore[assignment]
+    if handler.detached:
+        # The lease brings it back, and not the broker, who gives up a message that is not acked for half an hour.
+        task.acks_late = False
+        task.soft_time_limit, task.time_limit = handler.soft_limit, handler.hard_limit  # type: ignore[assignment]
     return task
 
 

@@ -44,6 +44,23 @@ class Context:
         """Which attempt this is, from 1."""
         return self._events[0].attempt
 
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Say how far the work is: 0 to 1, and a few words. People see it within a second or two.
+
+        Does what ``check`` does, too. In an atomic handler nothing: nobody can see it before the commit.
+        """
+
+    def check(self) -> None:
+        """In a detached handler: raises Cancelled when somebody cancelled the event, LeaseLost when it has another's.
+
+        To be called now and then in long work. In an atomic handler nothing: it has its locks until the end.
+        """
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody cancelled the event while its detached handler runs."""
+        return False
+
     @property
     def idempotency_key(self) -> str:
         """Stays the same over all attempts: for calls to the outside."""

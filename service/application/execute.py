@@ -304,7 +304,9 @@ class Executor:
         json.dumps(answer, allow_nan=False)
         return Outcome(found.id, Word.DONE, result=answer)
 
-    def _raised(self, work: ports.Work, handler: handlers.Handler, found: event.Event, error: BaseException) -> Outcome:
+    def _raised(
+        self, work: ports.Faults, handler: handlers.Handler, found: event.Event, error: BaseException
+    ) -> Outcome:
         # Whatever a handler raises is its outcome, an `asyncio.CancelledError` or `sys.exit()` too; but not what was
         # meant for its process, or befell the road.
         if self._leaving() or work.is_infrastructure(error):

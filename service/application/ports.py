@@ -155,6 +155,12 @@ class Attempt:
 Attempts = Mapping[str, Attempt]  #: by event id
 
 
+class Faults(Protocol):
+    """Who can tell whose fault an error is."""
+
+    def is_infrastructure(self, error: BaseException) -> bool: ...
+
+
 class Work(Protocol):
     """One transaction of a worker."""
 
@@ -214,3 +220,72 @@ class LetterLedger(Protocol):
 
     def count(self, filters: Any) -> dict[str, int]: ...
     def replay(self) -> AbstractContextManager[Replaying]: ...
+
+
+# --- execute, detached ------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a detached handler. What is written about it names its ticket and its attempt: that is the fence."""
+
+    event: event.Event
+    ticket: str  #: of this run alone; it is due when the lease ends
+    age: float  #: seconds from the event's acceptance to the claim
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """An open event of a detached handler that this transaction has locked."""
+
+    run: Run  #: pending: the run that would begin now; running: the one that holds it
+    running: bool
+    live: bool  #: running, and its lease has not ended
+    cancelled: bool  #: somebody asked the run to stop
+    expired: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Renewal:
+    """What a renewal tells: the lease holds."""
+
+    cancelled: bool  #: somebody asked the run to stop
+    overtime: bool  #: and its grace has passed
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come."""
+
+    fraction: float  #: 0 to 1
+    message: str
+
+
+class LeaseWork(Protocol):
+    """One short transaction about an event of a detached handler."""
+
+    def find(self, delivery: tickets.Delivery) -> Found | None: ...
+    def settle(self, delivery: tickets.Delivery) -> None: ...
+    def move(self, delivery: tickets.Delivery, queue: str) -> None: ...
+    def expire(self, delivery: tickets.Delivery, run: Run) -> None: ...
+    def start(self, run: Run, queue: str) -> Run: ...
+    def take_over(self, run: Run, queue: str) -> Run: ...
+    def end(
+        self,
+        delivery: tickets.Delivery,
+        run: Run,
+        result: outcome.Outcome,
+        attempt: Attempt,
+        progress: Progress | None = None,
+    ) -> outcome.Word: ...
+    def give_back(self, run: Run, queue: str, delay: float) -> None: ...
+    def commit(self) -> None: ...
+
+
+class LeaseLedger(Protocol):
+    """The ledger as a detached handler's worker sees it."""
+
+    def work(self, session: Any = None) -> AbstractContextManager[LeaseWork]: ...
+    def session(self) -> Any: ...
+    def renew(self, run: Run, progress: Progress | None) -> Renewal | None: ...
+    def is_infrastructure(self, error: BaseException) -> bool: ...

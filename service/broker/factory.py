@@ -43,11 +43,10 @@ def configuration(settings: Settings, named_queues: Iterable[str]) -> dict[str, 
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "task_retry_on_worker_lost": False,
+        # Each task brings its own time limits; one that stood here would hold for detached handlers, too.
         "task_acks_on_timeout": False,
         "task_acks_on_failure": True,  # Our task leaks no error; the row brings back what a bug would lose.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "task_soft_time_limit": settings.soft_limit,
-        "task_time_limit": settings.hard_limit,
         # A worker whose old connection still stands at the broker must be able to start (RESOURCE_LOCKED otherwise).
         "control_queue_exclusive": False,
         "control_queue_durable": True,

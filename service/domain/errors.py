@@ -125,5 +125,13 @@ class ForeignMessage(MillraceError):
     """A message on our queues is not a ticket of ours."""
 
 
+class LeaseLost(MillraceError):
+    """The lease was lost: another run has the event by now, and nothing that this one says counts any more."""
+
+
+class Cancelled(MillraceError):
+    """The event was cancelled while its handler ran; clean up and let this error through."""
+
+
 class PoisonedSession(MillraceError):
     """A handler rolled back the session that its bundle shares; its events are worked one by one."""

@@ -26,6 +26,7 @@ class Handler:
     queue: str = topology.EVENTS_QUEUE
     bundle: int = 50  #: how many events ride on one ticket at the most
     bulk: bool = False  #: the function is given the list of events
+    detached: bool = False  #: it runs outside the ledger's transaction, under a lease
     attempts: int = 5  #: before the event is a dead letter
     backoff: backoff.Backoff = dataclasses.field(default_factory=backoff.Backoff)
     soft_limit: float | None = None  #: seconds; None: the setting

@@ -19,6 +19,7 @@ class Word(enum.StrEnum):
     DEAD = "dead"  #: became a dead letter
     SNOOZED = "snoozed"  #: put off by its handler, no attempt used
     EXPIRED = "expired"  #: too late to be worked
+    CANCELLED = "cancelled"  #: withdrawn while its detached handler ran
     SKIPPED = "skipped"  #: found nothing to do: worked before, or being worked elsewhere
 
 

@@ -12,7 +12,7 @@ class State(enum.StrEnum):
     RUNNING = "running"  #: a detached handler holds it by a lease; covered by a ticket
     SUCCEEDED = "succeeded"  #: the handler's effect and this word were committed together
     DEAD = "dead"  #: a dead letter: kept with reason and history, can be replayed
-    CANCELLED = "cancelled"  #: withdrawn before it was worked
+    CANCELLED = "cancelled"  #: withdrawn before it was worked, or while its detached handler ran
     EXPIRED = "expired"  #: its ``expires_at`` passed before it was worked
 
 
@@ -21,7 +21,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.PENDING: frozenset(
         {State.PENDING, State.RUNNING, State.SUCCEEDED, State.DEAD, State.CANCELLED, State.EXPIRED}
     ),
-    State.RUNNING: frozenset({State.PENDING, State.SUCCEEDED, State.DEAD, State.CANCELLED}),
+    # To itself: another run takes over from one whose lease ended.
+    State.RUNNING: frozenset({State.PENDING, State.RUNNING, State.SUCCEEDED, State.DEAD, State.CANCELLED}),
     State.SUCCEEDED: frozenset(),
     State.DEAD: frozenset(),
     State.CANCELLED: frozenset(),

@@ -38,7 +38,7 @@ left join millrace.queues q on q.name = t.queue
 left join millrace.dead d on d.event_id = e.id and e.state = 'dead'
 """
 
-ONE = f"{SUMMARY}, e.payload::text, e.result::text, e.error::text {TABLES} where e.id = %(id)s::uuid"
+ONE = f"{SUMMARY}, e.payload::text, e.result::text, e.error::text, e.progress::text {TABLES} where e.id = %(id)s::uuid"
 
 ATTEMPTS = """
 select attempt as number, started_at, finished_at, worker, error, message
@@ -98,7 +98,7 @@ class Queries:
         self._window = window  #: published events of one type, beyond which the others are held back
 
     def find(self, event_id: str) -> dict[str, Any] | None:
-        """An event with its failed attempts; payload, result and error are JSON texts. None for an unknown id."""
+        """An event with its failed attempts, None for an unknown id. Payload, result, error, progress are JSON text."""
         if not UUID.fullmatch(event_id):
             return None
         rows = self._rows(ONE, {"id": event_id})

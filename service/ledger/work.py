@@ -14,19 +14,18 @@ import sqlalchemy
 from sqlalchemy import orm
 
 from service.application import ports
-from service.domain import errors, event, outcome, states
+from service.domain import errors, outcome
 from service.domain import ticket as tickets
 from service.ledger import engine as engines
+from service.ledger import rows
 
 LOCKED_ELSEWHERE = 10.0  #: seconds until we look again at an event that another worker holds; it may still roll back
 
 # `for no key update` and not `for update`, which would also skip rows under a mere foreign-key check. The limit on an
 # idle transaction is the fence against a worker that froze: the server ends it, and with it the locks.
-CLAIM = """
+CLAIM = f"""
 set local idle_in_transaction_session_timeout = %s;
-select id::text, type, payload, attempt, crashes, accepted_at,
-       extract(epoch from clock_timestamp() - accepted_at)::float8, coalesce(expires_at <= now(), false),
-       producer, request_id, traceparent, schedule, slot_at
+select {rows.EVENT}
 from millrace.events
 where id = any(%s::uuid[]) and type = %s and ticket_id = %s::uuid and state = 'pending'
 for no key update skip locked
@@ -43,19 +42,19 @@ returning crashes
 
 DONE = """
 update millrace.events set state = 'succeeded', attempt = attempt + 1, crashes = 0, finished_at = clock_timestamp()
-where id = any(%s::uuid[]) and state = any(%s)
+where id = any(%s::uuid[]) and state = 'pending'
 """
 
 DONE_WITH_RESULT = """
 update millrace.events e
 set state = 'succeeded', attempt = attempt + 1, crashes = 0, finished_at = clock_timestamp(), result = r.result
 from unnest(%s::uuid[], %s::jsonb[]) as r (id, result)
-where e.id = r.id and e.id = any(%s::uuid[]) and state = any(%s)
+where e.id = r.id and e.id = any(%s::uuid[]) and state = 'pending'
 """
 
 EXPIRED = """
 update millrace.events set state = 'expired', finished_at = clock_timestamp()
-where id = any(%s::uuid[]) and state = any(%s)
+where id = any(%s::uuid[]) and state = 'pending'
 """
 
 FAILED_ATTEMPT = """
@@ -73,7 +72,7 @@ with again as (
     returning id, due_at)
 update millrace.events e
 set ticket_id = again.id, run_at = again.due_at, attempt = attempt + %s, crashes = 0, error = coalesce(%s::jsonb, error)
-from again where e.id = %s::uuid and state = any(%s)
+from again where e.id = %s::uuid and state = 'pending'
 """
 
 DEAD = """
@@ -81,12 +80,22 @@ with letter as (
     insert into millrace.dead (event_id, type, reason) values (%s::uuid, %s, %s) on conflict do nothing)
 update millrace.events
 set state = 'dead', attempt = attempt + %s, finished_at = clock_timestamp(), error = coalesce(%s::jsonb, error)
-where id = %s::uuid and state = any(%s)
+where id = %s::uuid and state = 'pending'
 """
 
 TALLY = """
 insert into millrace.tallies (minute, type, word, n, queue, mark)
 select date_trunc('minute', now()), %s, word, n, %s, %s from unnest(%s::text[], %s::int[]) as t (word, n)
+"""
+
+# A run that was lost, of a type whose handler was detached then and is atomic now.
+ADOPT = """
+with lost as (
+    select id, attempt from millrace.events
+    where id = any(%s::uuid[]) and ticket_id = %s::uuid and state = 'running' and lease_until <= clock_timestamp()
+    for no key update skip locked)
+update millrace.events e set state = 'pending', attempt = e.attempt - 1, crashes = crashes + 1, lease_until = null
+from lost where e.id = lost.id and e.state = 'running' and e.attempt = lost.attempt
 """
 
 # A ticket's row lives until none of its events is open. What is left is due at once (a cut), or a little later when
@@ -196,19 +205,9 @@ class Work:
 
     def claim(self, delivery: tickets.Delivery, ids: Sequence[str]) -> list[ports.Claimed]:
         """Lock the open events among ``ids``. Others' locks are skipped, never waited for."""
-        rows: Sequence[Any] = self._run(CLAIM, (self._idle_limit, list(ids), delivery.type, delivery.ticket)).all()
-        self._complete = len(rows) == len(delivery.event_ids)
-        claimed = [
-            ports.Claimed(
-                event.Event(
-                    id=r[0], type=r[1], payload=r[2], attempt=r[3] + 1, crashes=r[4], accepted_at=r[5],
-                    producer=r[8], request_id=r[9], traceparent=r[10], schedule=r[11], slot_at=r[12],
-                ),
-                age=r[6],
-                expired=r[7],
-            )
-            for r in rows
-        ]  # fmt: skip
+        found: Sequence[Any] = self._run(CLAIM, (self._idle_limit, list(ids), delivery.type, delivery.ticket)).all()
+        self._complete = len(found) == len(delivery.event_ids)
+        claimed = [ports.Claimed(rows.read(r, attempt=r.attempt + 1), age=r.age, expired=r.expired) for r in found]
         return sorted(claimed, key=lambda c: c.event.id)
 
     def count_crash(self, delivery: tickets.Delivery, event_id: str, number: int) -> int | None:
@@ -239,7 +238,7 @@ class Work:
         self._finish_done([o.event_id for o in done if o.result is None], [o for o in done if o.result is not None])
         expired = [o.event_id for o in outcomes if o.word is outcome.Word.EXPIRED]
         if expired:
-            self._add(EXPIRED, expired, states.sources(states.State.EXPIRED))
+            self._add(EXPIRED, expired)
         for o in outcomes:
             if o.word in (outcome.Word.RETRY, outcome.Word.DEAD, outcome.Word.SNOOZED):
                 self._finish_failed(o, attempts[o.event_id])
@@ -255,6 +254,7 @@ class Work:
             self._add(DROP, delivery.ticket, list(delivery.event_ids))
             return
         wait, found = 0.0 if rest else LOCKED_ELSEWHERE, (delivery.ticket, list(delivery.event_ids))
+        self._add(ADOPT, *found[::-1])
         self._add(SETTLE, *found[::-1], wait, delivery.careful, *found, *found)
 
     def commit(self) -> None:
@@ -268,12 +268,11 @@ class Work:
         self._connection.commit()
 
     def _finish_done(self, plain: list[str], with_result: list[outcome.Outcome]) -> None:
-        sources = states.sources(states.State.SUCCEEDED)
         if plain:
-            self._add(DONE, plain, sources)
+            self._add(DONE, plain)
         if with_result:
             found = [o.event_id for o in with_result]
-            self._add(DONE_WITH_RESULT, found, [json.dumps(o.result) for o in with_result], found, sources)
+            self._add(DONE_WITH_RESULT, found, [json.dumps(o.result) for o in with_result], found)
 
     def _finish_failed(self, o: outcome.Outcome, attempt: ports.Attempt) -> None:
         used = 0 if o.word is outcome.Word.SNOOZED or o.reason == outcome.Reason.WORKER_LOST else 1
@@ -285,12 +284,11 @@ class Work:
                 o.failure.error, o.failure.message, o.failure.traceback,
             )  # fmt: skip
         if o.word is outcome.Word.DEAD:
-            sources = states.sources(states.State.DEAD)
-            self._add(DEAD, o.event_id, attempt.event.type, o.reason, used, error, o.event_id, sources)
+            self._add(DEAD, o.event_id, attempt.event.type, o.reason, used, error, o.event_id)
         else:
             self._add(
                 AGAIN, attempt.event.type, attempt.queue, attempt.exchange, attempt.routing_key, o.event_id,
-                o.until, o.delay or 0.0, used, error, o.event_id, states.sources(states.State.PENDING),
+                o.until, o.delay or 0.0, used, error, o.event_id,
             )  # fmt: skip
 
     def _add(self, statement: str, *values: Any) -> None:

@@ -28,7 +28,7 @@ KEY_LENGTH = 255  #: characters of an idempotency key
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 #: Columns of an event that hold JSON.
-JSON_COLUMNS = ("payload", "result", "error")
+JSON_COLUMNS = ("payload", "result", "error", "progress")
 
 
 def submit(type: str, payload: Any, *, key: str | None = None, run_at: datetime.datetime | None = None) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+import multiprocessing
+import os
+import signal
 import socket
+import threading
+from typing import Any
 
 import granian
 from granian.constants import HTTPModes, Interfaces
@@ -14,21 +18,16 @@ from service.domain import errors
 from service.settings import Settings
 from service.telemetry import logging as logs
 
-log = logging.getLogger("millrace.web")
-
 BACKLOG = 1024  #: connections that the kernel keeps for us
 STOP_AFTER = 10  #: seconds for requests under way when the server is told to stop
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(settings: Settings) -> None:
     """Serve until told to stop; raises SettingsError when the address is taken, SchemaNotReady before a migration."""
     _check_address(settings)
-    try:
-        bootstrap.check(settings)
-    except errors.LedgerUnavailable as error:
-        # Servers may start in any order; until the ledger is there, posts are answered with 503.
-        log.warning("%s; waiting for it", error, extra={"action": "web.waiting"})
-    granian.Granian(
+    bootstrap.check_or_wait(settings, action="web.waiting")  # Until the ledger is there, posts are answered with 503.
+    server = granian.Granian(
         "service.web.wsgi:app",
         address=settings.host,
         port=settings.port,
@@ -43,7 +42,46 @@ def serve(settings: Settings) -> None:
         log_dictconfig=logs.granian_config(),
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_AFTER,
-    ).serve()
+    )
+    server.on_startup(_obey_the_first_signal)
+    server.serve(target_loader=_load, wrap_loader=False)
+
+
+def _obey_the_first_signal() -> None:
+    """Stop at the first signal, and be deaf to those that follow it.
+
+    granian's handler sets a ``threading.Event``. Python calls handlers in the middle of anything, of a handler too: the
+    second of two signals in a row may find the Event's lock held by the first, and wait for itself for ever.
+    """
+    granians: Any = signal.getsignal(signal.SIGTERM)
+
+    def stop(number: int, frame: Any) -> None:
+        for other in STOPS:
+            signal.signal(other, signal.SIG_IGN)
+        granians(number, frame)
+
+    for number in STOPS:
+        signal.signal(number, stop)
+
+
+def _load() -> Any:
+    """The application, in a process that granian has forked to serve it."""
+    # Until it serves, a signal would meet the handler that it has inherited, which means nothing here.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Ctrl-C comes to the parent too, which passes it on as SIGTERM. Of three signals granian's handler stands still.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    threading.Thread(target=_end_with_parent, name="millrace-parent", daemon=True).start()
+    from service.web import wsgi
+
+    return wsgi.app
+
+
+def _end_with_parent() -> None:
+    """Stop when the parent was killed: the port would be held, and nothing could be started again."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _check_address(settings: Settings) -> None:

@@ -42,14 +42,14 @@ class TestReconnect:
         seen: set[int] = set()
 
         def all_seen() -> bool:
-            tickets = road.store("ledger.alone", ['{"do": "slow", "seconds": 0.05}'] * 2 * CHILDREN, bundle=1)
+            tickets = road.store("ledger.alone", ['{"do": "sleep", "seconds": 0.2}'] * 2 * CHILDREN, bundle=1)
             ids = [i for t in tickets for i in t.event_ids]
             road.publish(*tickets)
             road.assert_worked_once(ids)
             seen.update(r[0] for r in road.sql("select pid from effects where event_id = any(%s::uuid[])", ids))
             return children <= seen
 
-        wait(all_seen, 20, f"all of {children} take tickets")
+        wait(all_seen, 60, f"all of {children} take tickets")
         os.kill(worker.pid, signal.SIGTERM)
         assert worker.wait_for_end(10) == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import pydantic
 import pytest
@@ -116,3 +117,20 @@ def test_any_json_object_is_a_payload() -> None:
     every("5m", "reports.daily", payload)
     [found] = plugins.calendar
     assert found.payload == payload
+
+
+def test_a_detached_handler_has_a_queue_of_its_own_and_one_event_at_a_time(registry: handlers.Registry) -> None:
+    @handler("reports.build", detached=True, queue="reports")
+    def work(payload: int, ctx: Context) -> None: ...
+
+    found = registry.get("reports.build")
+    assert (found.detached, found.bundle, found.queue) == (True, 1, "reports")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [({}, "queue"), ({"queue": "reports", "bundle": 2}, "bundle"), ({"queue": "reports", "bulk": True}, "bulk")],
+)
+def test_a_detached_handler_that_would_stand_in_the_way_is_refused(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(errors.DeclarationError, match=why):
+        handler("reports.build", detached=True, **options)

@@ -1,0 +1,367 @@
+"""What cannot start says why, in one line that names the setting and the cure, and never in a traceback.
+
+What can wait does: web, workers and clocks start before their servers, say what they wait for, and go on by themselves.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+
+from service import settings
+from service.domain import errors
+from service.ledger import migrate
+from service.local import ports
+from service.local.postgres import PostgresServer
+from service.local.rabbitmq import RabbitNode
+from tests import servers
+from tests.apps import ledger_app
+from tests.door import accepted
+from tests.processes import is_gone
+from tests.road import Road, wait
+
+NOBODY = "postgresql://nobody:s3cr3t-word@127.0.0.1:1/nowhere"  #: a ledger that is not there
+NOWHERE = "amqp://nobody:s3cr3t-word@127.0.0.1:1/"  #: a broker that is not there
+SECRET = "s3cr3t-word"
+SOON = 20.0  #: seconds in which a process says what it waits for
+
+COMMANDS = {
+    "web": ["service", "web"],
+    "worker": ["celery", "-A", "workers", "worker", "-Q", "events,periodic", "-P", "solo", "--without-mingle"],
+    "clock": ["celery", "-A", "schedules", "beat"],
+    "migrate": ["service", "migrate"],
+    "topology": ["service", "topology", "apply"],
+    "doctor": ["service", "doctor"],
+    "rebuild": ["service", "rebuild"],
+    "up": ["service", "up"],
+}
+
+#: Apps that are written into the folder where the commands are started.
+APPS = {
+    "broken_app/__init__.py": "",
+    "broken_app/handlers.py": "import os\nimport nowhere_to_be_found\n",
+    "torn_app/__init__.py": "def work(:\n",
+    "silent_app/__init__.py": "",
+    "views_app/__init__.py": "",
+    "views_app/views.py": "raise RuntimeError('no templates')\n",
+    "plain_app.py": "from workers import handler\n\nhandler('plain.event')(lambda payload: None)\n",
+}
+
+
+class Ended(NamedTuple):
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder with apps, good ones and bad ones."""
+    folder = tmp_path_factory.mktemp("starts")
+    for name, text in APPS.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def run(folder: pathlib.Path) -> Run:
+    """Runs a command to its end, with settings that are good but for those given."""
+
+    def run(command: str, *options: str, database: str = NOBODY, broker: str = NOWHERE, **given: str) -> Ended:
+        environment = Road(database, broker, folder).environment(**{"http": f"127.0.0.1:{ports.free()}", **given})
+        done = subprocess.run(
+            [sys.executable, "-m", *COMMANDS[command], *options],
+            # Celery warns whoever is root.
+            env=environment | {"PYTHONWARNINGS": "ignore"},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def migration(run: Run) -> Iterator[concurrent.futures.Future[Ended]]:
+    """A migration of a ledger that is not there. It waits ten seconds for it, while other tests go on."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        yield pool.submit(run, "migrate")
+
+
+def line(ended: Ended) -> str:
+    """The line on stderr of a command that could not start; Celery may have said before that it does."""
+    assert ended.code == 1, ended
+    *before, found = ended.err.splitlines()
+    assert [said for said in before if " info " not in said] == []
+    assert found.startswith("millrace: ")
+    assert SECRET not in ended.err + ended.out
+    return found
+
+
+def at_once(run: Run, *commands: str, **given: str) -> dict[str, Ended]:
+    """What becomes of some commands that are started together."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        ends = {command: pool.submit(run, command, **given) for command in commands}
+        return {command: end.result() for command, end in ends.items()}
+
+
+# --- settings and apps ----------------------------------------------------------------------------------------------
+
+#: Name → (settings, words of the line).
+BAD: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+    "no number": ({"web_threads": "many"}, ("MILLRACE_WEB_THREADS", "integer")),
+    "no database": ({"database_url": ""}, ("MILLRACE_DATABASE_URL is not set", "`millrace up`")),
+    "a file that is not there": (
+        {"database_url": "", "database_url_file": "no/such/file"},
+        ("MILLRACE_DATABASE_URL_FILE: no/such/file cannot be read",),
+    ),
+    "an unknown crash point": ({"crash_at": "somewhere@file"}, ("MILLRACE_CRASH_AT", "after_claim")),
+    "an unknown app": ({"apps": "no.such_app"}, ("MILLRACE_APPS", "'no.such_app'", "install it")),
+    "an app that lacks something": (
+        {"apps": "plain_app,broken_app"},
+        ("MILLRACE_APPS", "ModuleNotFoundError", "'nowhere_to_be_found'", "broken_app/handlers.py, line 2"),
+    ),
+    "an app that is no Python": (
+        {"apps": "torn_app"},
+        ("MILLRACE_APPS", "SyntaxError", "line 1", "torn_app/__init__.py"),
+    ),
+    "no handlers": ({"apps": "silent_app"}, ("MILLRACE_APPS", "no handlers")),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), BAD.values(), ids=list(BAD))
+def test_a_worker_that_cannot_start_says_why_in_a_line(run: Run, given: dict[str, str], words: tuple[str, ...]) -> None:
+    """Celery would log an error in this place and go on without a configuration."""
+    found = line(run("worker", **given))
+    assert all(word in found for word in words), found
+
+
+def test_every_command_says_the_same(run: Run) -> None:
+    given, words = BAD["an app that lacks something"]
+    ends = at_once(run, "web", "clock", "migrate", "topology", "doctor", "up", **given)
+    (found,) = {line(end) for end in ends.values()}
+    assert all(word in found for word in words)
+
+
+def test_each_of_several_faults_has_a_line_of_its_own(run: Run) -> None:
+    ended = run("rebuild", web_threads="many", window="0")
+    lines = ended.err.splitlines()
+    assert [re.search("MILLRACE_[A-Z_]+", line)[0] for line in lines] == ["MILLRACE_WEB_THREADS", "MILLRACE_WINDOW"]  # type: ignore[index]
+    assert all(line.startswith("millrace: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [
+        ("DATABASE_URL", "postgresql://u:p@h:x/d", "port"),
+        ("DATABASE_URL", "postgresql://u:p@h:99999/d", "port"),
+        ("DATABASE_URL", "postgresql://h:5432,i:5432/d", "port"),
+        ("DATABASE_URL", f"postgresql://u:a@{SECRET}@h/d", "%40"),
+        ("BROKER_URL", "amqp://u:p@h:x/v", "port"),
+        ("BROKER_URL", "amqp://[::1/v", "port"),
+        ("BROKER_URL", f"amqp://u:{SECRET}/x@h/v", "%2F"),
+        ("BROKER_URL", f"amqp://u:{SECRET}#x@h/v", "%23"),
+    ],
+)
+def test_an_address_that_cannot_be_read_is_told_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, word: str
+) -> None:
+    monkeypatch.setenv(f"MILLRACE_{name}", value)
+    with pytest.raises(errors.SettingsError) as caught:
+        settings.load()
+    assert str(caught.value).startswith(f"MILLRACE_{name}: ")
+    assert word in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://u:%40%2F%23%3A@h:5432/d?sslmode=require"),
+        ("DATABASE_URL", "postgresql://u:a/b#c@[::1]:5432/d"),
+        ("DATABASE_URL", "postgresql:///d?host=/run/postgresql"),
+        ("DATABASE_URL", " postgresql://h/d\n"),
+        ("BROKER_URL", "amqp://u:a@b@h:5672/%2Fv"),
+        ("BROKER_URL", "amqps://[::1]:5671//\n"),
+        ("BROKER_URL", "filesystem:///folder/with#x:y@z"),
+    ],
+)
+def test_an_address_may_look_strange(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"MILLRACE_{name}", value)
+    assert getattr(settings.load(), name.lower()) == value.strip()
+
+
+def test_views_that_cannot_be_imported_stop_the_door_before_it_opens(run: Run) -> None:
+    found = line(run("web", apps="views_app"))
+    assert "MILLRACE_APPS" in found
+    assert "RuntimeError: no templates" in found
+    assert "views_app/views.py, line 1" in found
+
+
+def test_the_way_to_a_broken_app_is_shown_to_those_who_ask(run: Run) -> None:
+    assert "Traceback" in run("rebuild", apps="broken_app", log_level="debug").err
+
+
+def test_a_queue_that_no_handler_asks_for_stops_a_worker(run: Run) -> None:
+    found = line(run("worker", "-Q", "evnts"))
+    assert "'evnts'" in found
+    assert "events, periodic" in found
+
+
+@pytest.mark.parametrize("command", ["web", "up"])
+def test_a_port_in_use_is_named_with_the_way_out(run: Run, command: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        found = line(run(command, http=address))
+    assert address in found
+    assert "MILLRACE_HTTP=" in found
+
+
+# --- servers --------------------------------------------------------------------------------------------------------
+
+
+def test_commands_that_need_a_server_name_it_and_its_setting(
+    run: Run, migration: concurrent.futures.Future[Ended]
+) -> None:
+    ends = at_once(run, "topology", "rebuild", "doctor") | {"migrate": migration.result()}
+    for command in ("migrate", "rebuild"):
+        assert "127.0.0.1:1" in line(ends[command])
+        assert "MILLRACE_DATABASE_URL" in line(ends[command])
+    assert "127.0.0.1:1" in line(ends["topology"])
+    assert "MILLRACE_BROKER_URL" in line(ends["topology"])
+    # The doctor has a line for each finding, and they are its answer.
+    assert (ends["doctor"].code, ends["doctor"].err) == (1, "")
+    ledger, broker = ends["doctor"].out.splitlines()
+    assert re.match("FAULT ledger: .*127.0.0.1:1.*MILLRACE_DATABASE_URL", ledger)
+    assert re.match("FAULT broker: .*127.0.0.1:1.*MILLRACE_BROKER_URL", broker)
+
+
+def test_a_wrong_password_is_told_and_not_shown(
+    run: Run, ledger_server: PostgresServer, broker_node: RabbitNode
+) -> None:
+    database = re.sub(":[^:@]+@", f":{SECRET}@", ledger_server.dsn_of("postgres"))
+    broker = re.sub(":[^:@]+@", f":{SECRET}@", broker_node.url)
+    ends = at_once(run, "rebuild", "topology", database=database, broker=broker)
+    assert "password authentication failed" in line(ends["rebuild"])
+    assert "MILLRACE_DATABASE_URL" in line(ends["rebuild"])
+    assert "ACCESS_REFUSED" in line(ends["topology"])
+    assert "MILLRACE_BROKER_URL" in line(ends["topology"])
+
+
+class TestSchema:
+    """A server that is there, with a database that is not ready."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def database(cls, ledger_server: PostgresServer) -> str:
+        """The address of a database with nothing in it."""
+        ledger_server.execute("create database bare")
+        return ledger_server.dsn_of("bare")
+
+    def test_nothing_starts_before_the_migration(self, run: Run, database: str) -> None:
+        for end in at_once(run, "web", "worker", "clock", "rebuild", database=database).values():
+            assert "run `millrace migrate`" in line(end)
+        doctor = run("doctor", database=database)
+        assert doctor.code == 1
+        assert re.search("FAULT ledger: .*run `millrace migrate`", doctor.out)
+
+    def test_a_user_who_may_not_migrate_is_told(self, run: Run, database: str, ledger_server: PostgresServer) -> None:
+        ledger_server.execute(f"create role poor login password '{SECRET}'")
+        poor = re.sub("//[^@]+@", f"//poor:{SECRET}@", database)
+        found = line(run("migrate", database=poor))
+        assert "permission denied" in found
+        assert "MILLRACE_DATABASE_URL" in found
+
+    def test_an_app_that_is_a_plain_module_has_nothing_to_migrate(self, run: Run, database: str) -> None:
+        assert run("migrate", database=database, apps="plain_app") == (0, "the ledger is at 0001\n", "")
+
+    def test_a_newer_schema_is_left_alone(self, run: Run, database: str, ledger_server: PostgresServer) -> None:
+        """Old code is rolled out again after a migration."""
+        migrate.migrate(database)
+        ledger_server.execute("update millrace.migrations set version_num = '9999'", "bare")
+        ended = run("migrate", database=database)
+        assert (ended.code, ended.err) == (0, "")
+        assert "9999" in ended.out
+
+
+# --- waiting --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A server with a ledger, which is not started yet."""
+    servers.need_postgres()
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"), options=servers.FAST).start()
+    migrate.migrate(server.dsn)
+    server.execute(ledger_app.SCHEMA, "millrace")
+    server.stop()
+    yield server
+    server.stop()
+
+
+def test_processes_wait_for_their_servers_and_go_on(
+    stopped: PostgresServer, broker_node: RabbitNode, tmp_path: pathlib.Path
+) -> None:
+    """Servers and processes are started in any order. Here a virtual host is what the broker lacks."""
+    road = Road(stopped.dsn, broker_node.url_of("later"), tmp_path)
+    try:
+        worker, clock, door = road.worker("solo", ready=False), road.clock(), road.web()
+        for process in (worker, clock, door.process):
+            process.wait_for_text("MILLRACE_DATABASE_URL right?); waiting for it")
+        for process in (worker, clock):
+            process.wait_for_text("vhost later not found")
+        refused = door.post("ledger.step")
+        assert (refused.status, refused.document["stored"]) == (503, "no")
+
+        stopped.start()
+        broker_node.add_vhost("later")
+        wait(lambda: door.get("/readyz").status == 200, SOON, "the door is ready")
+        road.assert_worked_once(accepted([door.post("ledger.step")]), SOON)
+        assert worker.text().count("vhost later not found") < 2 * SOON  # It does not try without a pause.
+    finally:
+        road.stop()
+        broker_node.delete_vhost("later")
+    for process in (worker, clock, door.process):
+        assert "Traceback" not in process.text(), process.tail()
+        assert process.code == 0
+
+
+def test_a_door_that_is_told_to_stop_many_times_stops_at_once(folder: pathlib.Path) -> None:
+    """Service managers and people in a hurry say it twice, and at bad moments."""
+    door = Road(NOBODY, NOWHERE, folder).web()
+    for _ in range(200):
+        os.kill(door.process.pid, signal.SIGTERM)
+        time.sleep(0.0002)  # One signal at a time, or they become one.
+    assert door.process.wait_for_end(8) == 0
+
+
+def test_a_door_whose_parent_was_killed_can_be_started_again(folder: pathlib.Path) -> None:
+    """Nobody is left behind who holds the port."""
+    door = Road(NOBODY, NOWHERE, folder).web(web_processes="2")
+    family = door.process.family()
+    os.kill(door.process.pid, signal.SIGKILL)
+    door.process.wait_for_end()
+    wait(lambda: all(map(is_gone, family)), 10, "the children have ended")
+    door.process.restart()
+    door.wait_until_open()
+    door.process.stop()
