@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterable
 from service import crashpoints, plugins
 from service.application import ports
 from service.application.accept import Intake
+from service.application.control import Control
 from service.application.detached import Executor
 from service.application.publish import Publisher, Release
+from service.application.replay import Replayer
 from service.application.watch import Watch
 from service.broker import connection as connections
 from service.broker import demo, topology
@@ -25,11 +27,15 @@ from service.broker import publisher as amqp_publisher
 from service.domain import errors, handlers, schedules
 from service.ledger import balance, schema
 from service.ledger import engine as engines
+from service.ledger.cancel import CancelLedger
 from service.ledger.intake import IntakeLedger
 from service.ledger.leases import LeaseLedger
+from service.ledger.letters import LetterLedger
+from service.ledger.pauses import PauseLedger
 from service.ledger.queries import Queries
 from service.ledger.release import ReleaseLedger
 from service.ledger.slots import SlotLedger
+from service.ledger.strays import StrayLedger
 from service.ledger.upkeep import Upkeep
 from service.ledger.work import WorkLedger
 from service.settings import Settings, load
@@ -43,6 +49,17 @@ SETTINGS = {errors.LedgerUnavailable: "MILLRACE_DATABASE_URL", errors.BrokerUnav
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Operations:
+    """What operators look at and do, over HTTP or on the host."""
+
+    queries: Queries
+    letters: LetterLedger
+    strays: StrayLedger
+    control: Control
+    replayer: Replayer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class WebRoad:
     """What the HTTP door needs."""
 
@@ -53,6 +70,7 @@ class WebRoad:
     publisher: Publisher
     queries: Queries
     watch: Watch
+    operations: Operations
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -154,11 +172,29 @@ def web(settings: Settings | None = None) -> WebRoad:
         deadline=settings.accept_deadline,
         head_start=settings.head_start,
     )
-    queries = Queries(engine)
     # Those who wait must not keep the others out. The watch has an engine of its own: it is late when the pool is full.
     watch_engine = engines.Engine(settings.database_url, role="millrace-watch")
     watch = Watch(Queries(watch_engine), room=settings.web_threads // 4)
-    return WebRoad(settings, plugins.registry, engine, intake, publisher, queries, watch)
+    found = operations(settings, engine)
+    return WebRoad(settings, plugins.registry, engine, intake, publisher, found.queries, watch, found)
+
+
+def operations(
+    settings: Settings, engine: engines.Engine | None = None, registry: handlers.Registry | None = None
+) -> Operations:
+    """The operators' part of the road. It needs no broker: what is due, the clocks publish."""
+    settings.require("database_url")
+    engine = engine or engines.Engine(settings.database_url, role="millrace-operator")
+    registry = plugins.registry if registry is None else registry
+    letters, strays = LetterLedger(engine), StrayLedger(engine)
+    types, queues = PauseLedger(engine, "types"), PauseLedger(engine, "queues")
+    return Operations(
+        Queries(engine, window=settings.window),
+        letters,
+        strays,
+        Control(registry, CancelLedger(engine), types, queues, strays),
+        Replayer(letters, registry, rate=settings.replay_rate),
+    )
 
 
 def worker(settings: Settings | None = None) -> WorkRoad:
@@ -245,6 +281,13 @@ def policies(settings: Settings) -> str:
     return shlex.join(["rabbitmqctl", "-p", vhost, *topology.policy_words()])
 
 
+def operations_here(settings: Settings) -> Operations:
+    """The same for a command on the host. Raises LedgerUnavailable or SchemaNotReady."""
+    found = operations(settings)
+    found.queries.check()
+    return found
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that `millrace doctor` looked at."""
@@ -287,12 +330,12 @@ def _balance(settings: Settings) -> list[Finding]:
         Finding(
             "tickets",
             found.without_ticket == 0,
-            f"{found.open} open events, {found.without_ticket} of them without a ticket",
+            f"{found.open} open events, {found.without_ticket} of them without a ticket" + _lost(found),
         ),
         Finding(
             "tallies",
-            found.tallied == found.open,
-            f"{found.tallied} open events by the tallies, {found.open} in the table",
+            not found.differing,
+            f"{found.tallied} open events by the tallies, {found.open} in the table" + _differing(found),
         ),
         Finding(
             "partitions",
@@ -300,6 +343,22 @@ def _balance(settings: Settings) -> list[Finding]:
             f"{found.unpartitioned} events in the default partition (a clock makes partitions; is one running?)",
         ),
     ]
+
+
+def _lost(found: balance.Balance) -> str:
+    """The first events that nobody would look at again, and what to do."""
+    if not found.without_ticket:
+        return ""
+    more = ", …" if found.without_ticket > len(found.lost) else ""
+    return f": {', '.join(found.lost)}{more} (docs/operations.md, “An event has no ticket”)"
+
+
+def _differing(found: balance.Balance) -> str:
+    """The types that differ, and what to do."""
+    if not found.differing:
+        return ""
+    types = ", ".join(f"{d.type} {d.tallied} against {d.open}" for d in found.differing)
+    return f": {types} (docs/operations.md, “Tallies and table differ”)"
 
 
 def rebuild(settings: Settings) -> int:

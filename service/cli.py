@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import pathlib
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import click
 
-from service import __version__, bootstrap, plugins
-from service.domain import errors
+from service import __version__, bootstrap, plugins, verbs
+from service.terminal import told
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
-
-
-def told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn the errors we know into one line and exit code 1."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except (errors.MillraceError, ValueError) as error:
-            for line in bootstrap.explain(error).splitlines():
-                click.echo(f"millrace: {line}", err=True)
-            sys.exit(1)
-
-    return wrapper
 
 
 @click.group(context_settings=CONTEXT)
@@ -151,6 +133,10 @@ def doctor(as_json: bool) -> None:
 def rebuild() -> None:
     """After the broker was lost: make every open ticket due now."""
     click.echo(f"{bootstrap.rebuild(bootstrap.prepare('rebuild'))} tickets are due now; the clocks publish them")
+
+
+for verb in verbs.VERBS:
+    main.add_command(verb)
 
 
 def app_migrations(apps: tuple[str, ...]) -> list[tuple[str, pathlib.Path]]:

@@ -70,6 +70,8 @@ class Settings(pydantic_settings.BaseSettings):
     head_start: float = pydantic.Field(2.0, gt=0)
     #: How many published events of one type may wait at once (P6); the rest waits in the ledger.
     window: int = pydantic.Field(20_000, ge=1)
+    #: Events per second that a replay of dead letters brings back, where the request names no rate.
+    replay_rate: float = pydantic.Field(100.0, gt=0)
     #: Seconds between heartbeats with RabbitMQ; a silent peer is given up after two.
     broker_heartbeat: int = pydantic.Field(10, ge=1)
     #: debug, info, warning or error.

@@ -45,9 +45,9 @@ class Queries:
         self.check()
         return []
 
-    def paused(self) -> set[str]:
+    def pauses(self) -> list[dict[str, Any]]:
         self.check()
-        return set()
+        return []
 
     def check(self) -> None:
         if self.fault is not None:

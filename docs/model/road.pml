@@ -1,319 +1,251 @@
 /*
- * The road of an event, from the commit at the door to the commit of its effect, with
- * everything that may die on the way. README.md beside this file says what is left out
- * and what each guard is good for.
+ * The road of two events that ride on one ticket, from the commit at the door to the commit of their effects, with
+ * everything that may die on the way. README.md says what is left out, what each guard is good for, and what was found.
  *
- * Two events ride on one ticket. A web process and two clocks publish, two workers work,
- * a broker forgets, and faults strike anywhere. One atomic block is one commit, or one
- * act of the broker. Time is any time: what is due at some instant is due whenever the
- * search likes, so every order of deadlines is tried.
+ * A web process and two clocks publish, two workers work, and the broker forgets. An atomic block is one commit, or one
+ * act of the broker; between two of them anything may happen. Time is any time: what is due at some instant is due
+ * whenever the search likes, so that every order of deadlines is tried. The names are those of the code.
  */
 
-/* ---- What is tried (set with -D) ---------------------------------------------- */
+/* ---- What is tried; -D<name>=<number> changes it ----------------------------------------------------------------- */
 
 #ifndef FAULTS
-#define FAULTS 1            /* deaths, lost connections, doubled messages, a lost disk: in total */
+#define FAULTS 1        /* deaths, outages, slowness, lost connections, messages and disks: in total */
 #endif
 #ifndef RAISES
-#define RAISES 2            /* handlers that raise, in total */
+#define RAISES 1        /* errors of handlers, and conflicts in the ledger: in total */
 #endif
 #ifndef POISON
-#define POISON 0            /* 1: the first event kills whoever runs it, and that costs no fault */
+#define POISON 0        /* the set of events that kill every worker that runs them; this costs no fault */
 #endif
-#ifndef FORGETS
-#define FORGETS 0           /* 1: a dying worker's message is lost (the filesystem broker) */
+#ifndef DEMO
+#define DEMO 0          /* 1: the demo broker, which forgets the message of a worker that dies */
 #endif
-#ifndef DISK_SAFE
-#define DISK_SAFE 0         /* 1: the broker never loses its disk */
+#ifndef DISKS
+#define DISKS 1         /* that the broker may lose */
 #endif
-
-/* ---- Guards, each taken out with -D<name>=1 ------------------------------------- */
-
-#ifndef BLIND_CLAIM
-#define BLIND_CLAIM 0       /* the claim looks neither at the state nor at the lock */
+#ifndef APART
+#define APART 0         /* 1: no two deliveries of an event meet between two transactions of one turn */
 #endif
-#ifndef BLIND_SETTLE
-#define BLIND_SETTLE 0      /* the settle overlooks what is open but locked by another */
-#endif
-#ifndef GONE_AT_CONFIRM
-#define GONE_AT_CONFIRM 0   /* the row is deleted at the confirm, as in a plain outbox */
-#endif
-#ifndef EARLY_ACK
-#define EARLY_ACK 0         /* the message is acked before its work is committed */
-#endif
-#ifndef SPLIT_RETRY
-#define SPLIT_RETRY 0       /* a retry leaves its old ticket in one commit, gets the new one in the next */
-#endif
-#ifndef LOOSE_HANDLER
-#define LOOSE_HANDLER 0     /* a handler's own commit() commits its effect without the outcome */
-#endif
-#ifndef LATE_COUNT
-#define LATE_COUNT 0        /* the crash is counted in the transaction of the run, so it rolls back with it */
-#endif
-#ifndef UNCOUNTED_RUN
-#define UNCOUNTED_RUN 0     /* what could not be counted, since another had it locked, is claimed all the same */
-#endif
-#ifndef CARE_FORGOTTEN
-#define CARE_FORGOTTEN 0    /* what a careful delivery leaves on its row is not worked carefully the next time */
-#endif
-#ifndef BOLD_AGAIN
-#define BOLD_AGAIN 0        /* a ticket that goes again is not worked carefully */
-#endif
-#ifndef NO_EVIDENCE
-#define NO_EVIDENCE 0       /* a ticket goes again whenever its patience ends */
+#ifndef WITHOUT
+#define WITHOUT 0       /* one of the guards: it is taken out */
 #endif
 
-/* ---- Sizes ---------------------------------------------------------------------- */
+#define CRASHES  2      /* more counted crashes than these, and the event is dead; 3 in the code */
+#define ATTEMPTS 2      /* as many failed attempts, and the event is dead */
 
-#define K         2             /* more counted crashes than this and the event is dead (product: 3) */
-#define ATTEMPTS  2             /* failed attempts after which the event is dead */
-#ifndef KILLS
-#define KILLS 0
-#endif
-#ifndef ROOM
-#define ROOM      (3 + FAULTS)  /* more ready messages than this is growth without bound */
-#endif
+/* ---- The guards -------------------------------------------------------------------------------------------------- */
 
-#define FIRST     0             /* the two events; as members of a set 1 and 2 */
-#define SECOND    1
-#define BIT(e)    (1 << (e))
-#define BOTH      3
+#define ANSWER_LAST     1       /* accept: 202 is said after the commit */
+#define COMMIT_FIRST    2       /* accept: a ticket is published after the commit */
+#define LEAD            3       /* take_due: one publisher at a time, for whom the instant is moved ahead */
+#define EVIDENCE        4       /* take_overdue: only what was passed by */
+#define CAREFUL_AGAIN   5       /* take_overdue: carefully, where the broker does not tell a redelivery */
+#define ROW_STAYS       6       /* mark_out: the row stays; a plain outbox deletes it */
+#define REVISION        7       /* mark_out: not what a worker has changed meanwhile */
+#define LOCK            8       /* claim: only what is open and not locked, and it is locked then */
+#define BY_TICKET       9       /* claim: only what this ticket still covers */
+#define COUNT_FIRST     10      /* count_crash: before the run, in a commit of its own */
+#define COUNTED_ONLY    11      /* count_crash: what could not be counted is not run */
+#define TAKE_BACK       12      /* count_crash: not for a run that the ledger broke off while its process lived */
+#define JOINED          13      /* finish: no effect without its outcome; a handler's commit() is none */
+#define SAME_COMMIT     14      /* finish: no outcome without its effect */
+#define SAME_RETRY      15      /* finish: a retry leaves its old ticket in the commit that writes the new one */
+#define SEES_LOCKED     16      /* settle: what is open but locked by another keeps the row */
+#define LOCKED_IS_DUE   17      /* settle: and makes it due in 10 s */
+#define CARE_STAYS      18      /* settle: what a careful turn leaves over is worked carefully */
+#define ACK_LAST        19      /* the message is acked after the commit */
 
-#define TICKETS   3             /* 0 names both events; 1 and 2 are their retries */
-#define RETRY(e)  (1 + (e))
-#define WORKERS   2             /* 0 and 1 */
-#define NOBODY    WORKERS
+#define WITH(guard)     (WITHOUT != guard)
 
-#define PUBLISHERS 3            /* the web process and the two clocks */
-#define NOTHING   TICKETS       /* no ticket */
+/* ---- The ledger -------------------------------------------------------------------------------------------------- */
 
-/* ---- The ledger ------------------------------------------------------------------- */
+#define FIRST   0               /* the two events; in a set they are 1 and 2 */
+#define SECOND  1
+#define BOTH    3
+#define BIT(n)  (1 << (n))
 
-#define ABSENT    0             /* not accepted yet */
-#define PENDING   1
-#define DONE      2
-#define DEAD      3
+#define PENDING 1               /* 0 before it is accepted */
+#define DONE    2
+#define DEAD    3
 
-byte state[2];                  /* of an event */
-byte ticket_id[2];              /* the row that covers it */
-byte holder[2] = NOBODY;        /* the worker that has it locked */
-byte effect[2];                 /* how often its effect was committed */
-byte crashes[2];                /* runs begun by the careful path and not ended */
-byte attempts[2];               /* that failed */
+#define NOBODY  2               /* no worker */
 
-#define NO_ROW    0
-#define DUE       1             /* now, in 10 s, or at run_at: published_at is null */
-#define OUT       2             /* published_at is set; its patience may end at any moment */
+byte state[2], ticket_id[2], attempts[2], crashes[2];
+byte effect[2];                 /* how often it was committed */
+byte holder[2] = NOBODY;        /* the worker that has the event locked */
 
-byte row[TICKETS];              /* a ticket's row */
-byte named[TICKETS];            /* its event ids: what it covered when it was written last */
-bool lead[TICKETS];             /* its instant was moved ahead for the publisher that has it */
-bool known[TICKETS];            /* it has been out before */
-bool careful_row[TICKETS];      /* work it carefully, however its message comes */
+#define NO_ROW  0
+#define DUE     1               /* now, in 10 s, or at run_at: published_at is null */
+#define OUT     2               /* published_at is set, and its patience may end at any moment */
 
-/* A ticket's revision goes up when a worker settles it, and a mark with an old revision is void.
-   Here each publisher has the ticket that it may still mark, and the settle takes it away. */
-byte may_mark[PUBLISHERS] = NOTHING;
+#define RETRY(e) (1 + (e))      /* ticket 0 is of both events, 1 and 2 of their retries */
 
-/* What was taken for publishing while this ticket was out, as a set, and whether one of those has
-   been worked since. The product compares instants; this knows a little less, and so publishes again
-   a little more often. */
-byte later[TICKETS];
-bool passed[TICKETS];
+byte row[3];                    /* of a ticket */
+byte event_ids[3];              /* a set */
+bool careful_row[3], published[3];
+bool lead[3];                   /* its instant was moved ahead for a publisher */
+byte may_mark[3];               /* the set of publishers that took it in its present revision */
+byte later[3];                  /* the set of tickets that were taken for publishing while it was out */
+bool passed[3];                 /* one of them was worked since */
 
-#define OPEN(e)               (state[e] == PENDING)
-#define COVERS(t, e)          (OPEN(e) && ticket_id[e] == t)
-#define FREE(e)               (holder[e] == NOBODY)
-#define ANY_OPEN(t)           (COVERS(t, FIRST) || COVERS(t, SECOND))
-#define ANY_OPEN_AND_FREE(t)  (COVERS(t, FIRST) && FREE(FIRST) || COVERS(t, SECOND) && FREE(SECOND))
-#define OPEN_SET(t)           (COVERS(t, FIRST) * BIT(FIRST) + COVERS(t, SECOND) * BIT(SECOND))
+#define OPEN(e)         (state[e] == PENDING)
+#define COVERS(t, e)    (OPEN(e) && ticket_id[e] == t)
+#define OPEN_SET(t)     (COVERS(t, FIRST) * BIT(FIRST) + COVERS(t, SECOND) * BIT(SECOND))
+#define FREE_SET        ((holder[FIRST] == NOBODY) * BIT(FIRST) + (holder[SECOND] == NOBODY) * BIT(SECOND))
 
-/* ---- The broker --------------------------------------------------------------------- */
+/* ---- The broker -------------------------------------------------------------------------------------------------- */
 
-/* A message: ticket, events, careful; all copied from the row when it was taken for publishing. */
-chan ready    = [ROOM] of { byte, byte, bool };
-chan returned = [ROOM] of { byte, byte, bool };     /* the same, flagged as redelivered */
+#define ROOM (3 + FAULTS)
 
-byte in_hand_ticket[2], in_hand_events[2];      /* each worker's delivery */
-bool unacked[2];                                /* it still is the worker's to ack */
+chan ready    = [ROOM] of { byte, byte, bool };         /* ticket, events, careful */
+chan returned = [ROOM] of { byte, byte, bool };         /* to be delivered again */
 
-#define my_ticket       in_hand_ticket[me]
-#define my_events       in_hand_events[me]
-#define my_message      unacked[me]
-#define MINE(e)         (mine & BIT(e))
+byte in_hand_ticket[2], in_hand_events[2];              /* each worker's delivery */
+bool unacked[2];                                        /* it still is the worker's to ack */
 
-#define NOTHING_READY   (len(ready) == 0 && len(returned) == 0)
+#define NOTHING_READY   (len(ready) + len(returned) == 0)
 #define NOTHING_UNACKED (!unacked[0] && !unacked[1])
+#define IN_HAND(w, t)   (in_hand_events[w] && in_hand_ticket[w] == t)
+#define ON_ITS_WAY(t)   (ready??[eval(t),_,_] || returned??[eval(t),_,_] || IN_HAND(0, t) || IN_HAND(1, t))
 
-/* ---- What only the model knows -------------------------------------------------------- */
+/* ---- What only the model knows ----------------------------------------------------------------------------------- */
 
-byte faults = FAULTS;           /* that may still strike */
-byte raises = RAISES;           /* that handlers may still do */
-byte kills;                     /* by the poisoned event */
-byte undone[2];                 /* runs of this event that came to nothing, since its last outcome */
+byte faults = FAULTS, raises = RAISES;                  /* that may still come */
+byte kills;                                             /* by poisoned events */
+bool told;                                              /* the client has its 202 */
+bool forgot;                                            /* the broker has lost a message */
+bool came[3];                                           /* the instant of this ticket came */
 
-#define STRIKES   (faults > 0) -> faults--
-#define IT_RAISES (raises > 0) -> raises--
+#define STRIKES         (faults > 0) -> faults--
+#define IT_RAISES       (raises > 0) -> raises--
+#define STRUCK          (FAULTS - faults)
 
-/* ---- Properties ----------------------------------------------------------------------- */
+/* ---- Properties -------------------------------------------------------------------------------------------------- */
 
-/* P8, after every commit. Two guards are this rule itself: without them only its consequence
-   is looked for, an event that is stuck. */
-inline every_open_event_has_a_ticket() {
-    assert(GONE_AT_CONFIRM || SPLIT_RETRY || !OPEN(FIRST) || row[ticket_id[FIRST]] != NO_ROW);
-    assert(GONE_AT_CONFIRM || SPLIT_RETRY || !OPEN(SECOND) || row[ticket_id[SECOND]] != NO_ROW)
-}
+/* P8, after every commit. ROW_STAYS is this rule itself: without it only the end is looked at. */
+#define COVERED(e)      (!OPEN(e) || event_ids[ticket_id[e]] & BIT(e) || !WITH(ROW_STAYS))
 
-/* P1: when nothing can move any more, every event has ended and nothing is left lying about. */
+/* P2. */
+#define ONCE(e)         (effect[e] <= 1)
+
+/* P6: no ticket is published over and over. */
+#define ROOM_LEFT       (len(ready) < ROOM)
+
+/* The patience of minutes is waited out for a loss of the broker only; after any other fault a ticket is due soon. */
+#define SOON(t)         (row[t] == DUE || ON_ITS_WAY(t) || forgot)
+
+/* A retry waits for its instant. */
+#define NOT_BEFORE(e)   (ticket_id[e] == 0 || came[ticket_id[e]])
+
+/* A poisoned event kills one worker uncounted, and then one for each crash that is counted. */
+#define FEW_KILLS       (kills <= 1 + CRASHES + 2 * STRUCK)
+
+/* An innocent event is buried for as many faults as CRASHES; for fewer, but not for none, if two deliveries met. */
+#define RIGHTLY_DEAD(e) (POISON & BIT(e) || STRUCK >= (APART -> CRASHES : 1))
+
+/* P1, P2: what was promised has ended, with its effect or without. */
+#define ENDED(e)        (state[e] == DONE && effect[e] == 1 || state[e] == DEAD && effect[e] == 0 || !state[e] && !told)
+
+/* When nothing can move any more, all is worked, and nothing is left lying about. */
 proctype quiet() {
     timeout;
-    assert(!OPEN(FIRST) && !OPEN(SECOND));
-    assert(row[0] == NO_ROW && row[1] == NO_ROW && row[2] == NO_ROW);
-    assert(NOTHING_READY && NOTHING_UNACKED)
+    assert(ENDED(FIRST) && ENDED(SECOND));
+    assert(row[0] == NO_ROW && row[1] == NO_ROW && row[2] == NO_ROW && NOTHING_READY && NOTHING_UNACKED)
 }
 
-/* ---- Parts of a commit ------------------------------------------------------------------ */
+/* And it comes to that: no two keep each other busy for ever. */
+ltl ends { <>[] (ENDED(FIRST) && ENDED(SECOND)) }
 
-inline end_run(e) {
-    holder[e] = NOBODY; crashes[e] = 0; undone[e] = 0
-}
+/* ---- Tickets ----------------------------------------------------------------------------------------------------- */
 
-/* An outcome is written with the instant of its message: the evidence for what was out before. */
-inline note_evidence() {
-    passed[0] = passed[0] || (later[0] & BIT(my_ticket));
-    passed[1] = passed[1] || (later[1] & BIT(my_ticket));
-    passed[2] = passed[2] || (later[2] & BIT(my_ticket))
-}
-
-/* P2: the effect and the outcome, together or not at all, and once. */
-inline succeed(e) {
-    effect[e]++;
-    assert(effect[e] == 1);
-    state[e] = DONE; attempts[e] = 0;
-    end_run(e);
-    note_evidence()
-}
-
-/* The transaction is undone, by rollback or by the death of its connection, and its locks go.
-   What a loose handler has committed by itself stays. */
-inline roll_back(e) {
-    if
-    :: MINE(e) -> mine = mine & ~BIT(e); undone[e]++
-    :: else
-    fi;
-    if
-    :: holder[e] == me -> holder[e] = NOBODY; effect[e] = effect[e] + LOOSE_HANDLER
-    :: else
-    fi
-}
-
-inline forget_evidence(t) {
-    later[t] = 0; passed[t] = false
+/* With a new revision: who has it for publishing may not mark it any more. */
+inline write(t, what, ids) {
+    row[t] = what; event_ids[t] = ids; lead[t] = false; may_mark[t] = 0; later[t] = 0; passed[t] = false
 }
 
 inline drop(t) {
-    row[t] = NO_ROW; named[t] = 0; lead[t] = false; known[t] = false; careful_row[t] = false;
-    forget_evidence(t)
+    write(t, NO_ROW, 0); careful_row[t] = false; published[t] = false
 }
 
-/* The row as a worker writes it: due, not out, and whatever publisher has it may not mark it. */
-inline write_due(t) {
-    row[t] = DUE; named[t] = OPEN_SET(t); lead[t] = false;
-    forget_evidence(t);
-    may_mark[0] = (may_mark[0] == t -> NOTHING : may_mark[0]);
-    may_mark[1] = (may_mark[1] == t -> NOTHING : may_mark[1]);
-    may_mark[2] = (may_mark[2] == t -> NOTHING : may_mark[2])
+/* ---- Publish: the web process and the clocks --------------------------------------------------------------------- */
+
+inline send() {
+    assert(ROOM_LEFT);
+    ready!ticket,events,careful
 }
 
-/* The last statement of a piece of work: the row goes with its last open event. What is still open
-   stays on it and is due: now after a cut, in 10 s when another has it locked, because that other
-   may still roll back. */
-inline settle(t) {
-    if
-    :: row[t] == NO_ROW
-    :: row[t] != NO_ROW && (!ANY_OPEN(t) || BLIND_SETTLE && !ANY_OPEN_AND_FREE(t)) -> drop(t)
-    :: else -> write_due(t); careful_row[t] = careful_row[t] || careful && !CARE_FORGOTTEN
-    fi;
-    every_open_event_has_a_ticket()
-}
-
-/* ---- Publishing: the web's publisher thread and the clocks --------------------------------- */
-
-inline publish() {
-    assert(len(ready) < ROOM);          /* P6: no fault makes a queue grow without bound */
-    ready!ticket,events,carefully
-}
-
-/* Only a row of the same revision: what a worker made due meanwhile stays due. */
 inline mark_out() {
     if
-    :: may_mark[me] != NOTHING && row[ticket] != NO_ROW ->
+    :: row[ticket] != NO_ROW && (may_mark[ticket] & BIT(me) || !WITH(REVISION)) ->
        if
-       :: GONE_AT_CONFIRM -> drop(ticket)
-       :: !GONE_AT_CONFIRM ->
-          row[ticket] = OUT; lead[ticket] = false; known[ticket] = FORGETS;
-          forget_evidence(ticket)
+       :: WITH(ROW_STAYS) -> row[ticket] = OUT; lead[ticket] = false; published[ticket] = true;
+                             later[ticket] = 0; passed[ticket] = false
+       :: !WITH(ROW_STAYS) -> drop(ticket)
        fi
     :: else
     fi
 }
 
 inline let_go() {
-    may_mark[me] = NOTHING; ticket = 0; events = 0; carefully = false
+    may_mark[ticket] = may_mark[ticket] & ~BIT(me); ticket = 0; events = 0; careful = false
 }
 
-/* What follows the commit that gave a publisher the ticket. When it dies its lead ends; at once
-   here, since a lead keeps nobody busy. */
-inline publish_and_mark_out() {
+/* When a publisher dies, its lead ends after some seconds: at once here, for nobody else is kept busy by it. */
+inline publish() {
     if
-    :: atomic { publish(); events = 0; carefully = false }
-    :: atomic { STRIKES; publish(); publish(); events = 0; carefully = false }                /* doubled */
-    :: atomic { STRIKES; publish(); events = 0; carefully = false; lead[ticket] = false }     /* too slow */
-    :: atomic { STRIKES; lead[ticket] = false; let_go(); goto end }
+    :: atomic { send() }
+    :: atomic { STRIKES; lead[ticket] = false; send() }                     /* slower than its lead */
+    :: atomic { STRIKES; lead[ticket] = false; let_go(); goto end }         /* dead, or without a broker */
     fi;
     if
     :: atomic { mark_out(); let_go() }
-    :: atomic { STRIKES; lead[ticket] = false; let_go() }
-    fi;
+    :: atomic { STRIKES; lead[ticket] = false; let_go() }                   /* dead after the confirm */
+    fi
 }
 
-/* Accept writes both events and their one ticket in one commit, the web's lead with it. A death
-   before leaves nothing, and nobody was told 202. */
 proctype web(byte me) {
-    byte ticket, events;
-    bool carefully;
+    byte ticket, events = BOTH;
+    bool careful;
 
     atomic {
-        state[FIRST] = PENDING; state[SECOND] = PENDING;
-        row[0] = DUE; named[0] = BOTH; lead[0] = true; may_mark[me] = 0; events = BOTH;
-        every_open_event_has_a_ticket()
+        told = !WITH(ANSWER_LAST);
+        if
+        :: !WITH(COMMIT_FIRST) -> send()
+        :: WITH(COMMIT_FIRST)
+        fi
     };
-    publish_and_mark_out();
+    if
+    :: atomic { state[FIRST] = PENDING; state[SECOND] = PENDING; write(0, DUE, BOTH); lead[0] = true;
+                may_mark[0] = BIT(me); told = true }
+    :: atomic { STRIKES; goto end }
+    fi;
+    if
+    :: WITH(COMMIT_FIRST) -> publish()
+    :: atomic { !WITH(COMMIT_FIRST) -> mark_out(); let_go() }
+    fi;
 end:
     skip
 }
 
-/* What is out goes again on evidence only: nothing is ready, or what went later has been worked. */
-#define OVERDUE(t)      (row[t] == OUT && !lead[t] && (NOTHING_READY || passed[t] || NO_EVIDENCE))
-#define HAS(w, t)       (in_hand_events[w] != 0 && in_hand_ticket[w] == t)
-#define IN_HAND(t)      (HAS(0, t) || HAS(1, t))
-#define TO_PUBLISH(t)   (row[t] == DUE && !lead[t] || OVERDUE(t) && ANY_OPEN(t) && (!IN_HAND(t) || faults > 0))
-#define TO_DROP(t)      (OVERDUE(t) && !ANY_OPEN(t))
+/* A patience that ends while the message is on its way is a fault like others. */
+#define OVERDUE(t)      (row[t] == OUT && !lead[t] && (NOTHING_READY || passed[t] || !WITH(EVIDENCE)))
+#define TOO_EARLY(t)    (row[t] == OUT && ON_ITS_WAY(t) && WITH(EVIDENCE))
+#define TO_PUBLISH(t)   (row[t] == DUE && !lead[t] || OVERDUE(t) && OPEN_SET(t) && (!TOO_EARLY(t) || faults > 0))
+#define TO_DROP(t)      (OVERDUE(t) && !OPEN_SET(t))
+#define PASSED_BY(u, t) (u != t && row[u] == OUT) * BIT(t)
 
-/* One clock gets it (skip locked) and moves its instant ahead by the lead. Where the broker does not
-   tell a redelivery, what goes again goes carefully: it may have killed its worker. */
 inline take(t) {
-    faults = faults - (row[t] == OUT && IN_HAND(t));
-    later[0] = later[0] | (BIT(t) * (t != 0 && row[0] == OUT));
-    later[1] = later[1] | (BIT(t) * (t != 1 && row[1] == OUT));
-    later[2] = later[2] | (BIT(t) * (t != 2 && row[2] == OUT));
-    lead[t] = true; may_mark[me] = t;
-    ticket = t; events = named[t]; carefully = careful_row[t] || known[t] && FORGETS && !BOLD_AGAIN
+    assert(SOON(t));
+    faults = faults - TOO_EARLY(t);
+    later[0] = later[0] | PASSED_BY(0, t); later[1] = later[1] | PASSED_BY(1, t); later[2] = later[2] | PASSED_BY(2, t);
+    lead[t] = WITH(LEAD); may_mark[t] = may_mark[t] | BIT(me); came[t] = true;
+    ticket = t; events = event_ids[t]; careful = careful_row[t] || DEMO && published[t] && WITH(CAREFUL_AGAIN)
 }
 
 proctype clock(byte me) {
     byte ticket, events;
-    bool carefully;
+    bool careful;
 end:
     do
     :: atomic { TO_DROP(0) -> drop(0) }
@@ -323,214 +255,242 @@ end:
     :: atomic { TO_PUBLISH(1) -> take(1); break }
     :: atomic { TO_PUBLISH(2) -> take(2); break }
     od;
-    publish_and_mark_out();
+    publish();
     goto end
 }
 
-/* ---- The broker's own faults -------------------------------------------------------------- */
+/* ---- The broker's own faults ------------------------------------------------------------------------------------- */
 
-/* A worker loses its connection and goes on working: another gets the message meanwhile, and this
-   one's ack is void. */
+/* The worker goes on; another gets the message too, and the ack of this one is void. */
 inline lose_connection(w) {
-    unacked[w] = false;
-    returned!in_hand_ticket[w],in_hand_events[w],true
+    unacked[w] = false; returned!in_hand_ticket[w],in_hand_events[w],true
 }
 
 proctype broker() {
-    bool disk_lost = DISK_SAFE;
+    byte t, disks = DISKS;
 end:
     do
     :: atomic { unacked[0] && STRIKES; lose_connection(0) }
     :: atomic { unacked[1] && STRIKES; lose_connection(1) }
-    :: atomic { !disk_lost && !(NOTHING_READY && NOTHING_UNACKED) && STRIKES;
-                disk_lost = true;
+    :: atomic { len(returned) && STRIKES;                   /* through the queue `dead`, which a clock empties */
+                returned?t,_,_;
+                if
+                :: row[t] != NO_ROW -> write(t, DUE, event_ids[t])
+                :: row[t] != NO_ROW -> write(t, DUE, event_ids[t]); careful_row[t] = true      /* delivered too often */
+                :: row[t] == NO_ROW
+                fi;
+                t = 0 }
+    :: atomic { disks && !(NOTHING_READY && NOTHING_UNACKED) && STRIKES;
+                disks--; forgot = true; unacked[0] = false; unacked[1] = false;
                 do
                 :: ready?_,_,_
                 :: returned?_,_,_
                 :: NOTHING_READY -> break
-                od;
-                unacked[0] = false; unacked[1] = false }
+                od }
     od
 }
 
-/* ---- The workers ---------------------------------------------------------------------------- */
+/* ---- Execute: the workers ---------------------------------------------------------------------------------------- */
 
-/* Named by the message, open, still covered by this ticket, not locked by another (skip locked). */
-#define CLAIMABLE(e)    ((my_events & BIT(e)) && (BLIND_CLAIM || COVERS(my_ticket, e) && FREE(e)))
+#define my_ticket       in_hand_ticket[me]
+#define my_events       in_hand_events[me]
+#define MINE(e)         (mine & BIT(e))
+#define POISONED        (mine & POISON)
+#define CLAIMABLE(e)    (my_events & BIT(e) && (OPEN(e) && (holder[e] == NOBODY || MINE(e)) || !WITH(LOCK)) && \
+                         (ticket_id[e] == my_ticket || !WITH(BY_TICKET)))
+#define UNCOUNTED(e)    (careful && !(counted & BIT(e)) && WITH(COUNT_FIRST))
 
 inline claim(e) {
     if
-    :: CLAIMABLE(e) -> holder[e] = me; mine = mine | BIT(e)
+    :: CLAIMABLE(e) -> assert(NOT_BEFORE(e)); holder[e] = me; mine = mine | BIT(e)
     :: else
     fi
 }
 
-inline succeed_if_mine(e) {
+/* If the ledger could: the lock outlasts the transaction. */
+inline keep_lock(e) {
     if
-    :: MINE(e) -> succeed(e)
+    :: APART -> claim(e)
+    :: !APART
+    fi
+}
+
+/* The instant of its message goes with an outcome: the evidence for all that was out before. */
+inline finish(e, outcome) {
+    state[e] = outcome; holder[e] = NOBODY; crashes[e] = 0;
+    attempts[e] = (outcome == PENDING -> attempts[e] : 0);
+    passed[0] = passed[0] || later[0] & BIT(my_ticket);
+    passed[1] = passed[1] || later[1] & BIT(my_ticket);
+    passed[2] = passed[2] || later[2] & BIT(my_ticket)
+}
+
+inline succeed(e) {
+    if
+    :: MINE(e) -> effect[e]++; assert(ONCE(e)); finish(e, DONE)
     :: else
     fi
 }
 
-/* No event is dead for crashes that never were. But the lock is not held between the count and the
-   run, so a worker that comes in between counts the same crash once more. */
-inline bury(e) {
-    assert(2 * undone[e] >= K);
-    state[e] = DEAD; attempts[e] = 0;
-    end_run(e);
-    note_evidence()
-}
-
-/* A failed attempt: dead, or a new ticket for a later instant in the same commit. */
+/* A failed attempt: dead, or a new ticket for a later instant. */
 inline fail(e) {
     attempts[e]++;
-    end_run(e);
-    note_evidence();
     if
-    :: attempts[e] >= ATTEMPTS -> state[e] = DEAD; attempts[e] = 0
-    :: else ->
-       ticket_id[e] = RETRY(e);
-       if
-       :: SPLIT_RETRY
-       :: !SPLIT_RETRY -> write_due(RETRY(e))
-       fi
+    :: attempts[e] == ATTEMPTS -> finish(e, DEAD)
+    :: attempts[e] < ATTEMPTS && WITH(SAME_RETRY) ->
+       finish(e, PENDING); ticket_id[e] = RETRY(e); write(RETRY(e), DUE, BIT(e))
+    :: attempts[e] < ATTEMPTS && !WITH(SAME_RETRY) -> finish(e, PENDING); ticket_id[e] = RETRY(e)
     fi
 }
 
-/* After the last event of the message, or where it is cut, the row is settled in the same commit. */
-#define LAST(e)     (e == SECOND || my_events == BIT(FIRST))
-
-inline end_work() {
-    mine = 0; e = 0; careful = false
-}
-
-inline settle_or_go_on() {
-    every_open_event_has_a_ticket();
+/* The transaction is undone, by a rollback or with its connection, and its locks go. */
+inline undo(e) {
     if
-    :: settle(my_ticket); end_work(); goto acknowledge
-    :: !LAST(e) -> mine = 0; e = SECOND; goto one_by_one
-    fi
-}
-
-#define COUNTS      (careful && !LATE_COUNT)
-
-inline begin() {
-    my_message = !EARLY_ACK;
-    e = (my_events == BIT(SECOND) -> SECOND : FIRST);
-    if
-    :: careful || my_events != BOTH -> goto one_by_one
+    :: MINE(e) && holder[e] == me ->
+       holder[e] = NOBODY; effect[e] = effect[e] + !WITH(JOINED); state[e] = (WITH(SAME_COMMIT) -> state[e] : DONE)
     :: else
     fi
 }
 
-inline claim_or_go_on() {
-    if
-    :: CLAIMABLE(e) -> holder[e] = me; mine = mine | BIT(e)
-    :: else -> settle_or_go_on()
-    fi
+inline roll_back() { undo(FIRST); undo(SECOND); mine = 0 }
+
+inline put_down() {
+    unacked[me] = false; my_ticket = 0; my_events = 0; careful = false; counted = 0; doomed = 0; e = 0
 }
 
-inline rest() {
-    my_message = false; my_ticket = 0; my_events = 0; doomed = false;
-    end_work()
-}
+/* What the settle sees. A message that names a part of the row's events leaves the row alone. */
+#define MY_ROW      (row[my_ticket] != NO_ROW && !(event_ids[my_ticket] & ~my_events))
+#define LEFT_OPEN   (OPEN_SET(my_ticket) & my_events & (WITH(SEES_LOCKED) -> BOTH : FREE_SET))
 
-/* Its transaction is undone, and what was not acked comes back, flagged as redelivered. */
-inline worker_dies() {
-    roll_back(FIRST); roll_back(SECOND);
-    if
-    :: my_message && !FORGETS -> returned!my_ticket,my_events,true
-    :: else
-    fi;
-    rest()
-}
-
-#define POISONED    (POISON && MINE(FIRST))
-
-inline poison_kills() {
-    kills++;
-    assert(kills <= KILLS + 1 + K + FAULTS - faults);   /* one bold run, K careful ones, one more for each fault */
-    worker_dies()
-}
+#define DIES        atomic { STRIKES; goto dies }
+#define OUTAGE      atomic { STRIKES; goto broken_off }
 
 proctype worker(byte me) {
-    byte mine, e;
-    bool careful, doomed;
+    byte e;                             /* the event at work, where they are worked singly */
+    byte mine, counted, doomed;         /* sets: locked; its crash counted by this delivery; and found too often */
+    bool careful, cut;
 
-    /* Take a message; then, unless it asks for care, claim its whole bundle. */
 end:
     if
-    :: atomic { ready?my_ticket,my_events,careful; begin() }
-    :: atomic { returned?my_ticket,my_events,careful; begin() }
-    fi;
-    atomic {
-        claim(FIRST); claim(SECOND);
-        if
-        :: !MINE(FIRST) && !MINE(SECOND) -> settle(my_ticket); end_work(); goto acknowledge
-        :: else
-        fi
-    };
-
-    /* The handlers run in one transaction; nobody sees anything of it until it ends. */
-    if
-    :: atomic { !POISONED; succeed_if_mine(FIRST); succeed_if_mine(SECOND);
-                settle(my_ticket); end_work(); goto acknowledge }
-    :: atomic { !POISONED && MINE(FIRST) && MINE(SECOND) -> succeed(FIRST); holder[SECOND] = NOBODY;   /* cut */
-                settle(my_ticket); end_work(); goto acknowledge }
-    :: atomic { !POISONED && IT_RAISES; roll_back(FIRST); roll_back(SECOND) }
-    :: atomic { POISONED; poison_kills(); goto end }
-    :: atomic { STRIKES; worker_dies(); goto end }
+    :: atomic { ready?my_ticket,my_events,careful; unacked[me] = WITH(ACK_LAST) }
+    :: atomic { returned?my_ticket,my_events,careful; unacked[me] = WITH(ACK_LAST) }
     fi;
 
-    /* After a bundle that raised, and on the careful path: one event, one transaction. On the careful
-       path the count of the run is committed before it; only an end of the run takes it back. */
-one_by_one:
+again:
     if
-    :: atomic { COUNTS && CLAIMABLE(e) -> crashes[e]++; doomed = crashes[e] > K }
-    :: atomic { COUNTS && !CLAIMABLE(e) && UNCOUNTED_RUN }
-    :: atomic { COUNTS && !CLAIMABLE(e) && !UNCOUNTED_RUN -> settle_or_go_on() }
-    :: atomic { !COUNTS -> claim_or_go_on(); goto running }
-    fi;
-    if
-    :: atomic { !doomed -> claim_or_go_on() }
-    :: atomic { doomed -> doomed = false;
-                if
-                :: CLAIMABLE(e) -> bury(e)
-                :: else
-                fi;
-                settle_or_go_on() }
-    :: atomic { STRIKES; undone[e]++; worker_dies(); goto end }
-    fi;
-running:
-    if
-    :: atomic { !POISONED; succeed(e); settle_or_go_on() }
-    :: atomic { !POISONED && IT_RAISES; roll_back(e) }
-    :: atomic { POISONED; poison_kills(); goto end }
-    :: atomic { STRIKES; worker_dies(); goto end }
+    :: atomic { careful || my_events != BOTH -> e = (my_events == BIT(SECOND)); goto singly }
+    :: atomic { !careful && my_events == BOTH -> claim(FIRST); claim(SECOND) }
     fi;
 
-    /* Its effects are undone; what came of it is written in a transaction of its own. */
+    /* The bundle: all in one transaction, of which nobody sees anything until it ends. */
     if
-    :: atomic { CLAIMABLE(e) -> fail(e);
-                if
-                :: SPLIT_RETRY
-                :: !SPLIT_RETRY -> settle_or_go_on()
-                fi }
-    :: atomic { !CLAIMABLE(e) -> settle_or_go_on() }
-    :: atomic { STRIKES; worker_dies(); goto end }
+    :: atomic { !POISONED -> succeed(FIRST); succeed(SECOND); goto settle }
+    :: atomic { mine == BOTH && !(POISON & BIT(FIRST)) -> succeed(FIRST); holder[SECOND] = NOBODY;
+                cut = true; goto settle }
+    :: atomic { mine && IT_RAISES; roll_back() }
+    :: atomic { mine && IT_RAISES; goto broken_off }            /* a conflict */
+    :: atomic { POISONED -> goto killed }
+    :: OUTAGE
+    :: DIES
     fi;
-    if                                                      /* reached with SPLIT_RETRY only */
-    :: atomic { OPEN(e) -> write_due(RETRY(e)); settle_or_go_on() }
-    :: atomic { !OPEN(e) -> settle_or_go_on() }
-    :: atomic { STRIKES; worker_dies(); goto end }
+
+    /* One by one, each in a transaction. Where care is asked for the crash is counted first, as if it had happened. */
+singly:
+    if
+    :: atomic { UNCOUNTED(e) && CLAIMABLE(e) -> crashes[e]++; counted = counted | BIT(e); keep_lock(e);
+                doomed = doomed | BIT(e) * (crashes[e] > CRASHES) }
+    :: atomic { UNCOUNTED(e) && CLAIMABLE(e) && STRIKES; crashes[e]++; goto broken_off }        /* was it committed? */
+    :: atomic { UNCOUNTED(e) && !CLAIMABLE(e) && WITH(COUNTED_ONLY) -> goto next }
+    :: !UNCOUNTED(e) || !CLAIMABLE(e) && !WITH(COUNTED_ONLY)
+    fi;
+    if
+    :: atomic { !CLAIMABLE(e) -> goto next }
+    :: atomic { CLAIMABLE(e) && doomed & BIT(e) -> assert(RIGHTLY_DEAD(e)); finish(e, DEAD); goto next }
+    :: atomic { CLAIMABLE(e) && !(doomed & BIT(e)) -> claim(e) }
+    :: OUTAGE
+    :: DIES
+    fi;
+    if
+    :: atomic { !POISONED -> succeed(e); goto next }
+    :: atomic { !POISONED && IT_RAISES; roll_back(); keep_lock(e) }
+    :: atomic { !POISONED && IT_RAISES; roll_back(); keep_lock(e); goto take_back }        /* a conflict */
+    :: atomic { POISONED -> goto killed }
+    :: OUTAGE
+    :: DIES
+    fi;
+
+    /* It raised. Its effects are undone; what came of it is written in a transaction of its own. */
+    if
+    :: atomic { CLAIMABLE(e) -> fail(e); goto next }
+    :: atomic { !CLAIMABLE(e) -> goto next }
+    :: OUTAGE
+    :: DIES
+    fi;
+
+    /* The ledger broke the run off, but the process lives: what it had counted was no crash. */
+take_back:
+    if
+    :: atomic { counted & BIT(e) && CLAIMABLE(e) && WITH(TAKE_BACK) ->
+                crashes[e] = (crashes[e] > 0 -> crashes[e] - 1 : 0); counted = counted & ~BIT(e); goto broken_off }
+    :: atomic { !(counted & BIT(e) && CLAIMABLE(e) && WITH(TAKE_BACK)) ->
+                counted = (WITH(TAKE_BACK) -> counted : 0); goto broken_off }
+    :: OUTAGE
+    :: DIES
     fi;
 
     /* Only now, after the commit: a message that comes again finds nothing open. */
 acknowledge:
     if
-    :: atomic { rest(); goto end }
-    :: atomic { my_message && STRIKES; worker_dies(); goto end }
-    fi
+    :: atomic { put_down(); goto end }
+    :: DIES
+    fi;
+
+    /* How a step goes on, in the same step. */
+    atomic {
+        false;
+
+        /* To the next event, unless this was the last one or it is time to cut. */
+next:   mine = 0;
+        if
+        :: e == FIRST && my_events == BOTH -> e = SECOND; goto singly
+        :: e == FIRST && my_events == BOTH -> cut = true
+        :: e == SECOND || my_events != BOTH
+        fi;
+
+        /* The row goes with its last open event. What is left is due: now after a cut, in 10 s when another has it
+           locked, for that one may still roll back. */
+settle: mine = 0;
+        if
+        :: MY_ROW && !LEFT_OPEN -> drop(my_ticket)
+        :: MY_ROW && LEFT_OPEN && (cut || WITH(LOCKED_IS_DUE)) ->
+           write(my_ticket, DUE, LEFT_OPEN);
+           careful_row[my_ticket] = careful_row[my_ticket] || careful && WITH(CARE_STAYS)
+        :: else
+        fi;
+        assert(COVERED(FIRST) && COVERED(SECOND));
+        cut = false;
+        goto acknowledge;
+
+        /* The process lives; it waits and begins again, or gives the message back. */
+broken_off:
+        roll_back(); e = 0;
+        if
+        :: goto again
+        :: unacked[me] -> returned!my_ticket,my_events,true; put_down(); goto end
+        fi;
+
+killed: kills++;
+        assert(FEW_KILLS);
+
+        /* Its transaction is undone, and what was not acked comes again. */
+dies:   roll_back();
+        if
+        :: unacked[me] && !DEMO -> returned!my_ticket,my_events,true
+        :: unacked[me] && DEMO -> forgot = true
+        :: else
+        fi;
+        put_down();
+        goto end
+    }
 }
 
 init {

@@ -59,7 +59,7 @@ class Intake:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pid = 0
-        self._held: set[str] = set()
+        self._held = ports.Held()
         self._quiet_until = 0.0
         self._away_since: float | None = None  # Since when the ledger cannot be used.
 
@@ -230,7 +230,8 @@ class Intake:
             rows = keys.settle(flush, batch, _instant(now))
             planned = plan(rows, self._registry, now, held=self._held, head_start=self._head_start)
             self._held = flush.store(rows, planned, confirmed)
-        return [p.ticket for p in planned if p.head_start]
+        # What was paused since the last flush is found out by this one, and left to the clock as well.
+        return [p.ticket for p in planned if p.head_start and not self._held.holds(p.ticket.type, p.ticket.queue)]
 
     def _halve(self, batch: list[Submission], error: errors.MillraceError) -> None:
         """Find the submission that the ledger refuses; only that one is turned away."""
@@ -269,7 +270,7 @@ class NotStored(errors.NotAccepted):
 
 
 def plan(
-    rows: Iterable[ports.Row], registry: handlers.Registry, now: float, *, held: set[str], head_start: float
+    rows: Iterable[ports.Row], registry: handlers.Registry, now: float, *, held: ports.Held, head_start: float
 ) -> list[ports.NewTicket]:
     """The tickets that cover these rows: events of one type and one due instant ride together."""
     groups: dict[tuple[str, datetime.datetime | None], list[ports.Row]] = {}
@@ -280,7 +281,7 @@ def plan(
         handler = registry.get(type_name)
         exchange, key = topology.event_route(type_name, handler.queue)
         # What is not published by this process at once is due now (or at run_at) for the clock.
-        wait = run_at is not None or type_name in held
+        wait = run_at is not None or held.holds(type_name, handler.queue)
         for start in range(0, len(members), handler.bundle):
             bundle = members[start : start + handler.bundle]
             ticket_id = ids.uuid7(now)

@@ -52,13 +52,25 @@ class NewTicket:
     head_start: float  #: seconds that its accepter has for publishing it
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Held:
+    """Whose tickets are not published at the door but wait in the ledger, for the clock."""
+
+    types: frozenset[str] = frozenset()  #: paused, or with a full window
+    queues: frozenset[str] = frozenset()  #: paused
+
+    def holds(self, type_name: str, queue: str) -> bool:
+        """Whether a ticket of this type and queue must wait."""
+        return type_name in self.types or queue in self.queues
+
+
 class Flush(AbstractContextManager["Flush"], Protocol):
     """One transaction of the intake."""
 
     def claim_keys(self, rows: Sequence[Row]) -> dict[str, Owner]: ...
     def store(
         self, rows: Sequence[Row], tickets: Sequence[NewTicket], confirmed: Sequence[tuple[str, int]]
-    ) -> set[str]: ...
+    ) -> Held: ...
 
 
 class Clock(Protocol):
@@ -173,6 +185,47 @@ class WorkLedger(Protocol):
 
     def work(self, hard_limit: float) -> AbstractContextManager[Work]: ...
     def is_infrastructure(self, error: BaseException) -> bool: ...
+
+
+# --- replay -----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter that can be replayed."""
+
+    id: str  #: of the dead event
+    type: str
+    payload: Any
+    reason: str  #: why it died
+    schedule: str | None  #: of a tick
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Replay:
+    """A dead letter on its way to be a new event."""
+
+    letter: Letter
+    new_id: str
+    ticket: tickets.Ticket
+    wait: float  #: seconds until it may be worked
+    payload: str | None = None  #: JSON instead of the old payload
+
+
+class Replaying(Protocol):
+    """One transaction in which dead letters are replayed."""
+
+    def now(self) -> float: ...
+    def take(self, event_id: str) -> Letter: ...
+    def take_some(self, filters: Any, after: str, limit: int, *, lock: bool) -> list[Letter]: ...
+    def write(self, replays: Sequence[Replay], *, by: str | None, request_id: str | None) -> None: ...
+
+
+class LetterLedger(Protocol):
+    """The dead letters of the ledger."""
+
+    def count(self, filters: Any) -> dict[str, int]: ...
+    def replay(self) -> AbstractContextManager[Replaying]: ...
 
 
 # --- execute, detached ------------------------------------------------------------------------------------------

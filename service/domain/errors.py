@@ -5,9 +5,14 @@ HTTP status codes are decided in ``service.web.errors`` alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class MillraceError(Exception):
     """Something went wrong that Millrace knows by name."""
+
+    #: What a program wants to know of it beside the message: members of the problem document.
+    members: Mapping[str, str | None] = {}
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or (type(self).__doc__ or "").split("\n")[0])
@@ -27,6 +32,42 @@ class UnknownEventType(MillraceError):
 
 class EventNotFound(MillraceError):
     """There is no event with this id."""
+
+
+class QueueNotFound(MillraceError):
+    """There is no queue of this name."""
+
+
+class StrayNotFound(MillraceError):
+    """There is no stray message with this id."""
+
+
+class BeingWorked(MillraceError):
+    """The event is being worked; ask again in a moment."""
+
+
+class AlreadyEnded(MillraceError):
+    """The event has ended; there is nothing left to cancel."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the event has ended: it {'is' if state == 'dead' else 'has'} {state}")
+        self.members = {"state": state}
+
+
+class NotDead(MillraceError):
+    """Only a dead letter can be replayed."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"only a dead letter can be replayed; this event is {state}")
+        self.members = {"state": state}
+
+
+class AlreadyReplayed(MillraceError):
+    """The dead letter was replayed before; a dead letter is replayed once."""
+
+    def __init__(self, replayed_as: str, replayed_by: str | None) -> None:
+        super().__init__(f"it was replayed as {replayed_as} by {replayed_by or 'someone unknown'}")
+        self.members = {"replayed_as": replayed_as, "replayed_by": replayed_by}
 
 
 class SearchTooSlow(MillraceError):

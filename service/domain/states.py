@@ -44,5 +44,5 @@ class Waiting(enum.StrEnum):
     SCHEDULED = "scheduled"  #: its ``run_at`` lies ahead
     QUEUED = "queued"  #: its ticket is with the broker, or about to be
     RETRYING = "retrying"  #: an attempt failed and its back-off is running
-    PAUSED = "paused"  #: its type is paused
+    PAUSED = "paused"  #: its type or its queue is paused
     HELD_BACK = "held back"  #: its type has a full window of published events

@@ -8,20 +8,29 @@ import sqlalchemy
 
 from service.ledger import engine as engines
 
-OPEN_WITHOUT_TICKET = """
-select count(*) from millrace.events e
+NAMED = 5  #: events without a ticket that are named
+
+WITHOUT_TICKET = """
+from millrace.events e
 where e.state in ('pending', 'running') and not exists (
     select from millrace.tickets t where t.id = e.ticket_id and e.id = any(t.event_ids))
 """
 
-# What the tallies say is open: accepted, less everything that ended.
-TALLIED = """
-select coalesce(sum(n) filter (where word = 'accepted'), 0)
-     - coalesce(sum(n) filter (where word in ('done', 'dead', 'cancelled', 'expired')), 0)
-from millrace.tallies
+OPEN_WITHOUT_TICKET = f"select count(*) {WITHOUT_TICKET}"
+NAMES_WITHOUT_TICKET = f"select e.id::text {WITHOUT_TICKET} order by e.id limit {NAMED}"
+
+# What the tallies say is open, accepted less everything that ended, beside what the table says.
+BY_TYPE = """
+with told as (
+    select type, sum(case when word = 'accepted' then n
+                          when word in ('done', 'dead', 'cancelled', 'expired') then -n else 0 end) as n
+    from millrace.tallies group by type),
+found as (
+    select type, count(*) as n from millrace.events where state in ('pending', 'running') group by type)
+select coalesce(found.type, told.type), coalesce(found.n, 0), coalesce(told.n, 0)
+from found full join told on told.type = found.type order by 1
 """
 
-OPEN = "select count(*) from millrace.events where state in ('pending', 'running')"
 STRAY_ROWS = "select count(*) from millrace.events_default"
 REBUILD = "update millrace.tickets set due_at = clock_timestamp(), published_at = null, revision = revision + 1"
 
@@ -34,15 +43,34 @@ class Balance:
     tallied: int  #: open events by the tallies
     without_ticket: int  #: open events that no ticket covers; must be 0
     unpartitioned: int  #: rows in the default partition; must be 0
+    differing: tuple[Difference, ...] = ()  #: the types of which table and tallies say different things
+    lost: tuple[str, ...] = ()  #: the first events without a ticket
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """A type whose tallies do not agree with the table."""
+
+    type: str
+    open: int  #: in the table
+    tallied: int  #: by the tallies
 
 
 def count(engine: engines.Engine) -> Balance:
     """Count everything in one snapshot. Reads the whole table."""
     with engine.get().connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        numbers = [
-            int(connection.scalar(sqlalchemy.text(q)) or 0) for q in (OPEN, TALLIED, OPEN_WITHOUT_TICKET, STRAY_ROWS)
-        ]
-    return Balance(*numbers)
+        types = [Difference(row[0], int(row[1]), int(row[2])) for row in connection.execute(sqlalchemy.text(BY_TYPE))]
+        without = int(connection.scalar(sqlalchemy.text(OPEN_WITHOUT_TICKET)) or 0)
+        lost = connection.scalars(sqlalchemy.text(NAMES_WITHOUT_TICKET)).all() if without else ()
+        unpartitioned = int(connection.scalar(sqlalchemy.text(STRAY_ROWS)) or 0)
+    return Balance(
+        open=sum(t.open for t in types),
+        tallied=sum(t.tallied for t in types),
+        without_ticket=without,
+        unpartitioned=unpartitioned,
+        differing=tuple(t for t in types if t.open != t.tallied),
+        lost=tuple(lost),
+    )
 
 
 def rebuild(engine: engines.Engine) -> int:

@@ -62,7 +62,8 @@ HOLDS = "select exists (select from millrace.events where id = any(%s::uuid[]))"
 
 STATE = """
 select extract(epoch from clock_timestamp())::float8,
-       array(select name from millrace.types where paused_at is not null or out_events >= %s)
+       array(select name from millrace.types where paused_at is not null or out_events >= %s),
+       array(select name from millrace.queues where paused_at is not null)
 """
 
 
@@ -187,10 +188,10 @@ class Flush:
 
     def store(
         self, rows: Sequence[ports.Row], tickets: Sequence[ports.NewTicket], confirmed: Sequence[tuple[str, int]]
-    ) -> set[str]:
+    ) -> ports.Held:
         """Write events, tickets and tally, mark out what the broker has confirmed, and commit.
 
-        Returns the types whose tickets must wait in the ledger.
+        Returns whose tickets must wait in the ledger.
         """
         statement: str = STATE
         values: list[Any] = [self._ledger.window]
@@ -201,11 +202,11 @@ class Flush:
             statement, values = STORE + statement, [*_columns(rows, tickets), *values]
         self._storing = True
         self._cursor.execute(statement, values)
-        epoch, held = self._cursor.fetchone()
+        epoch, types, queues = self._cursor.fetchone()
         if self._begun:
             self._cursor.execute("commit")
         self._ledger.clock.set(epoch)
-        return set(held)
+        return ports.Held(frozenset(types), frozenset(queues))
 
 
 def _columns(rows: Sequence[ports.Row], tickets: Sequence[ports.NewTicket]) -> list[Any]:

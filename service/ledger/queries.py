@@ -13,13 +13,12 @@ from sqlalchemy import exc, orm
 
 from service.domain import errors, ids, states
 from service.ledger import engine as engines
-from service.ledger import fence, schema
+from service.ledger import fence, pages, schema, transactions
 
 Session = orm.Session
 Row = sqlalchemy.RowMapping
 
 SEARCH_TIMEOUT = "5s"  #: for a list; one that takes longer is given up, and its database spared
-QUERY_CANCELED = "57014"  #: SQLSTATE
 WINDOW = 20_000  #: the default of the setting
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -27,14 +26,15 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 SUMMARY = """
 select e.id::text, e.type, e.state, e.attempt, e.accepted_at, e.run_at, e.expires_at, e.finished_at,
        e.producer, e.request_id, e.schedule, e.slot_at, e.replay_of::text, e.replayed_as::text,
-       t.published_at, t.due_at, y.paused_at, coalesce(y.out_events, 0) as out_events, d.reason as dead_reason,
-       clock_timestamp() as now
+       t.published_at, t.due_at, coalesce(y.paused_at, q.paused_at) as paused_at,
+       coalesce(y.out_events, 0) as out_events, d.reason as dead_reason, clock_timestamp() as now
 """
 
 TABLES = """
 from millrace.events e
 left join millrace.tickets t on t.id = e.ticket_id and e.state = 'pending'
 left join millrace.types y on y.name = e.type and e.state = 'pending'
+left join millrace.queues q on q.name = t.queue
 left join millrace.dead d on d.event_id = e.id and e.state = 'dead'
 """
 
@@ -50,7 +50,12 @@ select attempt as number, started_at, finished_at, worker, error, message
 from millrace.attempts where event_id = %(id)s::uuid order by attempt
 """
 
-PAUSED = "select name from millrace.types where paused_at is not null"
+PAUSES = """
+select 'type' as kind, name, paused_at as at, paused_by as by from millrace.types where paused_at is not null
+union all
+select 'queue', name, paused_at, paused_by from millrace.queues where paused_at is not null
+order by kind, name
+"""
 
 #: Filter → its condition. Those on the id let PostgreSQL leave out the partitions of other days.
 CONDITIONS = {
@@ -108,7 +113,7 @@ class Queries:
         # A first attempt that succeeded has left nothing behind.
         unhurt = found["attempt"] == 0 or (found["attempt"] == 1 and found["state"] == states.State.SUCCEEDED)
         failed = [] if unhurt else self._rows(ATTEMPTS, {"id": event_id})
-        return found | {"attempts": [_in_utc(row) for row in failed]}
+        return found | {"attempts": [pages.in_utc(row) for row in failed]}
 
     def search(self, filters: Filters, *, limit: int) -> list[dict[str, Any]]:
         """Summaries of events, the newest first."""
@@ -125,9 +130,9 @@ class Queries:
         rows = self._rows(ENDED, {"ids": list(event_ids), "open": sorted(states.OPEN)})
         return {row["id"] for row in rows}
 
-    def paused(self) -> set[str]:
-        """The names of the types that are paused."""
-        return {row["name"] for row in self._rows(PAUSED, {})}
+    def pauses(self) -> list[dict[str, Any]]:
+        """The types and queues that are paused: kind, name, since when (at) and by whom (by)."""
+        return [pages.in_utc(row) for row in self._rows(PAUSES, {})]
 
     def check(self) -> None:
         """Raises LedgerUnavailable or SchemaNotReady when the road cannot work on this database."""
@@ -139,7 +144,7 @@ class Queries:
 
     def _event(self, row: Row) -> dict[str, Any]:
         # Its id tells when an event was accepted, to the door and to filters; the column has the instant of its flush.
-        found = _in_utc(row) | {"accepted_at": ids.instant(row["id"])}
+        found = pages.in_utc(row) | {"accepted_at": ids.instant(row["id"])}
         reason = _reason(row, self._window)
         for name in HELPERS:
             del found[name]
@@ -149,7 +154,7 @@ class Queries:
         try:
             return self._read(statement, values, timeout)
         except exc.DBAPIError as error:
-            if engines.sqlstate(error) == QUERY_CANCELED:
+            if engines.sqlstate(error) == transactions.QUERY_CANCELED:
                 raise errors.SearchTooSlow() from error
             if not error.connection_invalidated:
                 raise fence.unavailable(error) from error
@@ -181,13 +186,6 @@ def _reason(row: Row, window: int) -> str | None:
         return states.Waiting.PAUSED
     overdue = row["due_at"] is not None and row["due_at"] <= row["now"]
     return states.Waiting.HELD_BACK if overdue and row["out_events"] >= window else states.Waiting.QUEUED
-
-
-def _in_utc(row: Row) -> dict[str, Any]:
-    return {
-        str(name): value.astimezone(datetime.UTC) if isinstance(value, datetime.datetime) else value
-        for name, value in row.items()
-    }
 
 
 def _bound(value: Any) -> str:

@@ -12,30 +12,33 @@ from service.ledger import fence, intake
 
 FIFO_MARGIN = 1.0  #: seconds by which another ticket must have been published later, for clocks that differ a little
 
-# Types take turns: the skip scan finds those that have unpublished tickets, and each may send so many. A type that is
-# paused or whose window is full waits. `skip locked` lets any number of clocks do this side by side; the lead keeps
-# the others away while this one publishes.
+# Types take turns, on each of their queues (a type may have ticks beside events): the skip scan finds the lanes that
+# have unpublished tickets, and each may send so many. What is paused, the type or the queue, waits, and so does a type
+# whose window is full. `skip locked` lets any number of clocks do this side by side; the lead keeps the others away
+# while this one publishes.
 # What was taken counts at once, so that the rounds until the next count do not overrun the window.
 TAKE_DUE = """
-with recursive types (type) as (
-    (select type from millrace.tickets where published_at is null order by type limit 1)
+with recursive lanes (type, queue) as (
+    (select type, queue from millrace.tickets where published_at is null order by type, queue limit 1)
     union all
-    select (select t.type from millrace.tickets t where t.published_at is null and t.type > types.type
-            order by t.type limit 1)
-    from types where types.type is not null),
-open_types as (
-    select types.type, %(window)s - coalesce(s.out_events, 0) as room
-    from types left join millrace.types s on s.name = types.type
-    where types.type is not null and s.paused_at is null and coalesce(s.out_events, 0) < %(window)s),
+    select next.type, next.queue from lanes cross join lateral (
+        select t.type, t.queue from millrace.tickets t
+        where t.published_at is null and (t.type, t.queue) > (lanes.type, lanes.queue)
+        order by t.type, t.queue limit 1) next),
+open_lanes as (
+    select l.type, l.queue, %(window)s - coalesce(s.out_events, 0) as room
+    from lanes l left join millrace.types s on s.name = l.type left join millrace.queues q on q.name = l.queue
+    where s.paused_at is null and q.paused_at is null and coalesce(s.out_events, 0) < %(window)s),
 due as (
-    select d.id, o.type, d.size from open_types o
+    select d.id, o.type, d.size from open_lanes o
     cross join lateral (
         select id, due_at, cardinality(event_ids) as size,
                sum(cardinality(event_ids)) over (order by due_at, id) as upto
         from (select t.id, t.due_at, t.event_ids from millrace.tickets t
-              where t.type = o.type and t.published_at is null and t.due_at <= clock_timestamp()
+              where t.type = o.type and t.queue = o.queue and t.published_at is null
+                and t.due_at <= clock_timestamp()
               order by t.due_at
-              limit greatest(1, %(limit)s / (select count(*) from open_types))
+              limit greatest(1, %(limit)s / (select count(*) from open_lanes))
               for no key update skip locked) locked) d
     where d.upto - d.size < o.room
     order by random() limit %(limit)s),  -- Of more types than fit, it is not always the same that wait.
@@ -62,6 +65,8 @@ with line as (
 over as (
     select id from millrace.tickets t, line
     where t.queue = %(queue)s and t.published_at < line.before and t.due_at <= clock_timestamp()
+      and not exists (select from millrace.types s where s.name = t.type and s.paused_at is not null)
+      and not exists (select from millrace.queues q where q.name = t.queue and q.paused_at is not null)
     order by t.published_at limit %(limit)s
     for no key update of t skip locked),
 gone as (

@@ -8,7 +8,7 @@ from typing import Any
 import flask
 
 from service.domain import errors, handlers
-from service.web import answer, body, entry, gate, idempotency, road, search, show, timing
+from service.web import answer, body, entry, gate, idempotency, links, road, search, show, timing
 
 pages = flask.Blueprint("api", __name__, url_prefix="/v1")
 
@@ -37,13 +37,13 @@ def show_event(event_id: str) -> answer.Json:
 @pages.get("/events")
 def list_events() -> answer.Json:
     """Events, newest first, page by page."""
-    wanted = search.read(flask.request.args)
+    wanted = search.read(flask.request.args, search.Search)
     with gate.reads():
         found = road.current().queries.search(wanted.filters(), limit=wanted.limit + 1)
     page = found[: wanted.limit]
     # The cursor is the last id of the page: the next page begins below it, whatever was accepted meanwhile.
     cursor = page[-1]["id"] if len(found) > wanted.limit else None
-    return answer.Json({"events": [show.with_links(e) for e in page], "next_cursor": cursor})
+    return answer.Json({"events": [links.added(e) for e in page], "next_cursor": cursor})
 
 
 @pages.get("/types")
@@ -51,11 +51,12 @@ def list_types() -> answer.Json:
     """The event types that can be posted, with what their handlers ask for."""
     here = road.current()
     with gate.reads():
-        paused = here.queries.paused()
-    return answer.Json({"types": [_type(handler, paused) for handler in here.registry]})
+        pauses = here.queries.pauses()
+    return answer.Json({"types": [_type(handler, pauses) for handler in here.registry]})
 
 
-def _type(handler: handlers.Handler, paused: set[str]) -> dict[str, Any]:
+def _type(handler: handlers.Handler, pauses: list[dict[str, Any]]) -> dict[str, Any]:
+    held = [p for p in pauses if (p["kind"], p["name"]) in (("type", handler.type), ("queue", handler.queue))]
     return {
         "name": handler.type,
         "doc": handler.doc,
@@ -65,7 +66,8 @@ def _type(handler: handlers.Handler, paused: set[str]) -> dict[str, Any]:
         "detached": handler.detached,
         "attempts": handler.attempts,
         "payload": None if handler.payload is None else _schema(handler.payload),
-        "paused": handler.type in paused,
+        "paused": bool(held),
+        "pauses": held,
     }
 
 

@@ -61,6 +61,12 @@ STATUS: dict[type[errors.MillraceError], int] = {
     errors.UnknownEventType: 404,
     errors.EventNotFound: 404,
     EventTooLarge: 413,
+    errors.QueueNotFound: 404,
+    errors.StrayNotFound: 404,
+    errors.BeingWorked: 409,
+    errors.AlreadyEnded: 409,
+    errors.NotDead: 409,
+    errors.AlreadyReplayed: 409,
     InvalidParameter: 422,
     NoneStored: 422,
     errors.InvalidEvent: 422,
@@ -137,7 +143,8 @@ def _answer_known(error: errors.MillraceError, known: type) -> flask.Response:
 def _parts(error: errors.MillraceError, known: type) -> tuple[dict[str, Any], dict[str, str]]:
     """The parts of a problem of ours, and its headers: type and title come from the class."""
     title = (known.__doc__ or "").split("\n")[0].rstrip(".")
-    detail, members, headers = str(error), {}, {}
+    detail, headers = str(error), {}
+    members: dict[str, Any] = dict(error.members)
     if isinstance(error, DISCREET):
         log.warning("A request needs the ledger: %s", error, extra={"action": "request.unavailable"})
         detail, headers = f"{title}.", {"Retry-After": str(RETRY_AFTER)}

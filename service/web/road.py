@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar, cast
 import flask
 
 from service.application.submission import Accepted
+from service.bootstrap import Operations
 from service.domain import errors, event, handlers
 from service.ledger.queries import Queries
 from service.settings import Settings
@@ -52,6 +53,8 @@ class Road(Protocol):
     def publisher(self) -> Publisher: ...
     @property
     def watch(self) -> Watch: ...
+    @property
+    def operations(self) -> Operations: ...
 
 
 def current() -> Road:

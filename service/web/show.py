@@ -9,7 +9,7 @@ import msgspec
 
 from service.application.submission import Accepted
 from service.domain import ids
-from service.web import answer, prefer, road
+from service.web import answer, links, prefer, road
 
 #: Columns of an event that hold JSON.
 JSON_COLUMNS = ("payload", "result", "error", "attributes", "progress")
@@ -17,7 +17,7 @@ JSON_COLUMNS = ("payload", "result", "error", "attributes", "progress")
 
 def accepted(one: Accepted) -> answer.Json:
     """The answer to a post: 202, or what came of the event if the client preferred to wait and it has ended."""
-    where = place(one.id)
+    where = links.place(one.id)
     headers = {"Location": where}
     preferred = road.real(flask.request).environ.get("HTTP_PREFER")
     if preferred is not None and (ended := prefer.wait(one.id, preferred)) is not None:
@@ -39,18 +39,4 @@ def event(found: dict[str, Any]) -> dict[str, Any]:
     for column in JSON_COLUMNS:
         # As PostgreSQL wrote it: no number loses a digit on the way.
         found[column] = None if found[column] is None else msgspec.Raw(found[column].encode())
-    return with_links(found)
-
-
-def with_links(found: dict[str, Any]) -> dict[str, Any]:
-    """An event with the places that belong to it."""
-    links = {"self": place(found["id"])}
-    for name in ("replay_of", "replayed_as"):
-        if found.get(name):
-            links[name] = place(found[name])
-    return found | {"links": links}
-
-
-def place(event_id: str) -> str:
-    """The path of an event."""
-    return f"{road.real(flask.request).environ.get('SCRIPT_NAME', '')}/v1/events/{event_id}"
+    return links.added(found)

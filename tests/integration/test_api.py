@@ -66,14 +66,18 @@ class Api:
         self.ledger.handler("echo", answered, attempts=2, queue="slow", bundle=7)
         self.ledger.handler("other", answered)
         self.engine = engines.Engine(url, size=4, role="millrace-web")
+        given = settings.Settings.model_construct(database_url=url)
         road = bootstrap.WebRoad(
-            settings.Settings.model_construct(),
+            given,
             self.ledger.registry,
             self.engine,
             self.ledger.intake,
             self.ledger.publisher,
             queries.Queries(self.engine),
             Watch(queries.Queries(self.engine), room=1),
+            bootstrap.operations(
+                settings.Settings.model_construct(database_url=url), self.engine, self.ledger.registry
+            ),
         )
         self.app = web.create_app(road)
         self.app.add_url_rule("/use/<then>", view_func=use_session)

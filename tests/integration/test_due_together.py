@@ -50,7 +50,8 @@ def test_ten_thousand_events_due_in_the_same_second_are_published_at_once(
         "select count(*), extract(epoch from max(t.published_at) - least(min(e.run_at), min(t.published_at)))::float8"
         " from millrace.tickets t join millrace.events e on e.ticket_id = t.id where t.published_at is not null"
     )
-    assert (published, broker.ready("events")) == (MANY, MANY)
+    assert published == MANY
+    ledger.until(lambda: broker.ready("events") == MANY, within=20)  # The broker counts a little later.
     broker.drop()
     record_property("seconds", seconds)
     print(f"{MANY} tickets due together were out after {seconds:.2f} s (goal: {GOAL} s)")  # noqa: T201

@@ -32,7 +32,18 @@ KNOWN: dict[int, list[errors.MillraceError]] = {
         web_errors.InvalidHeader("X: no"),
         web_errors.InvalidCloudEvent([("id", "it is required")]),
     ],
-    404: [errors.UnknownEventType("no.such"), errors.EventNotFound()],
+    404: [
+        errors.UnknownEventType("no.such"),
+        errors.EventNotFound(),
+        errors.QueueNotFound("nowhere"),
+        errors.StrayNotFound(),
+    ],
+    409: [
+        errors.BeingWorked(),
+        errors.AlreadyEnded("succeeded"),
+        errors.NotDead("pending"),
+        errors.AlreadyReplayed("1", None),
+    ],
     413: [web_errors.EventTooLarge()],
     422: [
         web_errors.InvalidParameter([("limit", "a number is wanted")]),

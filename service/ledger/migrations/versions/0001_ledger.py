@@ -62,7 +62,7 @@ create table millrace.tickets (
 )
 """
 
-TICKETS_DUE = "create index tickets_due on millrace.tickets (type, due_at) where published_at is null"
+TICKETS_DUE = "create index tickets_due on millrace.tickets (type, queue, due_at) where published_at is null"
 TICKETS_OUT = "create index tickets_out on millrace.tickets (queue, published_at) where published_at is not null"
 
 REST = """
@@ -85,7 +85,8 @@ create table millrace.dead (                         -- the dead letters among t
     replayed_as uuid,
     replayed_by text
 );
-create index dead_by_type on millrace.dead (type, died_at);
+create index dead_by_type on millrace.dead (type, died_at, event_id);
+create index dead_by_time on millrace.dead (died_at, event_id);
 create table millrace.strays (                       -- messages on our queues that are not ours
     id          uuid primary key default gen_random_uuid(),
     filed_at    timestamptz not null default now(),
@@ -110,6 +111,11 @@ create table millrace.types (                        -- what is decided about a 
     paused_by   text,
     out_events  integer not null default 0,          -- published and not worked, as the clock counted last
     counted_at  timestamptz
+);
+create table millrace.queues (                       -- likewise about a queue
+    name        text primary key,
+    paused_at   timestamptz,
+    paused_by   text
 );
 create table millrace.tallies (                      -- insert-only: no row is a hot spot
     minute      timestamptz not null,

@@ -1,0 +1,61 @@
+"""Pausing a type or a queue. It is a condition of the release, never a state of an event: what waits, waits."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from service.ledger import engine as engines
+from service.ledger import transactions
+
+# Who came first keeps the pause, with their name.
+PAUSE = """
+insert into millrace.{table} as p (name, paused_at, paused_by) values (%(name)s, clock_timestamp(), %(by)s)
+on conflict (name) do update
+set paused_by = case when p.paused_at is null then excluded.paused_by else p.paused_by end,
+    paused_at = coalesce(p.paused_at, excluded.paused_at)
+returning paused_at as at, paused_by as by
+"""
+
+RESUME = """
+update millrace.{table} set paused_at = null, paused_by = null
+where name = %(name)s and paused_at is not null returning name
+"""
+
+KNOWS = {
+    "types": """
+        select exists (select from millrace.types where name = %(name)s)
+            or exists (select from millrace.events where type = %(name)s)
+        """,
+    "queues": """
+        select exists (select from millrace.queues where name = %(name)s)
+            or exists (select from millrace.tickets where queue = %(name)s)
+        """,
+}
+
+
+class PauseLedger:
+    """What is paused in one of the tables ``types`` and ``queues``."""
+
+    def __init__(self, engine: engines.Engine, table: str) -> None:
+        assert table in KNOWS
+        self._engine = engine
+        self._table = table
+
+    def knows(self, name: str) -> bool:
+        """Whether the ledger has anything of this name, for those that no handler of this process asks for."""
+        with transactions.begin(self._engine) as connection:
+            return bool(connection.exec_driver_sql(KNOWS[self._table], {"name": name}).scalar())
+
+    def pause(self, name: str, by: str | None) -> dict[str, Any]:
+        """Pause; since when (at) and by whom (by), which is another's name if it was paused before."""
+        statement = PAUSE.format(table=self._table)
+        with transactions.begin(self._engine) as connection:
+            row = connection.exec_driver_sql(statement, {"name": name, "by": by}).mappings().one()
+        at: datetime.datetime = row["at"]
+        return {"at": at.astimezone(datetime.UTC), "by": row["by"]}
+
+    def resume(self, name: str) -> bool:
+        """Resume; whether it was paused."""
+        with transactions.begin(self._engine) as connection:
+            return connection.exec_driver_sql(RESUME.format(table=self._table), {"name": name}).first() is not None

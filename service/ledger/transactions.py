@@ -1,0 +1,59 @@
+"""A transaction for one act of an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy
+from sqlalchemy import exc
+
+from service.domain import errors
+from service.ledger import engine as engines
+from service.ledger.fence import unavailable
+
+LOCK_NOT_AVAILABLE = "55P03"  #: SQLSTATE, of `nowait` and of a lock timeout
+QUERY_CANCELED = "57014"  #: SQLSTATE
+
+# Nobody waits for long: not the operator for a lock, and not the road for an operator's process that froze.
+LIMITS = """
+set local lock_timeout = '2s'; set local statement_timeout = '30s';
+set local idle_in_transaction_session_timeout = '10s'
+"""
+
+
+@contextmanager
+def begin(engine: engines.Engine) -> Iterator[sqlalchemy.Connection]:
+    """A transaction that is committed at the end.
+
+    Raises LedgerUnavailable; BeingWorked when somebody else holds a lock that is needed; SearchTooSlow.
+    """
+    try:
+        with _connect(engine) as connection:
+            yield connection
+            connection.commit()
+    except exc.SQLAlchemyError as error:
+        code = engines.sqlstate(error)
+        if code == LOCK_NOT_AVAILABLE:
+            raise errors.BeingWorked() from error
+        if code == QUERY_CANCELED:
+            raise errors.SearchTooSlow() from error
+        raise unavailable(error) from error
+
+
+def _connect(engine: engines.Engine) -> sqlalchemy.Connection:
+    """A connection on which the limits are set. One that has died in the pool is replaced: nothing was done yet."""
+    for last in (False, True):
+        connection = engine.get().connect()
+        try:
+            connection.exec_driver_sql(LIMITS)
+        except exc.DBAPIError as error:
+            connection.close()
+            if last or not error.connection_invalidated:
+                raise
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise AssertionError("not reached")

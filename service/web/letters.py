@@ -1,0 +1,134 @@
+"""The API of dead letters and strays: list them, look into them, replay, discard."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Any
+
+import flask
+import msgspec
+
+from service.application import replay
+from service.domain import errors, outcome
+from service.ledger import letters as ledger
+from service.ledger import pages as lists
+from service.web import answer, body, links, operations, road, search
+
+pages = flask.Blueprint("letters", __name__, url_prefix="/v1")
+
+SECONDS = 20.0  #: after which a replay by filter answers with what it has done
+
+Cursor = Annotated[str, msgspec.Meta(pattern=f"^{lists.CURSOR}$")]
+PageSize = Annotated[int, msgspec.Meta(ge=1, le=500)]
+Rate = Annotated[float, msgspec.Meta(ge=0.001, le=10_000)]
+
+
+class Which(msgspec.Struct, frozen=True):
+    """Dead letters to which all of this applies."""
+
+    type: search.TypeName | None = None
+    reason: outcome.Reason | None = None
+    since: search.Moment | None = None  #: died at this instant or later
+    until: search.Moment | None = None  #: died before this instant
+
+    def filters(self, replayed: bool | None) -> ledger.Filters:
+        """In the ledger's words."""
+        return ledger.Filters(self.type, self.reason, self.since, self.until, replayed)
+
+
+class List(Which, frozen=True):
+    """A page of them."""
+
+    replayed: bool | None = None
+    cursor: Cursor | None = None
+    limit: PageSize = 50
+
+
+class Replay(Which, frozen=True):
+    """How to replay them."""
+
+    dry_run: bool = False
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
+    rate: Rate | None = None
+
+
+class Strays(msgspec.Struct, frozen=True):
+    """A page of strays."""
+
+    cursor: Cursor | None = None
+    limit: PageSize = 50
+
+
+@pages.get("/dead")
+def list_dead() -> answer.Json:
+    """Dead letters, those that died last first, page by page."""
+    wanted = search.read(flask.request.args, List)
+    filters = wanted.filters(wanted.replayed)
+    page = road.current().operations.letters.list(filters, limit=wanted.limit, cursor=wanted.cursor)
+    return answer.Json({"dead": [links.added(row) for row in page.rows], "next_cursor": page.next_cursor})
+
+
+@pages.post("/events/<event_id>/replay")
+def replay_event(event_id: str) -> answer.Json:
+    """Work a dead letter again, as a new event; the body may hold another ``payload`` for it."""
+    type_name, new_id = road.current().operations.replayer.one(
+        event_id, edited=_edited(), by=operations.by(), request_id=flask.g.request_id
+    )
+    place = links.place(new_id)
+    document: dict[str, Any] = {"id": new_id, "type": type_name, "state": "pending", "replay_of": event_id}
+    document["links"] = {"self": place, "replay_of": links.place(event_id)}
+    return answer.Json(document, status=202, headers={"Location": place})
+
+
+@pages.post("/replay")
+def replay_events() -> answer.Json:
+    """Replay the dead letters that the query finds, the oldest first; with ``dry_run`` only look at them."""
+    wanted = search.read(flask.request.args, Replay)
+    found = road.current().operations.replayer.some(
+        wanted.filters(replayed=False),
+        limit=wanted.limit,
+        rate=wanted.rate,
+        dry_run=wanted.dry_run,
+        by=operations.by(),
+        request_id=flask.g.request_id,
+        seconds=SECONDS,
+    )
+    return answer.Json(dataclasses.asdict(found), status=200 if found.dry_run or not found.replayed else 202)
+
+
+@pages.get("/strays")
+def list_strays() -> answer.Json:
+    """Messages that were not ours, the newest first, page by page."""
+    wanted = search.read(flask.request.args, Strays)
+    page = road.current().operations.strays.list(limit=wanted.limit, cursor=wanted.cursor)
+    found = [row | {"links": {"self": _stray_place(row["id"])}} for row in page.rows]
+    return answer.Json({"strays": found, "next_cursor": page.next_cursor})
+
+
+@pages.get("/strays/<stray_id>")
+def show_stray(stray_id: str) -> answer.Json:
+    """One stray with its properties, headers and body (base64)."""
+    found = road.current().operations.strays.show(stray_id)
+    return answer.Json(found | {"links": {"self": _stray_place(found["id"])}})
+
+
+@pages.delete("/strays/<stray_id>")
+def discard_stray(stray_id: str) -> Any:
+    """Delete a stray."""
+    road.current().operations.control.discard(stray_id, by=operations.by())
+    return "", 204
+
+
+def _edited() -> replay.Payload | None:
+    """The payload in the body, if there is a body; raises NotStrictJson and InvalidEvent."""
+    if not flask.request.get_data():
+        return None
+    document = body.read(flask.request, road.current().settings.max_depth).value
+    if not isinstance(document, dict) or document.keys() != {"payload"}:
+        raise errors.InvalidEvent([errors.Fault("", 'an object with the one member "payload" is wanted, or no body')])
+    payload = document["payload"]
+    return replay.Payload(payload, body.encoder.encode(payload).decode())
+
+
+def _stray_place(stray_id: str) -> str:
+    return f"{flask.request.environ.get('SCRIPT_NAME', '')}/v1/strays/{stray_id}"

@@ -1,0 +1,21 @@
+"""Where things are, for those who follow links."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+
+
+def place(event_id: str) -> str:
+    """The path of an event's page."""
+    return f"{flask.request.environ.get('SCRIPT_NAME', '')}/v1/events/{event_id}"
+
+
+def added(event: dict[str, Any]) -> dict[str, Any]:
+    """An event's document with the places of itself and of its kin."""
+    links = {"self": place(event["id"])}
+    for name in ("replay_of", "replayed_as"):
+        if event.get(name):
+            links[name] = place(event[name])
+    return event | {"links": links}

@@ -1,0 +1,196 @@
+"""The operator's verbs on the host, what they do, say and return."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+import pydantic
+import pytest
+from click.testing import CliRunner, Result
+
+from service import cli
+from service.domain import handlers
+from service.ledger.upkeep import Upkeep
+from tests import memory
+from tests.ledgers import Ledger
+from workers import face
+
+pytestmark = pytest.mark.postgres
+
+WIDTH = 80
+ROOT = pathlib.Path(__file__).parents[2]
+VERBS = ("cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard")
+
+Millrace = Callable[..., Result]
+
+
+class Step(pydantic.BaseModel):
+    do: str
+    times: int = 0
+
+
+def run(*words: str, stdin: str = "", **environment: str) -> Result:
+    """One command; every line of it fits a terminal of 80 columns, and it never ends in a traceback."""
+    clean = {name: None for name in os.environ if name.startswith("MILLRACE_")}
+    done = CliRunner().invoke(cli.main, words, input=stdin, env={**clean, **environment}, prog_name="millrace")
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    assert [one for one in done.stdout.splitlines() if len(one) > WIDTH and "--json" not in words] == []
+    return done
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process of the tests keeps its logs and its apps."""
+    monkeypatch.setattr("service.telemetry.logging.configure", lambda *args: None)
+    monkeypatch.setattr("service.telemetry.logging.set_level", lambda *args: None)
+    monkeypatch.setattr("service.plugins.load", lambda *args: None)
+
+
+@pytest.fixture
+def ledger(database: str) -> Iterator[Ledger]:
+    ledger = Ledger(database)
+
+    def fail(payload: Any, ctx: Any) -> None:
+        raise RuntimeError("the warehouse did not answer: \x1b[31m" + "connection refused " * 10)
+
+    ledger.handler("ledger.step", fail, attempts=1, payload=Step, parse=face.parser(Step))
+    ledger.handler("ledger.alone", print, bundle=1)
+    yield ledger
+    ledger.check()
+
+
+@pytest.fixture
+def millrace(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Millrace:
+    """A command on this ledger, without a broker."""
+    monkeypatch.setattr("service.plugins.registry", ledger.registry)
+
+    def command(*words: str, stdin: str = "") -> Result:
+        return run(*words, stdin=stdin, MILLRACE_DATABASE_URL=ledger.url)
+
+    return command
+
+
+def test_every_verb_explains_itself_on_80_columns() -> None:
+    for verb in VERBS:
+        assert len(run(*verb.split(), "--help").stdout.splitlines()) > 5
+    listed = run("--help").stdout
+    assert all(f"  {verb} " in listed for verb in VERBS if " " not in verb)
+
+
+def test_events_are_cancelled_by_id_and_by_filter(ledger: Ledger, millrace: Millrace) -> None:
+    first, *_ = ledger.post("ledger.alone", *range(4))
+    done = millrace("cancel", first, "00000000-0000-7000-8000-000000000000")
+    assert done.exit_code == 1  # One was refused.
+    assert done.stdout.splitlines()[0] == f"{first}  cancelled"
+    assert "there is no event" in done.stdout.splitlines()[1]
+    assert "3" in millrace("cancel", "--type", "ledger.alone", "--dry-run").stdout
+    refused = millrace("cancel", "--type", "ledger.alone", stdin="n\n")
+    assert (refused.exit_code, "Cancel 3 events?" in refused.stderr) == (1, True)
+    assert ledger.states() == {"pending": 3, "cancelled": 1}
+    done = millrace("cancel", "--type", "ledger.alone", "--yes", "--json")
+    assert json.loads(done.stdout) == {"cancelled": 3, "stopping": 0, "left": 0}
+    assert (ledger.states(), ledger.tickets()) == ({"cancelled": 4}, [])
+
+
+def test_a_type_and_a_queue_are_paused_listed_and_resumed(millrace: Millrace) -> None:
+    said = millrace("pause", "ledger.alone", "--by", "ada").stdout
+    assert said.startswith("the type ledger.alone is paused since 20")
+    assert said.endswith("UTC by ada\n")
+    millrace("pause", "--queue", "events")
+    assert [(p["kind"], p["name"]) for p in json.loads(millrace("pauses", "--json").stdout)] == [
+        ("queue", "events"), ("type", "ledger.alone"),
+    ]  # fmt: skip
+    assert "ledger.alone" in millrace("pauses").stdout
+    assert millrace("resume", "ledger.alone").stdout == "the type ledger.alone goes on\n"
+    assert millrace("resume", "ledger.alone").stdout == "the type ledger.alone was not paused\n"
+    unknown = millrace("pause", "no.such")
+    assert (unknown.exit_code, unknown.stderr) == (1, "millrace: there is no event type 'no.such'\n")
+
+
+def test_dead_letters_are_listed_and_replayed(ledger: Ledger, millrace: Millrace, tmp_path: pathlib.Path) -> None:
+    *fit, unfit = found = ledger.post("ledger.step", {"do": "add"}, {"do": "add"}, {"do": "add", "times": "x"})
+    ledger.work()
+
+    shown = millrace("dead")
+    assert all(i in shown.stdout for i in found)
+    assert "\x1b" not in shown.stdout  # Whatever a message says, it does not steer the terminal.
+    dry = millrace("replay", "--type", "ledger.step", "--dry-run")
+    assert "2 would be replayed, 1 left" in dry.stdout
+    assert ledger.states() == {"dead": 3}
+
+    new = json.loads(millrace("replay", fit[0], "--by", "ada", "--json").stdout)[0]["replayed_as"]
+    again = millrace("replay", fit[0])
+    assert (again.exit_code, f"it was replayed as {new} by ada" in " ".join(again.stdout.split())) == (1, True)
+    assert f"→ {new}" in millrace("dead", "--replayed").stdout
+    done = millrace("replay", "--type", "ledger.step", "--yes")
+    assert "1 replayed, 1 left" in done.stdout
+
+    refused = millrace("replay", unfit)
+    assert (refused.exit_code, "/times" in refused.stdout) == (1, True)
+    mended = tmp_path / "mended.json"
+    mended.write_text('{"do": "add", "times": 1}')
+    assert millrace("replay", unfit, "--payload", str(mended)).exit_code == 0
+    assert ledger.states() == {"dead": 3, "pending": 3}
+    page = json.loads(millrace("dead", "--limit", "2", "--json").stdout)
+    rest = json.loads(millrace("dead", "--cursor", page["next_cursor"], "--json").stdout)
+    assert (len(page["dead"]), len(rest["dead"]), rest["next_cursor"]) == (2, 1, None)
+
+
+def test_strays_are_listed_shown_and_discarded(ledger: Ledger, millrace: Millrace) -> None:
+    message = type("Foreign", (), {"body": b"\x00", "properties": {"content_type": "text/plain"}})
+    Upkeep(ledger.engine).file_stray("events", "rejected", message)
+    [stray] = json.loads(millrace("strays", "--json").stdout)["strays"]
+    assert stray["id"] in millrace("strays").stdout
+    assert json.loads(millrace("strays", "show", stray["id"]).stdout)["body"] == "AA=="
+    assert millrace("strays", "discard", stray["id"]).stdout == f"{stray['id']}  discarded\n"
+    assert millrace("strays", "discard", stray["id"]).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["cancel"], "give either IDs or a filter"),
+        (["replay", "1", "--type", "a.b"], "give either IDs or a filter"),
+        (["replay", "1", "--dry-run"], "--dry-run goes with a filter"),
+        (["pause"], "give either a TYPE or --queue NAME"),
+        (["dead", "--since", "yesterday"], "date, time and zone are wanted"),
+        (["dead", "--cursor", "x"], "MILLRACE_DATABASE_URL is not set"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_in_one_line(words: list[str], told: str) -> None:
+    done = run(*words)
+    assert done.exit_code in (1, 2)
+    assert told in done.stderr
+
+
+def test_a_ledger_that_is_not_there_is_told_in_one_line(empty_database: str) -> None:
+    done = run("dead", MILLRACE_DATABASE_URL=empty_database)
+    assert (done.exit_code, done.stderr.count("\n"), "run `millrace migrate`" in done.stderr) == (1, 1, True)
+
+
+def test_the_recipes_in_the_docs_are_commands_that_exist() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    lines = re.findall(r"^millrace ([^#\n]+)", page, re.MULTILINE)
+    assert len(lines) > 15
+    for words in map(shlex.split, lines):
+        command: click.Command = cli.main
+        while isinstance(command, click.Group) and words and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word for word in words if word.startswith("-")} <= known, words
+
+
+def test_the_paths_in_the_docs_are_routes_that_exist() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    routes = memory.Road(handlers.Handler("orders.created", print)).client().application.url_map.bind("here")
+    named = re.findall(r"(GET|POST|DELETE) (/v1/[\w./<>-]+)", page)
+    assert len(named) > 10
+    for method, path in named:
+        routes.match(path, method)
