@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +64,8 @@ class Consumer(consumer.Consumer):
         """RabbitMQ cannot be reached."""
         signals.connection_changed.send(self, peer="broker", up=False)
         super().on_connection_error_before_connected(exc)
+        # A wrong password and a missing virtual host were not waited for, and Celery tries again at once.
+        time.sleep(RECONNECT["interval_max"])
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """The connection was lost."""

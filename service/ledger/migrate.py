@@ -8,29 +8,40 @@ from collections.abc import Iterable
 
 import alembic.command
 import alembic.config
+import alembic.util
 import sqlalchemy
 from sqlalchemy import exc
 
+from service.domain import errors
 from service.ledger import engine as engines
 from service.ledger import schema
 
 FOLDER = pathlib.Path(__file__).parent / "migrations"
 
 
-def migrate(url: str, apps: Iterable[tuple[str, pathlib.Path]] = (), *, wait: float = 10.0) -> None:
-    """Upgrade the ledger, then each app's own tables (name, alembic folder).
+def migrate(url: str, apps: Iterable[tuple[str, pathlib.Path]] = (), *, wait: float = 10.0) -> str:
+    """Upgrade the ledger, then each app's own tables (name, alembic folder); the ledger's revision.
 
-    Waits up to ``wait`` seconds for the server. Raises LedgerUnavailable.
+    A ledger that is newer than this code stays as it is. Waits up to ``wait`` seconds for the server. Raises
+    LedgerUnavailable, and SchemaNotReady for tables at a revision that is not known here.
     """
     engine = engines.Engine(url, role="millrace-migrate").get()
     try:
         with _connect(engine, wait) as connection:
             # Two migrations at once wait for each other instead of meeting in the middle; released at the commit.
             connection.execute(sqlalchemy.text("select pg_advisory_xact_lock(hashtext('millrace.migrate'))"))
-            _upgrade(connection, FOLDER, table="migrations", where="millrace")
+            here = schema.revision(connection) or ""
+            if here <= schema.HEAD:
+                _upgrade(connection, FOLDER, table="migrations", where="millrace")
             for name, folder in apps:
                 _upgrade(connection, folder, table=f"{name}_migrations", where=None)
             connection.commit()
+            return max(here, schema.HEAD)
+    except exc.DBAPIError as error:
+        raise schema.unreachable(engine, error) from error
+    except alembic.util.CommandError as error:
+        detail = f"a migration cannot be found: {error} (are the tables of a newer version?)"
+        raise errors.SchemaNotReady(detail) from error
     finally:
         engine.dispose()
 

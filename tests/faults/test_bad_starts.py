@@ -338,7 +338,7 @@ def test_processes_wait_for_their_servers_and_go_on(
         broker_node.add_vhost("later")
         wait(lambda: door.get("/readyz").status == 200, SOON, "the door is ready")
         road.assert_worked_once(accepted([door.post("ledger.step")]), SOON)
-        assert worker.text().count("vhost later not found") < 5 * SOON  # It does not try without a pause.
+        assert worker.text().count("vhost later not found") < 2 * SOON  # It does not try without a pause.
     finally:
         road.stop()
     for process in (worker, clock, door.process):
