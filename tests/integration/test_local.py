@@ -58,12 +58,10 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., RabbitNode]]:
 # --- PostgreSQL -----------------------------------------------------------------------------------------------------
 
 
-def test_a_new_cluster_starts_in_seconds_and_both_its_addresses_work(
+def test_both_addresses_of_a_new_cluster_work(
     make_postgres: Callable[..., PostgresServer],
 ) -> None:
-    start = time.monotonic()
     server = make_postgres().start()
-    assert time.monotonic() - start < 10, "it takes less than one second when the machine has nothing else to do"
     with sqlalchemy.create_engine(server.url).connect() as connection:
         assert connection.scalar(sqlalchemy.text("select current_database()")) == "millrace"
     psycopg2.connect(server.dsn).close()
