@@ -357,8 +357,9 @@ inline put_down() {
     unacked[me] = false; my_ticket = 0; my_events = 0; careful = false; counted = 0; doomed = 0; e = 0
 }
 
-/* What the settle sees. A message that names a part of the row's events leaves the row alone. */
-#define MY_ROW      (row[my_ticket] != NO_ROW && !(event_ids[my_ticket] & ~my_events))
+/* What the settle sees. A message that names a part of the row's events leaves the row alone. An outbox that deletes
+   its row would write another for what is left of a cut. */
+#define MY_ROW      (row[my_ticket] != NO_ROW && !(event_ids[my_ticket] & ~my_events) || cut && !WITH(ROW_STAYS))
 #define LEFT_OPEN   (OPEN_SET(my_ticket) & my_events & (WITH(SEES_LOCKED) -> BOTH : FREE_SET))
 
 #define DIES        atomic { STRIKES; goto dies }
@@ -475,8 +476,11 @@ broken_off:
         roll_back(); e = 0;
         if
         :: goto again
-        :: unacked[me] -> returned!my_ticket,my_events,true; put_down(); goto end
+        :: unacked[me] -> returned!my_ticket,my_events,true
+        :: !unacked[me]
         fi;
+        put_down();
+        goto end;
 
 killed: kills++;
         assert(FEW_KILLS);
