@@ -226,11 +226,11 @@ class TestRefusedTickets:
     @classmethod
     def refused(cls, road: Road, worker: Process, other: Ticket) -> dict[str, Ticket]:
         """All are sent at once, and held back when they have come back."""
+        sent = {name: road.store("ledger.step", ["{}", "{}"])[0] for name in TWISTS}
+        sent["an unknown type"] = road.store("later.step", ["{}"])[0]
         road.pause("ledger.step", "later.step")
-        sent = {"an unknown type": road.store("later.step", ["{}"])[0]}
         road.publish(sent["an unknown type"])
         for name, twisted in TWISTS.items():
-            (sent[name],) = road.store("ledger.step", ["{}", "{}"])
             body, headers = twisted(sent[name], other)
             road.send(body, topology.EVENTS, envelope.headers(sent[name]) | headers, **envelope.properties(sent[name]))
         return sent
