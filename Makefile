@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # How many test processes run at once.
 WORKERS ?= 2
+# How much longer than said tests wait: make test PATIENCE=3 on a machine that is busy.
+export PATIENCE ?= 1
 # More words for pytest: make test ARGS="-k ledger -x"
 ARGS ?=
 # The user packages of the quick start; a running Millrace takes yours from the environment.
@@ -33,7 +35,7 @@ stack: $(READY) ## The same on real RabbitMQ and PostgreSQL, which are installed
 
 test: $(READY) ## Run every test, on private servers; within 15 minutes on 2 cores
 	@deploy/install-packages || test "$$CI" != true
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(READY) ## Check style, types and layers
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ import pytest
 
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
+from tests import ledgers
 from tests.servers import Run
 
 _RUN = pytest.StashKey[Run]()
@@ -89,4 +90,5 @@ def _fresh(server: PostgresServer, template: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     server.execute(f"create database {name} {template}")
     yield server.dsn_of(name)
+    ledgers.close_all()
     server.execute(f"drop database {name} with (force)")

@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tests.processes import Process, wait
+from tests.patience import PATIENCE, wait
+from tests.processes import Process
 
-DEADLINE = 3.0  #: seconds within which a post is answered, stored or not: the default of MILLRACE_ACCEPT_DEADLINE
-SLACK = 1.0  #: seconds for everything around the intake, with all threads of clients and servers on two cores
-TIMEOUT = 30.0  #: seconds after which a client gives up; far beyond every promise, so that a hang is seen as one
+DEADLINE = 3.0 * PATIENCE  #: seconds within which a post is answered, stored or not: MILLRACE_ACCEPT_DEADLINE
+SLACK = 1.0 * PATIENCE  #: seconds around the intake, with all threads of clients and servers on two cores
+TIMEOUT = 30.0 * PATIENCE  #: seconds after which a client gives up; far beyond every promise, to show a hang
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

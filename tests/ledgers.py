@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from service.ledger import engine as engines
 from service.ledger.intake import IntakeLedger
 from service.ledger.leases import LeaseLedger
 from service.ledger.work import WorkLedger
+from tests.patience import wait
 
 #: Effects that nothing but the road can make happen once.
 TABLES = """
@@ -28,6 +28,15 @@ insert into account values (0);
 create table effects (event_id uuid);
 """
 EFFECT = "update account set balance = balance + 1"
+
+
+_standing: list[Ledger] = []
+
+
+def close_all() -> None:
+    """End the threads and connections of all ledgers; a run of tests makes hundreds."""
+    while _standing:
+        _standing.pop().close()
 
 
 class SilentBroker:
@@ -51,6 +60,7 @@ class Ledger:
 
     def __init__(self, url: str, *, deadline: float = 3.0) -> None:
         self.url = url
+        self._closed = False
         self.registry = handlers.Registry()
         self.broker = SilentBroker()
         self.engine = engines.Engine(url, size=4)
@@ -59,12 +69,14 @@ class Ledger:
         self.intake = Intake(intake, self.publisher, self.registry, deadline=deadline, head_start=2.0)
         self.executor = self.worker()
         self.sql(TABLES)
+        _standing.append(self)
 
     def worker(self, *, lease: float = 120.0, grace: float = 20.0, **options: Any) -> Executor:
         """An executor, as a process of a worker has it."""
         leases = LeaseLedger(engines.Engine(self.url, size=2), self.engine, worker="test", lease=lease, grace=grace)
         work = WorkLedger(self.engine, worker="test")
-        return Executor(work, self.registry, leases=leases, lease=lease, limits=(20.0, 30.0), **options)
+        options = {"limits": (20.0, 30.0), "retiring": lambda: self._closed} | options
+        return Executor(work, self.registry, leases=leases, lease=lease, **options)
 
     def handler(self, type_name: str, function: Callable[..., Any], **options: Any) -> None:
         self.registry.add(handlers.Handler(type_name, function, **options))
@@ -87,10 +99,7 @@ class Ledger:
 
     def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
         """Wait for a condition; fails after ``within`` seconds."""
-        deadline = time.monotonic() + within
-        while not condition():
-            assert time.monotonic() < deadline, "waited in vain"
-            time.sleep(0.01)
+        wait(condition, within, "what the test waits for", step=0.01)
 
     def states(self) -> dict[str, int]:
         return dict(self.sql("select state, count(*) from millrace.events group by 1"))
@@ -103,6 +112,12 @@ class Ledger:
         found = balance.count(self.engine)
         assert found.without_ticket == 0
         assert found.tallied == found.open
+
+    def close(self) -> None:
+        """End its threads and connections."""
+        self._closed = True
+        self.intake.close()
+        self.engine.dispose()
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
         connection = psycopg2.connect(self.url)

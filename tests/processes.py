@@ -7,23 +7,14 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from service.local import spawn
+from tests.patience import PATIENCE, wait
 
 ROOT = pathlib.Path(__file__).parent.parent
 SHOWN = 6_000  #: characters of a log that a failed test shows
 GRACE = 15.0  #: seconds for an orderly stop
-
-
-def wait(condition: Callable[[], object], seconds: float, what: str, *, step: float = 0.05) -> None:
-    """Wait until the condition holds; a test whose deadline passes fails with ``what`` it waited for."""
-    begin = time.monotonic()
-    while not condition():
-        if time.monotonic() - begin > seconds:
-            raise AssertionError(f"waited {seconds:.0f} s in vain: {what}")
-        time.sleep(step)
 
 
 def is_gone(pid: int) -> bool:
@@ -117,7 +108,7 @@ class Process:
             return
         self._popen.terminate()
         try:
-            self._popen.wait(GRACE)
+            self._popen.wait(GRACE * PATIENCE)
         except subprocess.TimeoutExpired:
             self.kill()
 

@@ -29,8 +29,9 @@ from service.ledger.intake import IntakeLedger
 from service.local import ports
 from tests import processes
 from tests.apps import ledger_app
-from tests.door import Answer, Door
-from tests.processes import Process, wait
+from tests.door import DEADLINE, Answer, Door
+from tests.patience import wait
+from tests.processes import Process
 
 #: Settings that make what takes minutes in production take seconds here.
 QUICK = {
@@ -39,6 +40,7 @@ QUICK = {
     "MILLRACE_HARD_LIMIT": "2",
     "MILLRACE_BROKER_HEARTBEAT": "2",
     "MILLRACE_HEAD_START": "0.5",
+    "MILLRACE_ACCEPT_DEADLINE": str(DEADLINE),
     "MILLRACE_LOG_FORMAT": "text",
 }
 NEVER = 3600.0  #: seconds of head start after which no test runs any more: the clock leaves the ticket alone
@@ -345,4 +347,4 @@ class _Caught(Publisher):
         self.handed_over.set()
 
 
-__all__ = ["NEVER", "Answer", "Door", "Process", "Road", "wait"]
+__all__ = ["NEVER", "Answer", "Door", "Process", "Road"]

@@ -59,6 +59,7 @@ class Intake:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pid = 0
+        self._closing = False
         self._held = ports.Held()
         self._quiet_until = 0.0
         self._away_since: float | None = None  # Since when the ledger cannot be used.
@@ -139,19 +140,36 @@ class Intake:
         with self._lock:
             if self._thread is None or self._pid != os.getpid() or not self._thread.is_alive():
                 self._pid = os.getpid()
+                self._closing = False
                 self._thread = threading.Thread(target=self._run, name="millrace-intake", daemon=True)
                 self._thread.start()
 
+    def close(self) -> None:
+        """End the threads of this process: what waits is stored, published, and marked out.
+
+        What cannot be done within two deadlines is left to the clocks. An event posted later starts them again.
+        """
+        if self._thread is not None and self._pid == os.getpid():
+            self._closing = True
+            self._wake.set()
+            self._thread.join(2 * self._deadline)
+
     def _run(self) -> None:
-        while True:
+        while not self._closing:
             self._wake.wait(MARK_EVERY)
             self._wake.clear()
-            try:
-                # With nothing to store this still marks what the publisher has had confirmed.
-                while self._waiting or self._publisher.confirmed:
-                    self._round()
-            except Exception:
-                log.exception("The intake failed in a way that nobody thought of", extra={"action": "intake.failed"})
+            self._work_off()
+        self._publisher.close(self._deadline)
+        self._work_off()
+        self._ledger.drop()
+
+    def _work_off(self) -> None:
+        try:
+            # With nothing to store this still marks what the publisher has had confirmed.
+            while self._waiting or self._publisher.confirmed:
+                self._round()
+        except Exception:
+            log.exception("The intake failed in a way that nobody thought of", extra={"action": "intake.failed"})
 
     def _round(self) -> None:
         try:

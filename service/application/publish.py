@@ -58,12 +58,14 @@ class Publisher:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._pid = 0
+        self._closing = False
         self.up: bool | None = None  #: whether the last word from the broker was a good one; None before the first
 
     def put(self, batch: Sequence[tickets.Ticket]) -> None:
         """Publish these soon. Called by the intake thread alone."""
-        if self._thread is None or self._pid != os.getpid():
+        if self._thread is None or self._pid != os.getpid() or not self._thread.is_alive():
             self._pid = os.getpid()
+            self._closing = False
             self._thread = threading.Thread(target=self._run, name="millrace-publisher", daemon=True)
             self._thread.start()
         if batch and len(self._waiting) < QUEUE:
@@ -78,12 +80,21 @@ class Publisher:
         """These could not be marked out yet."""
         self.confirmed.extendleft(reversed(confirmed))
 
+    def close(self, within: float) -> None:
+        """End the thread, once it has published what waits; after ``within`` seconds it is left alone."""
+        if self._thread is not None and self._pid == os.getpid():
+            self._closing = True
+            self._wake.set()
+            self._thread.join(within)
+
     def _run(self) -> None:
         broker = self._connect()
         failures = 0
-        while True:
+        closing = False
+        while not closing:
             self._wake.wait(1.0)
             self._wake.clear()
+            closing = self._closing
             try:
                 broker.tick()
                 while batch := self._batch():
@@ -99,6 +110,7 @@ class Publisher:
                 failures += 1
             else:
                 self.up = True
+        broker.drop()
 
     def _batch(self) -> list[tickets.Ticket]:
         found: list[tickets.Ticket] = []

@@ -12,7 +12,7 @@ import pytest
 
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
-from tests import processes
+from tests.patience import wait
 from tests.road import Road
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Stack:
 
     def wait(self, condition: Callable[[], object], within: float) -> None:
         """Wait for a condition."""
-        processes.wait(condition, within, "what the test waits for", step=0.05)
+        wait(condition, within, "what the test waits for", step=0.05)
 
 
 @pytest.fixture(scope="session")

@@ -28,8 +28,9 @@ from service.local.rabbitmq import RabbitNode
 from tests import servers
 from tests.apps import ledger_app
 from tests.door import accepted
+from tests.patience import wait
 from tests.processes import is_gone
-from tests.road import Road, wait
+from tests.road import Road
 
 NOBODY = "postgresql://nobody:s3cr3t-word@127.0.0.1:1/nowhere"  #: a ledger that is not there
 NOWHERE = "amqp://nobody:s3cr3t-word@127.0.0.1:1/"  #: a broker that is not there

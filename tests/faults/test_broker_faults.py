@@ -10,7 +10,8 @@ import pytest
 
 from service.local.rabbitmq import RabbitNode
 from tests.door import accepted, assert_in_time
-from tests.road import Door, Road, wait
+from tests.patience import wait
+from tests.road import Door, Road
 
 Outage = Callable[[RabbitNode], contextlib.AbstractContextManager[None]]
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from service.domain import topology
-from tests.road import Process, Road, wait
+from tests.patience import wait
+from tests.road import Process, Road
 
 
 def fail(times: int) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from service.domain import topology
 from service.domain.ticket import Ticket
-from tests.road import Gate, Process, Road, wait
+from tests.patience import wait
+from tests.road import Gate, Process, Road
 
 MakeRoad = Callable[..., Road]
 

@@ -12,7 +12,8 @@ import pytest
 
 from service import crashpoints
 from service.ledger import balance
-from tests.road import Road, wait
+from tests.patience import wait
+from tests.road import Road
 
 WEB = ("after_event_commit", "after_publish", "after_confirm", "after_ticket_update")
 WORKER = ("after_claim", "in_handler", "after_commit_before_ack")

@@ -12,7 +12,8 @@ import pytest
 
 from service.local.rabbitmq import RabbitNode
 from tests.apps.detached_app import QUEUE
-from tests.road import Door, Process, Road, wait
+from tests.patience import wait
+from tests.road import Door, Process, Road
 
 APPS = "tests.apps.ledger_app,tests.apps.detached_app"
 LEASE = 2.0  #: seconds

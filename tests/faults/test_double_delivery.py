@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from service.local.rabbitmq import RabbitNode
-from tests.road import Gate, Process, Road, wait
+from tests.patience import wait
+from tests.road import Gate, Process, Road
 
 SOON = 15.0  #: seconds from the end of the first delivery to the effect
 

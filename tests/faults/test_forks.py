@@ -20,7 +20,8 @@ import sqlalchemy
 from service.ledger import engine as engines
 from service.local.postgres import PostgresServer
 from tests.door import accepted
-from tests.road import Process, Road, wait
+from tests.patience import wait
+from tests.road import Process, Road
 
 CHILDREN = 3
 QUERIES = 30  #: of each child

@@ -66,7 +66,7 @@ class TestHandlers:
         assert road.effects(bundles[do]) == dict.fromkeys(bundles[do], 1)
 
     def test_the_worker_lives_and_the_books_agree(self, road: Road, worker: Process, bundles: Bundles) -> None:
-        road.wait_until_closed(i for ids in bundles.values() for i in ids)
+        road.wait_until_closed((i for ids in bundles.values() for i in ids), 60)
         road.assert_books()
         assert worker.code is None
 

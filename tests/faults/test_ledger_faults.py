@@ -13,7 +13,8 @@ import pytest
 from service.application import execute
 from service.local.postgres import PostgresServer
 from tests.door import accepted, assert_in_time, refused
-from tests.road import Door, Gate, Process, Road, wait
+from tests.patience import wait
+from tests.road import Door, Gate, Process, Road
 
 OURS = "from pg_stat_activity where datname = current_database() and application_name"  #: sessions, by their role
 #: What PostgreSQL says when the disk is full, said whenever a handler writes.

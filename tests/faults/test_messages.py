@@ -21,7 +21,8 @@ import pytest
 from service.broker import message as envelope
 from service.domain import topology
 from service.domain.ticket import VERSION, Ticket
-from tests.road import Process, Road, wait
+from tests.patience import wait
+from tests.road import Process, Road
 
 MakeRoad = Callable[..., Road]
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from service.local.rabbitmq import RabbitNode
-from tests.road import Gate, Process, Road, wait
+from tests.patience import wait
+from tests.road import Gate, Process, Road
 
 CHILDREN = 3
 

@@ -32,6 +32,7 @@ from service.telemetry import lines, masking
 from service.web import face
 from tests.door import TIMEOUT, Door
 from tests.ledgers import Ledger
+from tests.patience import wait
 from tests.road import Road
 from workers.face import parser
 
@@ -605,12 +606,25 @@ def ask(door: Door, method: str, path: str, body: Any = None, **headers: str) ->
         connection.close()
 
 
+def ask_until_taken(door: Door, type_name: str, body: str, **headers: str) -> dict[str, Any]:
+    """A post as a patient client sends it: again, with its key, while the door is too busy."""
+    found: dict[str, Any] = {}
+
+    def taken() -> bool:
+        status, document = ask(door, "POST", f"/v1/events/{type_name}", body, **headers)
+        assert status in (202, 503)
+        found.update(document)
+        return status == 202
+
+    wait(taken, 20, "the post is taken", step=0.5)
+    return found
+
+
 def test_two_processes_take_fifty_twins_and_chunked_bodies(database: str, make_road: Callable[[str], Road]) -> None:
     door = make_road(database).web(web_processes="2")
     with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
-        posts = [pool.submit(ask, door, "POST", "/v1/events/ledger.step", "{}", Idempotency_Key="t") for _ in range(50)]
-    assert {status for status, _ in (post.result() for post in posts)} == {202}
-    assert len({document["id"] for _, document in (post.result() for post in posts)}) == 1
+        posts = [pool.submit(ask_until_taken, door, "ledger.step", "{}", Idempotency_Key="t") for _ in range(50)]
+    assert len({post.result()["id"] for post in posts}) == 1
 
     chunks = [b'{"seco', b'nds": 0', b".5}"]
     status, document = ask(door, "POST", "/v1/events/ledger.step", iter(chunks))

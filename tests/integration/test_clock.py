@@ -306,6 +306,8 @@ def held(ledger: Ledger, rows: str) -> Iterator[None]:
         cursor.execute("set idle_in_transaction_session_timeout = '2s'")
         cursor.execute(f"select from {rows} for update")
         yield
+        with contextlib.suppress(psycopg2.Error):
+            other.rollback()  # A connection that is only closed lets go a little later.
 
 
 def watch_deletes(ledger: Ledger, table: str, what: str) -> None:

@@ -20,6 +20,7 @@ from service.domain import ticket as tickets
 from service.ledger import leases
 from service.ledger.queries import Queries
 from tests.ledgers import EFFECT, Ledger
+from tests.patience import PATIENCE, within
 
 pytestmark = pytest.mark.postgres
 
@@ -66,7 +67,7 @@ class Held:
         executor = self.ledger.worker(**options)
         thread = threading.Thread(target=lambda: self.reports.append(executor.execute(delivery)), daemon=True)
         thread.start()
-        assert self.inside.acquire(timeout=10)
+        assert self.inside.acquire(timeout=10 * PATIENCE)
         gate = self.gates[-1]
 
         def end() -> None:
@@ -260,8 +261,9 @@ def test_a_lease_that_ended_while_nobody_could_be_asked_is_lost(ledger: Ledger) 
     detached(ledger, work)
     ledger.post("a.b", 1)
     begin = time.monotonic()
-    assert executor.execute(ledger.tickets()[0]).words == {"skipped": 1}
-    assert 0.9 < time.monotonic() - begin < 5
+    with within(5):
+        assert executor.execute(ledger.tickets()[0]).words == {"skipped": 1}
+    assert time.monotonic() - begin > 0.9
 
 
 def test_progress_is_shown_and_stored_at_most_once_a_second(ledger: Ledger) -> None:
@@ -432,7 +434,7 @@ def test_a_run_that_does_not_look_is_ended_after_its_grace(held: Held, why: str)
     begin = time.monotonic()
     if why == "cancelled":
         ledger.sql(ASK_TO_STOP)
-    assert ended.wait(10)
+    assert ended.wait(10 * PATIENCE)
     if why == "cancelled":
         assert time.monotonic() - begin >= 0.3
         assert (ledger.states(), ledger.tickets()) == ({"cancelled": 1}, [])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import psycopg2
 import pytest
@@ -17,6 +16,7 @@ from service.ledger.intake import IntakeLedger
 from service.ledger.release import ReleaseLedger
 from service.ledger.upkeep import Upkeep
 from tests.ledgers import Ledger, SilentBroker
+from tests.patience import within
 
 pytestmark = pytest.mark.postgres
 
@@ -45,9 +45,8 @@ def test_a_mark_does_not_wait_for_a_worker_that_froze_at_its_commit(ledger: Ledg
     frozen = psycopg2.connect(ledger.url)
     frozen.cursor().execute("delete from millrace.tickets where id = %s", (first,))
     ledger.sql("update millrace.tickets set published_at = null where id = %s", second)
-    began = time.monotonic()
-    release.mark_out([(first, 0), (second, 0)])
-    assert time.monotonic() - began < 1.0
+    with within(1.0):
+        release.mark_out([(first, 0), (second, 0)])
     frozen.close()
     assert ledger.sql("select published_at is null from millrace.tickets where id = %s", second) == [(False,)]
 
@@ -59,10 +58,10 @@ def test_a_post_does_not_wait_for_long_for_a_process_that_froze_with_its_key(led
     cursor = frozen.cursor()
     cursor.execute(intake.BEGIN)
     cursor.execute(intake.KEYS, (["me"], ["k"], ["1"], ["00000000-0000-7000-8000-000000000000"]))
-    began = time.monotonic()
-    [accepted] = ledger.intake.submit([event.NewEvent(type="a.a", payload="1", key="k", fingerprint="1", scope="me")])
+    new = event.NewEvent(type="a.a", payload="1", key="k", fingerprint="1", scope="me")
+    with within(3.0):
+        [accepted] = ledger.intake.submit([new])
     assert not accepted.duplicate
-    assert time.monotonic() - began < 3.0
     frozen.close()
 
 
@@ -73,10 +72,9 @@ def test_partitions_are_made_while_handlers_are_at_work(ledger: Ledger) -> None:
     ledger.sql(f"drop table millrace.{last}")
     handler = psycopg2.connect(ledger.url)
     handler.cursor().execute("select from millrace.events where id = %s for no key update", (event_id,))
-    began = time.monotonic()
-    Upkeep(ledger.engine).make_partitions()
-    ledger.post("a.a", 2)
-    assert time.monotonic() - began < 2.0
+    with within(2.0):
+        Upkeep(ledger.engine).make_partitions()
+        ledger.post("a.a", 2)
     handler.close()
     assert ledger.sql("select count(*) from pg_class where relname = %s", last) == [(1,)]
 
