@@ -35,7 +35,7 @@ stack: $(READY) ## The same on real RabbitMQ and PostgreSQL, which are installed
 
 test: $(READY) ## Run every test, on private servers; within 15 minutes on 2 cores
 	@deploy/install-packages || test "$$CI" != true
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not heavy' --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(READY) ## Check style, types and layers
 	$(BIN)/ruff check .
