@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json as jsons
 import logging
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -50,7 +51,7 @@ def stack(postgres: PostgresServer, rabbitmq: RabbitNode, tmp_path_factory: pyte
     postgres.execute("create database stack")
     road = Road(
         postgres.dsn_of("stack"),
-        rabbitmq.add_vhost("stack"),
+        rabbitmq.add_vhost(f"stack-{os.getpid()}"),
         tmp_path_factory.mktemp("stack"),
         apps="numbers_app",
         soft_limit="60",
