@@ -25,8 +25,8 @@ from service.broker import connection as connections
 from service.broker import demo, topology
 from service.broker import publisher as amqp_publisher
 from service.domain import errors, handlers, schedules
-from service.ledger import balance, schema
 from service.ledger import engine as engines
+from service.ledger import schema
 from service.ledger.cancel import CancelLedger
 from service.ledger.intake import IntakeLedger
 from service.ledger.leases import LeaseLedger
@@ -286,85 +286,6 @@ def operations_here(settings: Settings) -> Operations:
     found = operations(settings)
     found.queries.check()
     return found
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that `millrace doctor` looked at."""
-
-    name: str
-    ok: bool
-    detail: str  #: what was found and, of a fault, the cure
-
-    def document(self) -> dict[str, object]:
-        """As JSON."""
-        return dataclasses.asdict(self)
-
-
-def examine(settings: Settings) -> list[Finding]:
-    """Look at servers, schema and balance."""
-    findings = []
-    try:
-        check(settings)
-        findings.append(Finding("ledger", True, "PostgreSQL answers, and the schema is this version's"))
-        findings += _balance(settings)
-    except errors.MillraceError as error:
-        findings.append(Finding("ledger", False, explain(error)))
-    try:
-        connection = broker(settings.require("broker_url"), "millrace-doctor")
-        waiting = {q: connection.ready(q) for q in sorted({"events", "periodic"} | plugins.registry.queues())}
-        connection.drop()
-        findings.append(Finding("broker", True, ", ".join(f"{q}: {n} ready" for q, n in waiting.items())))
-    except errors.MillraceError as error:
-        findings.append(
-            Finding("broker", False, f"{explain(error)}; `millrace topology apply` declares missing queues")
-        )
-    return findings
-
-
-def _balance(settings: Settings) -> list[Finding]:
-    engine = engines.Engine(settings.database_url, role="millrace-doctor")
-    found = balance.count(engine)
-    engine.dispose()
-    return [
-        Finding(
-            "tickets",
-            found.without_ticket == 0,
-            f"{found.open} open events, {found.without_ticket} of them without a ticket" + _lost(found),
-        ),
-        Finding(
-            "tallies",
-            not found.differing,
-            f"{found.tallied} open events by the tallies, {found.open} in the table" + _differing(found),
-        ),
-        Finding(
-            "partitions",
-            found.unpartitioned == 0,
-            f"{found.unpartitioned} events in the default partition (a clock makes partitions; is one running?)",
-        ),
-    ]
-
-
-def _lost(found: balance.Balance) -> str:
-    """The first events that nobody would look at again, and what to do."""
-    if not found.without_ticket:
-        return ""
-    more = ", …" if found.without_ticket > len(found.lost) else ""
-    return f": {', '.join(found.lost)}{more} (docs/operations.md, “An event has no ticket”)"
-
-
-def _differing(found: balance.Balance) -> str:
-    """The types that differ, and what to do."""
-    if not found.differing:
-        return ""
-    types = ", ".join(f"{d.type} {d.tallied} against {d.open}" for d in found.differing)
-    return f": {types} (docs/operations.md, “Tallies and table differ”)"
-
-
-def rebuild(settings: Settings) -> int:
-    """Make every ticket due now."""
-    check(settings)
-    return balance.rebuild(engines.Engine(settings.database_url, role="millrace-rebuild"))
 
 
 def watch(settings: Settings, role: str, routes: Iterable[tuple[str, str]] = ()) -> None:

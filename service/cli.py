@@ -9,6 +9,7 @@ import sys
 import click
 
 from service import __version__, bootstrap, plugins, verbs
+from service import doctor as doctors
 from service.terminal import told
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
@@ -117,7 +118,7 @@ def doctor(as_json: bool) -> None:
 
     Exit code 1 if anything is wrong; each finding names its cure.
     """
-    findings = bootstrap.examine(bootstrap.prepare("doctor"))
+    findings = doctors.examine(bootstrap.prepare("doctor"))
     if as_json:
         click.echo(json.dumps([f.document() for f in findings], indent=2))
     else:
@@ -130,7 +131,7 @@ def doctor(as_json: bool) -> None:
 @told
 def rebuild() -> None:
     """After the broker was lost: make every open ticket due now."""
-    click.echo(f"{bootstrap.rebuild(bootstrap.prepare('rebuild'))} tickets are due now; the clocks publish them")
+    click.echo(f"{doctors.rebuild(bootstrap.prepare('rebuild'))} tickets are due now; the clocks publish them")
 
 
 for verb in verbs.VERBS:

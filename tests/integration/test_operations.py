@@ -15,7 +15,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from service import bootstrap, web
+from service import bootstrap, doctor, web
 from service.domain import outcome
 from service.domain.ticket import Delivery
 from service.ledger import balance, cancel, release
@@ -624,9 +624,9 @@ def test_strays_are_listed_shown_and_discarded(ledger: Ledger, client: FlaskClie
 # --- doctor ---------------------------------------------------------------------------------------------------------
 
 
-def examined(ledger: Ledger, folder: pathlib.Path) -> dict[str, bootstrap.Finding]:
+def examined(ledger: Ledger, folder: pathlib.Path) -> dict[str, doctor.Finding]:
     settings = Settings.model_construct(database_url=ledger.url, broker_url=f"filesystem://{folder}")
-    return {finding.name: finding for finding in bootstrap.examine(settings)}
+    return {finding.name: finding for finding in doctor.examine(settings)}
 
 
 def test_the_doctor_names_what_is_wrong_with_a_damaged_ledger(ledger: Ledger, tmp_path: pathlib.Path) -> None:
