@@ -30,6 +30,7 @@ def handler(
     bulk: bool = False,
     detached: bool = False,
     attempts: int = 5,
+    no_retry: type[Exception] | tuple[type[Exception], ...] = (),
     backoff: Backoff | None = None,
     soft_limit: float | None = None,
     hard_limit: float | None = None,
@@ -46,6 +47,7 @@ def handler(
     ``detached``: for minutes or hours of work, or effects outside the ledger's database: it runs outside the road's
     transaction, under a lease, at least once. It needs a ``queue`` of its own, and has no bundle.
     ``attempts``: how often it is tried before the event is a dead letter, 1 to 1000.
+    ``no_retry``: errors (classes, with their subclasses) after which it is a dead letter at once.
     ``backoff``: between attempts; the default is 5 s, doubling, with full jitter, up to an hour.
     ``soft_limit``, ``hard_limit``: seconds for one ticket, instead of the settings; a detached one has none but these.
 
@@ -59,6 +61,10 @@ def handler(
         raise errors.DeclarationError(f"{type}: bundle={bundle!r} must be from 1 to 1000")
     if attempts not in ATTEMPTS:
         raise errors.DeclarationError(f"{type}: attempts={attempts!r} must be from 1 to 1000")
+    not_retried: tuple[Any, ...] = no_retry if isinstance(no_retry, tuple) else (no_retry,)
+    for found in not_retried:
+        if not (inspect.isclass(found) and issubclass(found, Exception)):
+            raise errors.DeclarationError(f"{type}: no_retry={found!r} must be a class of exceptions")
     for name, limit in {"soft_limit": soft_limit, "hard_limit": hard_limit}.items():
         if limit is not None and not 0 < limit < math.inf:
             raise errors.DeclarationError(f"{type}: {name}={limit!r} must be a number of seconds above 0")
@@ -82,6 +88,7 @@ def handler(
                 bulk=bulk,
                 detached=detached,
                 attempts=attempts,
+                no_retry=not_retried,
                 backoff=backoff or Backoff(),
                 soft_limit=soft_limit,
                 hard_limit=hard_limit,

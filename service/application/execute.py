@@ -336,6 +336,8 @@ class Executor:
         else:
             trace = "".join(traceback.format_exception(error))[-TRACEBACK:]
             failure = outcome.Failure(type(error).__name__, clean(_message(error))[:MESSAGE], clean(trace))
+        if isinstance(error, handler.no_retry):
+            return Outcome(found.id, Word.DEAD, failure=failure, reason=Reason.NO_RETRY)
         if found.attempt >= handler.attempts:
             return Outcome(found.id, Word.DEAD, failure=failure, reason=Reason.ATTEMPTS)
         wait = handler.backoff.delay(found.attempt) if delay is None else delay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ class Handler:
     bulk: bool = False  #: the function is given the list of events
     detached: bool = False  #: it runs outside the ledger's transaction, under a lease
     attempts: int = 5  #: before the event is a dead letter
+    no_retry: tuple[builtins.type[Exception], ...] = ()  #: errors after which the event is a dead letter at once
     backoff: backoff.Backoff = dataclasses.field(default_factory=backoff.Backoff)
     soft_limit: float | None = None  #: seconds; None: the setting
     hard_limit: float | None = None  #: seconds; None: the setting

@@ -80,7 +80,7 @@ class Outcome:
     word: Word
     result: Any = None  #: for DONE: what the handler returned, as JSON
     failure: Failure | None = None  #: for RETRY and DEAD
-    reason: str | None = None  #: for DEAD: attempts, discarded, invalid, worker_lost
+    reason: str | None = None  #: for DEAD: a ``Reason``
     delay: float | None = None  #: for RETRY and SNOOZED: seconds until it is due again
     until: datetime.datetime | None = None  #: for SNOOZED: the instant when it is due again
 
@@ -91,4 +91,5 @@ class Reason(enum.StrEnum):
     ATTEMPTS = "attempts"  #: every attempt failed
     DISCARDED = "discarded"  #: the handler gave it up
     INVALID = "invalid"  #: its payload does not fit the handler's model
+    NO_RETRY = "no_retry"  #: an error that its handler does not want to be tried again
     WORKER_LOST = "worker_lost"  #: its worker was lost too often while it ran

@@ -86,6 +86,22 @@ def test_the_one_that_fails_takes_nobody_along(ledger: Ledger) -> None:
     ledger.check()
 
 
+@pytest.mark.parametrize("error", [LookupError, KeyError])
+def test_an_error_that_is_not_retried_makes_a_dead_letter_at_once(ledger: Ledger, error: type[Exception]) -> None:
+    def work(payload: int, ctx: Any) -> None:
+        effect(ctx)
+        if payload == 1:
+            raise error("gone for good")
+
+    ledger.handler("a.b", work, attempts=5, no_retry=(LookupError,))
+    ledger.post("a.b", 0, 1)
+    [report] = ledger.work()
+    assert report.words == {"done": 1, "dead": 1}
+    assert (ledger.balance(), ledger.sql("select reason from millrace.dead")) == (1, [("no_retry",)])
+    assert ledger.sql("select attempt, error from millrace.attempts") == [(1, error.__name__)]
+    ledger.check()
+
+
 def test_a_fault_that_shows_at_the_commit_only_is_a_failed_attempt_of_its_event_alone(ledger: Ledger) -> None:
     ledger.sql("create table once (n int unique deferrable initially deferred)")
 

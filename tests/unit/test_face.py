@@ -57,10 +57,12 @@ def test_a_payload_that_does_not_fit_is_told_with_a_pointer_to_the_field(registr
     assert {f.pointer for f in caught.value.faults} == {"/number", "/lines/0/a~1b~0c"}
 
 
-@pytest.mark.parametrize("options", [{"bundle": 0}, {"bundle": 1001}, {"attempts": 0}])
-def test_wrong_numbers_are_refused(options: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "options", [{"bundle": 0}, {"bundle": 1001}, {"attempts": 0}, {"no_retry": (SystemExit,)}, {"no_retry": "KeyError"}]
+)
+def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(errors.DeclarationError, match=next(iter(options))):
-        handler("orders.created", **options)  # type: ignore[arg-type]
+        handler("orders.created", **options)
 
 
 def test_functions_that_cannot_be_called_are_refused() -> None:
