@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import threading
 import uuid
 from collections import Counter
@@ -95,15 +96,13 @@ class Road:
         self, pool: str = "prefork", *options: str, concurrency: int = 2, queues: str = "events,periodic",
         ready: bool = True, **settings: str,
     ) -> Process:  # fmt: skip
-        """A worker; ``ready`` waits until the broker knows it as a consumer."""
-        queue = queues.partition(",")[0]
-        before = self.consumers(queue) if ready else 0
+        """A worker; ``ready`` waits until it takes tickets."""
         name = f"w{next(self._numbers)}@%h"
         words = ["celery", "-A", "workers", "worker", "-Q", queues, "-c", str(concurrency), "-P", pool, "-n", name]
         words += ["--without-mingle", "--without-gossip"]  # Saves two seconds for each start.
         found = self.run("worker", *words, *options, **settings)
         if ready:
-            self.wait_for_consumers(before + 1, queue=queue)
+            found.wait_for_text(f"{name.partition('@')[0]}@{socket.gethostname()} ready.", 40)
         return found
 
     def clock(self, **settings: str) -> Process:
