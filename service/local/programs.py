@@ -37,17 +37,17 @@ def postgres_version(folder: Path) -> str:
 
 
 def rabbitmq() -> Path:
-    """The folder with the plain scripts `rabbitmq-server` and `rabbitmqctl` of the newest RabbitMQ.
+    """The folder with the plain scripts `rabbitmq-server` and `rabbitmqctl`.
 
-    Debian's programs on the PATH are wrappers that insist on the user `rabbitmq`; the plain scripts beside
-    the server's libraries work for any user.
+    Looked for on the PATH, then where Debian and Ubuntu install (the newest). What these put on the PATH are wrappers
+    that insist on the user `rabbitmq`; the plain scripts beside the server's libraries work for any user.
     """
-    candidates = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin"), key=_numbers, reverse=True)
     on_path = shutil.which("rabbitmq-server")
-    if on_path:
-        candidates.append(Path(on_path).resolve().parent)
+    candidates = [Path(on_path).resolve().parent] if on_path else []
+    candidates += sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin"), key=_numbers, reverse=True)
     for folder in candidates:
-        if (folder / "rabbitmq-defaults").is_file() and erlang() is not None:
+        is_wrapped = (folder / "rabbitmq-script-wrapper").exists()
+        if (folder / "rabbitmq-defaults").is_file() and not is_wrapped and erlang() is not None:
             return folder
     raise spawn.LocalError("RabbitMQ was not found: install rabbitmq-server")
 
