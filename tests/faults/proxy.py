@@ -92,6 +92,7 @@ class Proxy:
         self.port = ports.free()
         self.weather = CLEAR
         self.links: list[Link] = []  #: all that are open
+        self.newest: Link | None = None
         self.cuts = 0  #: how many connections have broken as they were told to
         self._cut: tuple[Cut, int] | None = None
         self._numbers = itertools.count(1)
@@ -152,6 +153,7 @@ class Proxy:
         except OSError:
             return abort(writer)
         link = Link(next(self._numbers), writer, server)
+        self.newest = link
         self.links.append(link)
         try:
             await asyncio.gather(self._pump(link, reader, UP), self._pump(link, answers, DOWN))
