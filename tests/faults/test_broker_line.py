@@ -16,7 +16,7 @@ MakeRoad = Callable[..., Road]
 MakeLine = Callable[[int], Proxy]
 
 HEARTBEAT = 4  #: seconds
-#: Bytes of a connection's life until its first confirm: about 2,100 go up and 2,300 come down (see below).
+#: Where connections are cut; test_publish_cuts tries each byte.
 CUTS = [(UP, n) for n in (0, 8, 300, 700, 1_200, 1_900, 2_100)] + [(DOWN, n) for n in (0, 100, 600, 1_000, 1_400)]
 
 
