@@ -13,6 +13,8 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 # How much longer than said tests wait: make test PATIENCE=3 on a machine that is busy.
 export PATIENCE ?= 1
+# How long make chaos goes on. Its SEED is drawn and printed unless one is given.
+MINUTES ?= 5
 # Whose servers make matrix fetches: trixie, forky; both when empty
 RELEASES ?=
 # More words for pytest: make test ARGS="-k ledger -x"
@@ -21,17 +23,17 @@ ARGS ?=
 MILLRACE_APPS ?= numbers_app
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header
 
-.PHONY: help venv run stack test matrix lint verify bench-quick model lock clean
+.PHONY: help venv run stack test faults chaos matrix lint verify bench-quick model lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(READY) ## Make the virtual environment in .venv from the locked dependencies
 
-run: $(READY) ## Run it all here: private PostgreSQL, demo broker, web, worker, clock (no root, no apt)
+run: $(READY) ## Run it all here, without root: PostgreSQL, demo broker, web, worker, clock
 	@MILLRACE_APPS="$(MILLRACE_APPS)" exec $(BIN)/millrace up
 
-stack: $(READY) ## The same on real RabbitMQ and PostgreSQL, which are installed with apt where missing
+stack: $(READY) ## The same on real RabbitMQ and PostgreSQL (by apt where missing)
 	@deploy/install-packages
 	@MILLRACE_APPS="$(MILLRACE_APPS)" exec $(BIN)/millrace stack
 
@@ -39,7 +41,15 @@ test: $(READY) ## Run every test, on private servers; within 15 minutes on 2 cor
 	@deploy/install-packages || test "$$CI" != true
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not heavy' --cov --cov-report=term:skip-covered $(ARGS)
 
-matrix: $(READY) ## The tests that meet servers, on other versions of RabbitMQ and PostgreSQL (Debian; fetches 150 MB each)
+faults: $(READY) ## Make every fault, and write docs/reliability.md; within 40 minutes
+	@deploy/install-packages
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -p tests.faults.report --reliability docs/reliability.md $(ARGS)
+
+chaos: $(READY) ## Make random faults under load: make chaos SEED=7 MINUTES=30
+	@deploy/install-packages
+	@$(BIN)/python -m tests.faults.nemesis --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+matrix: $(READY) ## The tests that meet servers, on other versions of them (Debian; fetched)
 	@$(BIN)/python -m tests.matrix --pytest "$(ARGS)" $(RELEASES)
 
 lint: $(READY) ## Check style, types and layers
@@ -48,10 +58,10 @@ lint: $(READY) ## Check style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-verify: $(READY) ## Check that what is said twice agrees: settings and docs, topology and definitions, …
+verify: $(READY) ## Check that what is said twice agrees: settings, docs, topology, …
 	@$(BIN)/python -m pytest tests/repository $(ARGS)
 
-bench-quick: $(READY) ## Measure one quick round: accepted/s, committed/s, p50, p99, CPU, memory
+bench-quick: $(READY) ## Measure one quick round: events per second, p50, p99, CPU, memory
 	@deploy/install-packages
 	@$(BIN)/python -m bench quick
 
