@@ -101,7 +101,9 @@ class Publisher:
                     # A new ticket has revision 0. Whoever changed it since is not overruled by the mark.
                     self.confirmed.extend((i, 0) for i in publish(broker, batch))
                 failures = 0
-            except errors.BrokerUnavailable:
+            except errors.BrokerUnavailable as error:
+                if self.up is not False:
+                    log.warning("The broker is away: %s", error, extra={"action": "publish.away"})
                 self._after_fault(broker, failures)
                 failures += 1
             except Exception:

@@ -1,4 +1,4 @@
-"""The faults that Millrace is tried by, each with the promises it is about (docs/guarantees.md).
+"""The faults that Millrace is tried by, each with the promises it is about (P1 … P8, see README.md).
 
 A test says ``@pytest.mark.fault(number)``; ``make faults`` runs them, and writes docs/reliability.md.
 """

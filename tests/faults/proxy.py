@@ -145,6 +145,7 @@ class Proxy:
         self._call(lambda: [link.close(direction) for link in self.links])
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = next(self._numbers)
         if self.weather.refused:
             return abort(writer)
         await self._wait_while(lambda: self.weather.lost)
@@ -152,7 +153,7 @@ class Proxy:
             answers, server = await asyncio.open_connection(ports.LOOPBACK, self.target)
         except OSError:
             return abort(writer)
-        link = Link(next(self._numbers), writer, server)
+        link = Link(number, writer, server)
         self.newest = link
         self.links.append(link)
         try:

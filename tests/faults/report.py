@@ -19,12 +19,13 @@ FOLDER = pathlib.Path(__file__).parent
 HEAD = """\
 # Reliability
 
-Written by `make faults`; not to be edited. Every fault of [the catalogue](../tests/faults/catalogue.py) is made on real
-processes and real servers, while numbered events are posted and worked. Then nothing that was accepted may be lost, no
-effect may have happened twice, and `millrace doctor` must find nothing wrong.
+Written by `make faults`; not to be edited. The faults of [the catalogue](../tests/faults/catalogue.py) are made on real
+processes and real servers, most of them while clients post numbered events and keep a record of what they were told.
+Then nothing that was accepted may be lost, no effect may have happened twice, and `millrace doctor` must find nothing
+wrong.
 
-*Lost* and *doubled* are counts of events, *recovery* is the longest time in seconds from the end of the fault until a
-fresh event was accepted and worked. A dash: the tests of this fault assert it, and count in another way.
+*Lost* and *doubled* are counts of events; *recovery* is the longest time in seconds from the end of the fault until a
+fresh event was accepted and worked. A dash: the tests of this fault assert what must hold, and measure nothing.
 
 """
 
@@ -41,9 +42,11 @@ class Results:
 
     def page(self, commit: str) -> str:
         """The whole of docs/reliability.md."""
-        covered = {n for reports in self._reports.values() for n in _faults(reports)}
-        tests = f"{len(self._reports)} tests of {len(covered)} faults ran on commit `{commit}`.\n"
-        return HEAD + tests + "\n" + "\n".join(self._table(covered)) + "\n" + "\n".join(_missing(covered))
+        about = [_faults(reports) for reports in self._reports.values()]
+        covered = set().union(*about)
+        number = sum(map(bool, about))
+        tests = f"{len(covered)} of {len(FAULTS)} faults, made by {number} tests on commit `{commit}`.\n"
+        return HEAD + tests + "\n" + "\n".join(self._table(covered)) + "\n" + "\n".join(_missing(covered)) + "\n"
 
     def _table(self, covered: set[int]) -> Iterator[str]:
         yield "| # | Fault | Promises | Tests | Outcome | Lost | Doubled | Recovery |"
@@ -52,7 +55,7 @@ class Results:
             fault = FAULTS[number]
             tests = [reports for reports in self._reports.values() if number in _faults(reports)]
             cells = [fault.name, fault.promises, len(tests), _outcome(tests)]
-            cells += [_worst(tests, name) for name in ("lost", "doubled", "recovery")]
+            cells += [_worst(tests, *column) for column in (("lost", ".0f"), ("doubled", ".0f"), ("recovery", ".1f"))]
             yield f"| {number} | " + " | ".join(map(str, cells)) + " |"
 
 
@@ -67,9 +70,9 @@ def _outcome(tests: list[list[pytest.TestReport]]) -> str:
     return ", ".join(words) or "passed"
 
 
-def _worst(tests: list[list[pytest.TestReport]], name: str) -> object:
+def _worst(tests: list[list[pytest.TestReport]], name: str, form: str) -> str:
     values = [float(str(v)) for reports in tests for r in reports for key, v in r.user_properties if key == name]
-    return f"{max(values):g}" if values else "—"
+    return format(max(values), form) if values else "—"
 
 
 def _missing(covered: set[int]) -> Iterator[str]:

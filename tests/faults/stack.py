@@ -32,7 +32,8 @@ class Stack:
             for server in (self.ledger, self.broker):
                 server.start()
                 stack.callback(server.stop)
-            settings = {"fault_patience": "5", "patience": "10"}
+            # Time limits that no event meets: on a machine that is busy with this, the quick ones would end good work.
+            settings = {"fault_patience": "5", "patience": "10", "soft_limit": "20", "hard_limit": "30"}
             self.road = Road(self.ledger.dsn, self.broker.url, self.folder, **settings).prepare()
             stack.callback(self.road.stop)
             for kind in KINDS:

@@ -139,6 +139,7 @@ class TestLine:
                 web_line.reset()
                 worker_line.reset()
                 wait(lambda: broker_of(door) == "down", 20, "it is refused")
+                door.process.wait_for_text("publish.away")
                 load.wait_for_accepted(80)
             finally:
                 broker_node.ctl("clear_vhost_limits", "-p", "/")
