@@ -64,11 +64,15 @@ def read(request: flask.Request, max_depth: int) -> Document:
 
 
 def read_bytes(request: flask.Request) -> bytes:
-    """The whole body; raises RequestEntityTooLarge."""
-    data = request.get_data(cache=False)
-    # Of a body of unknown length werkzeug hands out the beginning, and raises only when it is asked for more.
-    if request.content_length is None and len(data) == request.max_content_length:
-        raise exceptions.RequestEntityTooLarge()
+    """The whole body; raises RequestEntityTooLarge, and NotStrictJson for one that was cut off."""
+    data, length = request.get_data(cache=False), request.content_length
+    if length is None:
+        # Of a body of unknown length werkzeug hands out the beginning, and raises only when it is asked for more.
+        if len(data) == request.max_content_length:
+            raise exceptions.RequestEntityTooLarge()
+    elif len(data) < length:
+        # A part of a document may be a document: 12 of 1234, and any number of whole lines.
+        raise NotStrictJson(errors.Fault("", f"the body was cut off after {len(data)} of {length} bytes"))
     return data
 
 

@@ -1,5 +1,7 @@
 """Messages that a worker should not trust: kept, never obeyed, and no worker is the worse for them (P4, P6).
 
+Groups 51 to 64 of the catalogue, from a raw publisher to a real worker and a real clock.
+
 Whoever reaches the broker can write any message. Most of these wear the envelope of a ticket, for without it they get
 nowhere near Celery.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import decimal
 import json
 import pickle
 import sys
@@ -24,7 +27,7 @@ from service.domain.ticket import VERSION, Ticket
 from tests.patience import wait
 from tests.road import Process, Road
 
-MakeRoad = Callable[..., Road]
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
 
 def a_ticket(**fields: Any) -> Ticket:
@@ -43,6 +46,7 @@ def a_body(ticket: Ticket, embed: dict[str, Any] | None = None, **fields: Any) -
 class Stray:
     """A message that is not ours: a perfect envelope, but for what is named here."""
 
+    group: int
     body: str | bytes = '[["no ticket"], {}, {}]'
     headers: dict[str, Any] = dataclasses.field(default_factory=dict)
     properties: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -50,44 +54,75 @@ class Stray:
 
 
 CALL = {"task": "ledger.step", "args": [a_ticket().body()], "kwargs": {}, "options": {}, "subtask_type": None}
+NEARLY = a_body(a_ticket(id="z" * 36))  #: all is right but the ticket's id, which is that of no ticket
 DEEP = "[" * 900 + "]" * 900  #: Python's json can read it, but not everything that Celery does with it goes so deep
 
 STRAYS = {
-    "no JSON": Stray(b"\xff\xfe{"),
-    "nothing": Stray(""),
-    "a number": Stray("5"),
-    "an object": Stray('{"a": 1}'),
-    "a body of version 1": Stray(json.dumps({"task": "ledger.step", "id": "1", "args": [1], "kwargs": {}})),
-    "two parts": Stray("[[1], {}]"),
-    "arguments that are no list": Stray("[5, {}, {}]"),
-    "no argument": Stray("[[], {}, {}]"),
-    "too many arguments": Stray("[[1, 2], {}, {}]"),
-    "a named argument": Stray('[[1], {"a": 1}, {}]'),
-    "named arguments that are no object": Stray("[[1], [], {}]"),
-    "an embed that is no object": Stray("[[1], {}, [1]]"),
-    "no ticket": Stray(),
-    "ids that are none": Stray(a_body(a_ticket(id="z" * 36, event_ids=("z" * 36,)))),
-    "an id with a NUL": Stray(a_body(a_ticket(id="a\0b"))),
-    "callbacks": Stray(json.dumps([[1], {}, {"callbacks": [CALL]}])),
-    "a chord": Stray(json.dumps([[1], {}, {"chord": CALL}])),
-    "huge nesting": Stray("[" * 100_000),
-    "nesting in an argument": Stray(f"[[{DEEP}], {{}}, {{}}]"),
-    "nesting in a ticket": Stray(a_body(a_ticket(), more="@").replace('"@"', DEEP)),
-    "a number too long": Stray(f"[[{'9' * 5000}], {{}}, {{}}]"),
-    "an unknown task": Stray(headers={"task": "no.such.task"}),
-    "a task of Celery": Stray(json.dumps([[CALL, [[1]]], {}, {}]), {"task": "celery.map"}),
-    "no task": Stray(headers={"task": None}),
-    "an instant to wait for": Stray(headers={"eta": "2030-01-01T00:00:00Z"}),
-    "an expiry": Stray(headers={"expires": "2020-01-01T00:00:00Z"}),
-    "an unknown compression": Stray(headers={"compression": "none.such"}),
-    "a compressed body": Stray(zlib.compress(a_body(a_ticket()).encode()), {"compression": "application/x-gzip"}),
+    "no JSON": Stray(52, b"\xff\xfe{"),
+    "nothing": Stray(62, ""),
+    "a number": Stray(51, "5"),
+    "an object": Stray(51, '{"a": 1}'),
+    "a body of version 1": Stray(56, json.dumps({"task": "ledger.step", "id": "1", "args": [1], "kwargs": {}})),
+    "two parts": Stray(58, "[[1], {}]"),
+    "arguments that are no list": Stray(58, "[5, {}, {}]"),
+    "no argument": Stray(58, "[[], {}, {}]"),
+    "too many arguments": Stray(58, "[[1, 2], {}, {}]"),
+    "a named argument": Stray(58, '[[1], {"a": 1}, {}]'),
+    "named arguments that are no object": Stray(58, "[[1], [], {}]"),
+    "an embed that is no object": Stray(58, "[[1], {}, [1]]"),
+    "no ticket": Stray(58),
+    "ids that are none": Stray(64, a_body(a_ticket(id="z" * 36, event_ids=("z" * 36,)))),
+    "an id with a NUL": Stray(64, a_body(a_ticket(id="a\0b"))),
+    "callbacks": Stray(60, json.dumps([[1], {}, {"callbacks": [CALL]}])),
+    "a chord": Stray(60, json.dumps([[1], {}, {"chord": CALL}])),
+    "huge nesting": Stray(51, "[" * 100_000),
+    "nesting in an argument": Stray(58, f"[[{DEEP}], {{}}, {{}}]"),
+    "nesting in a ticket": Stray(58, a_body(a_ticket(), more="@").replace('"@"', DEEP)),
+    "a number too long": Stray(51, f"[[{'9' * 5000}], {{}}, {{}}]"),
+    "an unknown task": Stray(57, headers={"task": "no.such.task"}),
+    "a task of Celery": Stray(57, json.dumps([[CALL, [[1]]], {}, {}]), {"task": "celery.map"}),
+    "no task": Stray(57, headers={"task": None}),
+    "an instant to wait for": Stray(59, headers={"eta": "2030-01-01T00:00:00Z"}),
+    "an expiry": Stray(59, headers={"expires": "2020-01-01T00:00:00Z"}),
+    "an unknown compression": Stray(55, headers={"compression": "none.such"}),
+    "a compressed body": Stray(55, zlib.compress(a_body(a_ticket()).encode()), {"compression": "application/x-gzip"}),
     "a pickle": Stray(
+        53,
         pickle.dumps([[1], {}, {}]),
         properties={"content_type": "application/x-python-serialize", "content_encoding": "binary"},
     ),
-    "yaml": Stray("[[1], {}, {}]", properties={"content_type": "application/x-yaml"}),
-    "another encoding": Stray("[[1], {}, {}]".encode("utf-16"), properties={"content_encoding": "utf-16"}),
-    "a letter nobody sent back": Stray(a_body(a_ticket(id="nonsense"), v=VERSION + 1), exchange=topology.DEAD),
+    "yaml": Stray(53, "[[1], {}, {}]", properties={"content_type": "application/x-yaml"}),
+    "another encoding": Stray(55, "[[1], {}, {}]".encode("utf-16"), properties={"content_encoding": "utf-16"}),
+    "a letter nobody sent back": Stray(64, a_body(a_ticket(id="nonsense"), v=VERSION + 1), exchange=topology.DEAD),
+    "broken JSON": Stray(51, "[[1], {}, {}"),
+    "JSON twice": Stray(51, a_body(a_ticket()) * 2),
+    "msgpack": Stray(53, b"\x93\x91\x01\x80\x80", properties={"content_type": "application/x-msgpack"}),
+    "text": Stray(54, NEARLY, properties={"content_type": "text/plain"}),
+    "no content type": Stray(54, NEARLY, properties={"content_type": ""}),
+    "an encoding that nobody knows": Stray(55, NEARLY, properties={"content_encoding": "martian"}),
+    "another task of Celery": Stray(57, "[[], {}, {}]", {"task": "celery.backend_cleanup"}),
+    "a retry without end": Stray(59, headers={"retries": 10**9}),
+    "a time limit of words": Stray(59, headers={"timelimit": ["x", -1]}),
+    "a wait until the year 9999": Stray(59, headers={"eta": "9999-12-31T23:59:59"}),
+    "an expiry that is none": Stray(59, headers={"expires": "garbage"}),
+    "a chain": Stray(60, json.dumps([[1], {}, {"chain": [CALL]}])),
+    "headers of 90 KiB": Stray(61, headers={f"h{n}": "x" * 900 for n in range(100)}),
+    "headers of many kinds": Stray(
+        61,
+        headers={
+            "void": None,
+            "decimal": decimal.Decimal("1.5"),
+            "list": [1, [True]],
+            "table": {"a": {"b": -1}},
+            "bytes": b"\xff\x00",
+            "long": 2**62,
+        },
+    ),
+    "10 MiB": Stray(62, "[" + " " * 10_000_000 + "1]"),
+    "a message in a hurry": Stray(63, properties={"delivery_mode": 1, "priority": 255, "expiration": "600000"}),
+    "an answer to another": Stray(63, properties={"reply_to": "events", "correlation_id": "x" * 255}),
+    "an instant in milliseconds": Stray(63, properties={"timestamp": 1_767_225_600_000}),
+    "a version that is to come": Stray(64, a_body(a_ticket(id="z" * 36), v=99)),
 }
 
 
@@ -97,10 +132,9 @@ class TestStrays:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def road(cls, make_standing: MakeRoad) -> Road:
-        road = make_standing()
-        road.clock()
-        return road
+    def road(cls, standing_road: Road) -> Road:
+        standing_road.clock()
+        return standing_road
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -123,8 +157,9 @@ class TestStrays:
         sent = STRAYS[name]
         assert name in filed, "it is lost, or still on its way"
         body, headers, queue = filed[name]
-        assert body == (sent.body if isinstance(sent.body, bytes) else sent.body.encode())
-        assert {k: headers[k] for k in sent.headers} == sent.headers
+        assert body == _bytes(sent.body)
+        kept = json.loads(json.dumps(sent.headers, default=repr))  # What JSON has no word for is kept as Python's.
+        assert {k: headers[k] for k in sent.headers} == kept
         assert queue == ("events" if sent.exchange == topology.EVENTS else "unknown")
 
     def test_headers_of_huge_nesting_are_refused_too(self, road: Road, worker: Process) -> None:
@@ -132,7 +167,7 @@ class TestStrays:
         for _ in range(1500):
             nested = {"d": nested}
         with recursion(20_000):
-            send(road, Stray("deep headers", headers={"x": nested}), "deep headers")
+            send(road, Stray(61, "deep headers", headers={"x": nested}), "deep headers")
         filed = "select count(*) from millrace.strays where body = 'deep headers'"
         wait(lambda: worker.code is not None or road.one(filed) == 1, 15, "it is filed")
         assert worker.code is None
@@ -145,6 +180,7 @@ class TestStrays:
         assert worker.code is None
 
 
+#: Group 64: tickets that are forged, or come again.
 FORGERIES: dict[str, Callable[[Ticket], Ticket]] = {
     "unknown events": lambda real: dataclasses.replace(real, event_ids=a_ticket().event_ids),
     "half of its events": lambda real: dataclasses.replace(real, event_ids=real.event_ids[:2]),
@@ -161,10 +197,9 @@ class TestForgedTickets:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def road(cls, make_standing: MakeRoad) -> Road:
-        road = make_standing()
-        road.worker(concurrency=1)  # One child works tickets in their order.
-        return road
+    def road(cls, standing_road: Road) -> Road:
+        standing_road.worker(concurrency=1)  # One child works tickets in their order.
+        return standing_road
 
     @pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
     def test_one_that_abuses_a_real_ticket_loses_and_doubles_nothing(
@@ -187,7 +222,7 @@ class TestForgedTickets:
         assert rows(road, "ledger.step") == before
 
 
-#: From a real ticket, and another, to body and headers of a message that names the first.
+#: Groups 57, 59, 60 and 64: from a real ticket, and another, to body and headers of a message that names the first.
 TWISTS: dict[str, Callable[[Ticket, Ticket], tuple[str, dict[str, Any]]]] = {
     "a newer version": lambda real, other: (a_body(real, v=VERSION + 1), {}),
     "callbacks": lambda real, other: (a_body(real, {"callbacks": [CALL | {"args": [other.body()]}]}), {}),
@@ -210,10 +245,9 @@ class TestRefusedTickets:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def road(cls, make_standing: MakeRoad) -> Road:
-        road = make_standing()
-        road.clock()
-        return road
+    def road(cls, standing_road: Road) -> Road:
+        standing_road.clock()
+        return standing_road
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -267,7 +301,11 @@ def send(road: Road, stray: Stray, name: str) -> None:
     """Put it on the broker; ``name`` finds it again."""
     ticket = a_ticket()
     properties = envelope.properties(ticket) | {"message_id": name} | stray.properties
-    road.send(stray.body, stray.exchange, envelope.headers(ticket) | stray.headers, **properties)
+    road.send(_bytes(stray.body), stray.exchange, envelope.headers(ticket) | stray.headers, **properties)
+
+
+def _bytes(body: str | bytes) -> bytes:
+    return body if isinstance(body, bytes) else body.encode()
 
 
 @contextlib.contextmanager
