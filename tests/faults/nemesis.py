@@ -13,6 +13,7 @@ import dataclasses
 import os
 import pathlib
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -190,6 +191,7 @@ def main() -> int:
             console.print(f"[bold red]A promise was broken[/] with seed {given.seed}: {broken}", markup=True)
             console.print(f"The logs are in {folder}")
             return 1
+    shutil.rmtree(folder)
     return 0
 
 
