@@ -365,7 +365,8 @@ class Machine(stateful.RuleBasedStateMachine):
         assert self.ledger.tickets() == []
 
 
-@pytest.mark.parametrize(("examples", "steps"), [(25, 25), pytest.param(300, 60, marks=pytest.mark.heavy)])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("examples", "steps"), [(25, 25), pytest.param(80, 50, marks=pytest.mark.heavy)])
 def test_nothing_is_lost_or_doubled_whatever_happens(
     database: str, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
 ) -> None:
