@@ -36,10 +36,10 @@ from service.ledger.letters import LetterLedger
 from service.ledger.pauses import PauseLedger
 from service.ledger.release import ReleaseLedger
 from tests.ledgers import EFFECT, Ledger
+from tests.model import ATTEMPTS, Model
 
 pytestmark = pytest.mark.postgres
 
-ATTEMPTS = 3
 TYPES = {"m.one": {"bundle": 1}, "m.some": {"bundle": 4}, "m.bulk": {"bundle": 4, "bulk": True}}
 WORDS = ("ok", "raise", "retry", "snooze", "discard")
 #: Faster than to truncate them, and much faster than a ledger of its own for each machine.
@@ -67,20 +67,6 @@ class KeptBack(Publisher):
     def put(self, batch: Sequence[tickets.Ticket]) -> None: ...
 
 
-@dataclasses.dataclass
-class Modelled:
-    """An event as it should be."""
-
-    type: str
-    script: list[str]  #: what its handler does at each attempt; then it works
-    ticket: str  #: that covers it; empty: a new one, whose id is not known yet
-    state: str = "pending"
-    attempt: int = 0
-    crashes: int = 0
-    replayed: bool = False
-    tickets: set[str] = dataclasses.field(default_factory=set)  #: that covered it
-
-
 class Machine(stateful.RuleBasedStateMachine):
     """All that may happen."""
 
@@ -90,13 +76,12 @@ class Machine(stateful.RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.sql(EMPTY)
-        self.model: dict[str, Modelled] = {}
+        self.model = Model()
         self.keys: dict[str, tuple[str, list[str], str]] = {}
         self.messages: list[tickets.Delivery] = []
         self.crash_at: str | None = None
         self.gone = False
         self.meddling = False
-        self.awake = False
         self.pause = 0.0
         for name, options in TYPES.items():
             self.ledger.registry._handlers.pop(name, None)  # The one of the machine before.
@@ -134,7 +119,7 @@ class Machine(stateful.RuleBasedStateMachine):
         if self.meddling:
             with pytest.raises(errors.BeingWorked):
                 self.cancels.cancel(found.id)
-        word = self.word(found.payload, found.attempt - 1)
+        word = self.model.word(found.payload, found.attempt - 1)
         if word == "raise":
             raise RuntimeError(found.id)
         if word != "ok":
@@ -142,11 +127,6 @@ class Machine(stateful.RuleBasedStateMachine):
                 word, outcome.Discard("no")
             )
         return None
-
-    def word(self, script: list[str], ended: int) -> str:
-        """What is to be done after so many attempts."""
-        word = script[ended] if ended < len(script) else "ok"
-        return "ok" if word == "snooze" and self.awake else word
 
     # --- the broker, as the clock sees it -----------------------------------------------------------------------
 
@@ -172,7 +152,7 @@ class Machine(stateful.RuleBasedStateMachine):
     )  # fmt: skip
     def submit(self, type_name: str, scripts: list[list[str]], delay: float | None, published: bool) -> None:
         ids = self.ledger.post(type_name, *scripts, delay=delay)
-        self.accepted(type_name, scripts, ids)
+        self.model.accept(type_name, scripts, ids)
         if published:  # But not marked out: the clock will publish it again.
             self.messages += [d for d in self.ledger.tickets() if set(d.event_ids) <= set(ids)]
 
@@ -188,17 +168,14 @@ class Machine(stateful.RuleBasedStateMachine):
             assert found == first
         else:
             self.keys[key] = (mark, known, found)
-            self.accepted("m.some", [script], [found])
-
-    def accepted(self, type_name: str, scripts: list[list[str]], ids: list[str]) -> None:
-        self.model |= {i: Modelled(type_name, script, "") for i, script in zip(ids, scripts, strict=True)}
+            self.model.accept("m.some", [script], [found])
 
     @stateful.precondition(lambda self: self.messages)
     @stateful.rule(which=ANY, acked=st.booleans(), again=st.booleans(), meddling=st.booleans())
     def deliver(self, which: int, acked: bool, again: bool, meddling: bool) -> None:
         """A message is worked; unless it is acked, it comes again. ``again``: the broker says that it did already."""
         delivery = self.taken(which, acked, again)
-        self.expect(delivery)
+        self.model.deliver(delivery)
         self.meddling = meddling
         self.executor.execute(delivery)
         self.meddling = False
@@ -209,7 +186,7 @@ class Machine(stateful.RuleBasedStateMachine):
         """The process dies in the handler of one of the events, if that is worked at all."""
         delivery = self.taken(which, False, again)
         self.crash_at = delivery.event_ids[victim % len(delivery.event_ids)]
-        self.expect(delivery, self.crash_at)
+        self.model.deliver(delivery, self.crash_at)
         with contextlib.suppress(Crash):
             self.executor.execute(delivery)
         self.crash_at, self.gone = None, False
@@ -219,7 +196,7 @@ class Machine(stateful.RuleBasedStateMachine):
     def deliver_to_two_at_once(self, which: tuple[int, int]) -> None:
         both = [d for d in (self.taken(w, False, False) for w in which) if not d.careful]
         for delivery in both:
-            self.expect(delivery)
+            self.model.deliver(delivery)
         self.pause = 0.002
         threads = [threading.Thread(target=self.executor.execute, args=(d,)) for d in both]
         for thread in threads:
@@ -260,7 +237,7 @@ class Machine(stateful.RuleBasedStateMachine):
     @stateful.precondition(lambda self: self.model)
     @stateful.rule(which=ANY)
     def cancel(self, which: int) -> None:
-        event_id, found = self.one(which)
+        event_id, found = self.model.one(which)
         if found.state == "pending":
             self.cancels.cancel(event_id)
             found.state = "cancelled"
@@ -271,18 +248,14 @@ class Machine(stateful.RuleBasedStateMachine):
     @stateful.precondition(lambda self: any(m.state == "dead" for m in self.model.values()))
     @stateful.rule(which=ANY)
     def replay(self, which: int) -> None:
-        event_id, found = self.one(which, "dead")
+        event_id, found = self.model.one(which, "dead")
         if found.replayed:
             with pytest.raises(errors.AlreadyReplayed):
                 self.replayer.one(event_id, by="the test")
             return
         _, new = self.replayer.one(event_id, by="the test")
         found.replayed = True
-        self.accepted(found.type, [found.script], [new])
-
-    def one(self, which: int, state: str = "") -> tuple[str, Modelled]:
-        found = [(i, m) for i, m in self.model.items() if m.state == state or not state]
-        return found[which % len(found)]
+        self.model.accept(found.type, [found.script], [new])
 
     def taken(self, which: int, acked: bool, again: bool) -> tickets.Delivery:
         """A message as a worker gets it."""
@@ -291,43 +264,6 @@ class Machine(stateful.RuleBasedStateMachine):
         return dataclasses.replace(found, careful=found.careful or again, counted={})
 
     # --- what should come of it ---------------------------------------------------------------------------------
-
-    def expect(self, delivery: tickets.Delivery, crash: str | None = None) -> None:
-        """Change the model as this delivery should change the ledger."""
-        live = [i for i in delivery.event_ids if self.is_live(i, delivery.ticket)]
-        if crash in live and not delivery.careful:
-            before = [i for i in live if i < crash]
-            if all(self.next_word(i) == "ok" for i in before):
-                return  # It died in the one transaction of all.
-            live = live[: live.index(crash)]
-        for event_id in live:
-            found = self.model[event_id]
-            if delivery.careful:
-                found.crashes += 1
-                if found.crashes > execute.CRASHES:
-                    found.state = "dead"
-                    continue
-                if event_id == crash:
-                    return
-            self.work_off(event_id)
-
-    def is_live(self, event_id: str, ticket: str) -> bool:
-        return self.model[event_id].state == "pending" and self.model[event_id].ticket == ticket
-
-    def next_word(self, event_id: str) -> str:
-        return self.word(self.model[event_id].script, self.model[event_id].attempt)
-
-    def work_off(self, event_id: str) -> None:
-        """One run that comes to its end."""
-        found, word = self.model[event_id], self.next_word(event_id)
-        found.attempt += word != "snooze"
-        found.crashes = 0
-        if word == "ok":
-            found.state = "succeeded"
-        elif word == "discard" or (word != "snooze" and found.attempt == ATTEMPTS):
-            found.state = "dead"
-        else:
-            found.ticket = ""
 
     @stateful.invariant()
     def the_ledger_is_as_it_should_be(self) -> None:
@@ -352,7 +288,7 @@ class Machine(stateful.RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """The faults are over: everything comes to its end."""
-        self.awake = True
+        self.model.awake = True
         self.messages.clear()
         for type_name in TYPES:
             self.types.resume(type_name)
@@ -365,7 +301,8 @@ class Machine(stateful.RuleBasedStateMachine):
         assert self.ledger.tickets() == []
 
 
-@pytest.mark.parametrize(("examples", "steps"), [(25, 25), pytest.param(300, 60, marks=pytest.mark.heavy)])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("examples", "steps"), [(25, 25), pytest.param(80, 50, marks=pytest.mark.heavy)])
 def test_nothing_is_lost_or_doubled_whatever_happens(
     database: str, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
 ) -> None:
