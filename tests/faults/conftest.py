@@ -6,6 +6,8 @@ TLS, because a connection that two processes share shows at once there.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import pathlib
 from collections.abc import Callable, Iterator
@@ -16,6 +18,8 @@ import pytest
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests import servers
+from tests.faults import checker
+from tests.faults.workload import Workload
 from tests.road import Road
 
 MakeRoad = Callable[..., Road]
@@ -58,6 +62,12 @@ def make_road(ledger_server: PostgresServer, broker_node: RabbitNode, tmp_path: 
 def road(make_road: MakeRoad) -> Road:
     """A road without processes yet, for one test."""
     return make_road()
+
+
+@pytest.fixture
+def trial(record_property: checker.Record) -> Callable[..., contextlib.AbstractContextManager[Workload]]:
+    """A workload around a fault, checked when that is over; see there."""
+    return functools.partial(checker.trial, record=record_property)
 
 
 def _roads(server: PostgresServer, node: RabbitNode, folder: Callable[[], pathlib.Path]) -> Iterator[MakeRoad]:

@@ -25,6 +25,7 @@ class Step(pydantic.BaseModel):
     seconds: float = 0.0  #: for slow, sleep and hang
     times: int = 0  #: for fail: how many attempts fail
     gate: str = ""  #: for gate: the folder with the files ``started``, ``go`` and ``fail``
+    number: int | None = None  #: which post it was, for clients who count theirs
 
 
 def add(ctx: Context, found: Event) -> None:
@@ -41,9 +42,19 @@ def add_apart(ctx: Context, found: Event) -> None:
 
 def _sign(ctx: Context, found: Event) -> None:
     ctx.session.execute(
-        text("insert into effects values (:event, :attempt, :pid)"),
-        {"event": found.id, "attempt": found.attempt, "pid": os.getpid()},
+        text("insert into effects values (:event, :attempt, :pid, :number)"),
+        {
+            "event": found.id,
+            "attempt": found.attempt,
+            "pid": os.getpid(),
+            "number": _number(found.payload),
+        },
     )
+
+
+def _number(payload: Any) -> Any:
+    """The client's own; a bulk handler's events have their payloads parsed, all others as they came."""
+    return payload.number if isinstance(payload, Step) else (payload or {}).get("number")
 
 
 @handler("ledger.step", payload=Step, bundle=50, attempts=3, backoff=QUICK)

@@ -1,0 +1,74 @@
+"""Clients who post numbered events while a fault goes on, and keep their own record of what they were told."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from types import TracebackType
+
+from tests.door import Answer, Door
+from tests.patience import wait
+
+#: Of this process, so that no two workloads on one road share a number.
+_numbers = itertools.count(1)
+
+
+class Workload:
+    """A few threads that post at a bounded rate, from entering to leaving.
+
+    Each event carries a number of its own, which its effect keeps. So what became of a post is known even where no
+    answer came that could have named an event.
+    """
+
+    def __init__(self, *doors: Door, rate: float = 40.0, threads: int = 4, type_name: str = "ledger.step") -> None:
+        self.answers: dict[int, Answer] = {}  #: number → what its client was told
+        self._doors = doors
+        self._type = type_name
+        self._pause = threads / rate  # From one post of a thread to its next.
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._post, name=f"client-{n}") for n in range(threads)]
+
+    def __enter__(self) -> Workload:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Have the posts under way answered, and post no more."""
+        self._ended.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def wait_for(self, posts: int, seconds: float = 60.0) -> None:
+        """Wait until so many more posts were answered, one way or the other."""
+        enough = len(self.answers) + posts
+        wait(lambda: len(self.answers) >= enough, seconds, f"{posts} more posts are answered")
+
+    def wait_for_accepted(self, posts: int, seconds: float = 60.0) -> None:
+        """Wait until so many more posts were accepted."""
+        enough = len(self.accepted()) + posts
+        wait(lambda: len(self.accepted()) >= enough, seconds, f"{posts} more posts are accepted")
+
+    def accepted(self) -> dict[int, str]:
+        """Number → the id of the event that was promised to be worked."""
+        return {n: a.id for n, a in list(self.answers.items()) if a.status == 202}
+
+    def refused(self) -> dict[int, Answer]:
+        """What was said not to be stored."""
+        return {n: a for n, a in list(self.answers.items()) if a.status == 503 and a.document["stored"] == "no"}
+
+    def unknown(self) -> dict[int, Answer]:
+        """What may be stored or not: the door said so, or the connection broke."""
+        known = self.accepted().keys() | self.refused().keys()
+        return {n: a for n, a in list(self.answers.items()) if n not in known}
+
+    def _post(self) -> None:
+        while not self._ended.wait(self._pause):
+            number = next(_numbers)
+            self.answers[number] = self._doors[number % len(self._doors)].post(self._type, number=number)
