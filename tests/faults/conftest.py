@@ -6,7 +6,6 @@ TLS, because a connection that two processes share shows at once there.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import pathlib
@@ -19,7 +18,6 @@ from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests import servers
 from tests.faults import checker
-from tests.faults.workload import Workload
 from tests.road import Road
 
 MakeRoad = Callable[..., Road]
@@ -65,7 +63,7 @@ def road(make_road: MakeRoad) -> Road:
 
 
 @pytest.fixture
-def trial(record_property: checker.Record) -> Callable[..., contextlib.AbstractContextManager[Workload]]:
+def trial(record_property: checker.Record) -> checker.Trial:
     """A workload around a fault, checked when that is over; see there."""
     return functools.partial(checker.trial, record=record_property)
 
