@@ -51,7 +51,8 @@ class Publisher:
                 self._send(ticket, deadline)
             crashpoints.reach("after_publish")
             while self._open:
-                self._connection.drain_events(timeout=max(0.01, deadline - time.monotonic()))
+                # Not `drain_events`: each heartbeat of a broker that is blocked would begin the timeout anew in it.
+                self._connection.blocking_read(timeout=max(0.01, deadline - time.monotonic()))
                 if time.monotonic() > deadline and self._open:
                     raise TimeoutError
         except connections.FAULTS as error:
