@@ -68,6 +68,8 @@ class Publisher:
                 "The broker does not take %d of %d tickets (%s): %s",
                 len(returned), len(batch), ", ".join(queues), reason, extra={"action": "publish.returned"},
             )  # fmt: skip
+        if self._returned:
+            self._declare_again()
         return self._confirmed - returned
 
     def tick(self) -> None:
@@ -126,6 +128,13 @@ class Publisher:
         self._channel.events["basic_nack"].add(self._on_nack)
         self._channel.events["basic_return"].add(self._on_return)
         signals.connection_changed.send(None, peer="broker", up=True)
+
+    def _declare_again(self) -> None:
+        """Somebody has deleted a queue or a binding of ours while this connection stood."""
+        try:
+            topology.ensure(self._connection, self._queues)
+        except connections.FAULTS:
+            self.drop()
 
     def _send(self, ticket: tickets.Ticket, deadline: float) -> None:
         self._sent += 1

@@ -115,6 +115,11 @@ class TestChanges:
             gate.open()
             wait(lambda: road.effects(ids).keys() == ids, 10, "what the broker has is worked")
 
+    def test_there_are_no_queues_but_ours(self, road: Road, door: Door, broker_node: RabbitNode) -> None:
+        """Celery would declare dozens for delays of its own, and bind ours a second time."""
+        queues = broker_node.ctl("list_queues", "--silent", "name").split()
+        assert {name for name in queues if not name.endswith(".pidbox")} - {"name"} == {"events", "periodic", "dead"}
+
     @pytest.mark.fault(11)
     @pytest.mark.parametrize("thing", DELETIONS)
     def test_what_was_deleted_on_the_broker_is_made_again(
