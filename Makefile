@@ -13,13 +13,15 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 # How much longer than said tests wait: make test PATIENCE=3 on a machine that is busy.
 export PATIENCE ?= 1
+# How long make chaos goes on. Its SEED is drawn and printed unless one is given.
+MINUTES ?= 5
 # More words for pytest: make test ARGS="-k ledger -x"
 ARGS ?=
 # The user packages of the quick start; a running Millrace takes yours from the environment.
 MILLRACE_APPS ?= numbers_app
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header
 
-.PHONY: help venv run stack test lint verify bench-quick model lock clean
+.PHONY: help venv run stack test faults chaos lint verify bench-quick model lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +38,14 @@ stack: $(READY) ## The same on real RabbitMQ and PostgreSQL, which are installed
 test: $(READY) ## Run every test, on private servers; within 15 minutes on 2 cores
 	@deploy/install-packages || test "$$CI" != true
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not heavy' --cov --cov-report=term:skip-covered $(ARGS)
+
+faults: $(READY) ## Make every fault there is a test for, and write docs/reliability.md; within 40 minutes on 2 cores
+	@deploy/install-packages
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -p tests.faults.report --reliability docs/reliability.md $(ARGS)
+
+chaos: $(READY) ## Make random faults under load: make chaos SEED=7 MINUTES=30
+	@deploy/install-packages
+	@$(BIN)/python -m tests.faults.nemesis --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: $(READY) ## Check style, types and layers
 	$(BIN)/ruff check .

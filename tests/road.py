@@ -11,7 +11,7 @@ import signal
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import amqp
@@ -144,6 +144,13 @@ class Road:
     def one(self, statement: str, *values: Any) -> Any:
         """The only value of a statement."""
         return self.sql(statement, *values)[0][0]
+
+    @contextlib.contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """Nobody can write into this table."""
+        with contextlib.closing(psycopg2.connect(self.database)) as connection, connection.cursor() as cursor:
+            cursor.execute(f"lock table {table} in share mode")
+            yield
 
     def ids(self, type_name: str | None = None) -> list[str]:
         """All events in the ledger, of a type if one is given, as they came."""

@@ -86,3 +86,9 @@ FAULTS = _faults("""
 61 | P1 P2    | everything starts at once, in any order
 62 | P1 P2    | an old backup of the ledger meets a newer broker
 """)
+
+#: Why a fault has no test, where it is not that nobody has written one yet.
+UNCOVERED = {
+    56: "Millrace asks no identity provider",
+    57: "Millrace calls no webhooks",
+}

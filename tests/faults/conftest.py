@@ -6,6 +6,7 @@ TLS, because a connection that two processes share shows at once there.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import pathlib
@@ -18,6 +19,7 @@ from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests import servers
 from tests.faults import checker
+from tests.faults.proxy import Proxy
 from tests.road import Road
 
 MakeRoad = Callable[..., Road]
@@ -60,6 +62,20 @@ def make_road(ledger_server: PostgresServer, broker_node: RabbitNode, tmp_path: 
 def road(make_road: MakeRoad) -> Road:
     """A road without processes yet, for one test."""
     return make_road()
+
+
+@pytest.fixture(scope="class")
+def make_line() -> Iterator[Callable[[int], Proxy]]:
+    """Makes proxies before a server's port, for processes of a road that shall reach it that way:
+    ``road.web(broker_url=line.instead_of(road.broker))``."""
+    with contextlib.ExitStack() as stack:
+
+        def make(port: int) -> Proxy:
+            line = Proxy(port).start()
+            stack.callback(line.stop)
+            return line
+
+        yield make
 
 
 @pytest.fixture

@@ -297,6 +297,7 @@ class TestSchema:
     def test_an_app_that_is_a_plain_module_has_nothing_to_migrate(self, run: Run, database: str) -> None:
         assert run("migrate", database=database, apps="plain_app") == (0, "the ledger is at 0001\n", "")
 
+    @pytest.mark.fault(44)
     def test_a_newer_schema_is_left_alone(self, run: Run, database: str, ledger_server: PostgresServer) -> None:
         """Old code is rolled out again after a migration."""
         migrate.migrate(database)
@@ -321,6 +322,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer
     server.stop()
 
 
+@pytest.mark.fault(61)
 def test_processes_wait_for_their_servers_and_go_on(
     stopped: PostgresServer, broker_node: RabbitNode, tmp_path: pathlib.Path
 ) -> None:

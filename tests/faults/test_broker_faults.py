@@ -63,7 +63,12 @@ class TestOutage:
         return road.web()
 
     @pytest.mark.parametrize(
-        ("outage", "events"), [(stopped, 2_000), (frozen, 500), (starved, 500)], ids=["stopped", "frozen", "starved"]
+        ("outage", "events"),
+        [
+            pytest.param(stopped, 2_000, id="stopped"),
+            pytest.param(frozen, 500, id="frozen", marks=pytest.mark.fault(7)),
+            pytest.param(starved, 500, id="starved", marks=pytest.mark.fault(5)),
+        ],
     )
     def test_all_that_is_posted_meanwhile_is_accepted_and_worked_once(
         self, road: Road, door: Door, broker_node: RabbitNode, outage: Outage, events: int
@@ -80,6 +85,7 @@ class TestOutage:
         assert [p.family() for p in road.processes] == families, "a process died of it"
 
 
+@pytest.mark.fault(1)
 def test_a_broker_that_loses_its_disk_is_given_all_its_tickets_again(road: Road, broker_node: RabbitNode) -> None:
     """What was out comes again when its patience ends, or at once by ``millrace rebuild``."""
     road.clock()

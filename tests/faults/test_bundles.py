@@ -91,6 +91,7 @@ class TestBundles:
         assert attempts(road, bad) == [(n, "RuntimeError", "asked to fail") for n in (1, 2)]
         road.assert_books()
 
+    @pytest.mark.fault(34)
     def test_a_ticket_that_is_delivered_again_is_worked_one_by_one(self, road: Road, worker: Process) -> None:
         worker.stop()
         (ticket,) = road.store("ledger.step", ["{}"] * 6)

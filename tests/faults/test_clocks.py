@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
 
-import psycopg2
 import pytest
 
 from service.domain import topology
@@ -87,6 +85,8 @@ class TestTicks:
         road.worker()
         return road
 
+    @pytest.mark.fault(45)
+    @pytest.mark.fault(47)
     def test_three_clocks_one_killed_and_one_frozen_fire_each_slot_once(self, road: Road) -> None:
         killed, frozen, other = (road.clock() for _ in range(3))
         wait_for_slots(road, 3)
@@ -101,8 +101,9 @@ class TestTicks:
         frozen.stop()
         other.stop()
 
+    @pytest.mark.fault(47)
     def test_a_clock_that_freezes_in_the_middle_of_a_slot_does_not_stop_the_others(self, road: Road) -> None:
-        with locked(road, "millrace.slots"):
+        with road.locked("millrace.slots"):
             frozen = road.clock()
             wait(lambda: road.one(WAITING) == 1, 20, "the clock is in the middle of a slot")
             frozen.freeze()
@@ -164,11 +165,3 @@ def assert_each_slot_once(road: Road) -> None:
     events = road.sql("select id::text, schedule, slot_at from millrace.events where id = any(%s::uuid[])", ids)
     assert sorted(slots) == sorted(events)
     road.assert_worked_once(ids)
-
-
-@contextlib.contextmanager
-def locked(road: Road, table: str) -> Iterator[None]:
-    """Nobody can write into this table."""
-    with contextlib.closing(psycopg2.connect(road.database)) as connection, connection.cursor() as cursor:
-        cursor.execute(f"lock table {table} in share mode")
-        yield

@@ -75,6 +75,7 @@ class TestWorker:
         road.clock()
         return road
 
+    @pytest.mark.fault(24)
     @pytest.mark.parametrize("pool", ["prefork", "solo"])
     @pytest.mark.parametrize(
         ("point", "careful"), [(p, False) for p in WORKER] + [(p, True) for p in CAREFUL],
@@ -105,6 +106,7 @@ class TestClock:
         road.worker()
         return road
 
+    @pytest.mark.fault(46)
     @pytest.mark.parametrize("point", CLOCK)
     def test_due_tickets_survive_the_death_of_their_clock(self, road: Road, point: str) -> None:
         tickets = road.store("ledger.step", ["{}"] * 3, bundle=1, head_start=0.01)

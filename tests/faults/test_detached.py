@@ -108,6 +108,7 @@ class TestRuns:
         gate.open()
         road.assert_worked_once([event_id])
 
+    @pytest.mark.fault(24)
     def test_a_run_whose_process_is_killed_is_rescued_after_its_lease(self, road: Road, door: Door, gate: Gate) -> None:
         event_id = post(door, gate=str(gate.folder))
         (first,) = gate.wait()
@@ -121,6 +122,7 @@ class TestRuns:
         assert road.effects([event_id]) == {event_id: 2}  # At least once.
         road.assert_books()
 
+    @pytest.mark.fault(28)
     def test_a_frozen_run_that_comes_back_changes_nothing(
         self, road: Road, door: Door, worker: Process, gate: Gate
     ) -> None:
@@ -172,6 +174,7 @@ class TestRuns:
         other.stop()
 
 
+@pytest.mark.fault(41)
 def test_a_worker_that_is_told_to_end_gives_its_run_back_after_the_grace(make_road: MakeRoad) -> None:
     road = start(make_road, lease="60")
     door, first, gate = road.web(), road.worker(queues=QUEUE, concurrency=1), Gate(road.folder)

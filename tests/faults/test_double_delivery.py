@@ -15,6 +15,7 @@ from tests.road import Gate, Process, Road
 SOON = 15.0  #: seconds from the end of the first delivery to the effect
 
 
+@pytest.mark.fault(34)
 class TestDoubleDelivery:
     """Two deliveries in the two children of one worker: the first stands in mid-handler, the second finds it locked."""
 
@@ -53,6 +54,7 @@ class TestDoubleDelivery:
         road.assert_worked_once(ids, SOON)
         assert not road.tickets(ids)
 
+    @pytest.mark.fault(24)
     def test_the_first_one_is_killed(self, road: Road, gate: Gate) -> None:
         ids, process, _ = self.deliver_twice(road, gate)
         gate.open()
@@ -66,6 +68,7 @@ class TestDoubleDelivery:
         # A bundle that fails is worked one by one; the gate fails once.
         assert road.one("select count(*) from millrace.attempts where event_id = any(%s::uuid[])", list(ids)) == 0
 
+    @pytest.mark.fault(23)
     def test_the_first_one_loses_its_transaction(self, road: Road, gate: Gate) -> None:
         ids, _, session = self.deliver_twice(road, gate)
         assert road.one("select pg_terminate_backend(%s)", session)
@@ -83,6 +86,7 @@ class TestDoubleDelivery:
         road.assert_worked_once(ids, SOON)
         assert worker.code is None
 
+    @pytest.mark.fault(26)
     def test_the_worker_vanishes_with_its_first_delivery(self, road: Road, gate: Gate, worker: Process) -> None:
         """The children have both deliveries in hand, and die with their parent."""
         ids, _, _ = self.deliver_twice(road, gate)

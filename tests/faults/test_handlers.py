@@ -44,12 +44,14 @@ class TestHandlers:
         return found
 
     @pytest.mark.fault(27)
+    @pytest.mark.fault(29)
     @pytest.mark.parametrize("do", LOST)
     def test_one_that_loses_its_worker_is_dead_and_no_attempt(self, road: Road, bundles: Bundles, do: str) -> None:
         bad = assert_only_the_bad_one_is_dead(road, bundles[do], "worker_lost")
         event = "select attempt, crashes, error->>'error' from millrace.events where id = %s"
         assert road.sql(event, bad) == [(0, execute.CRASHES + 1, "WorkerLost")]
 
+    @pytest.mark.fault(29)
     @pytest.mark.parametrize(("do", "error"), FAILED.items())
     def test_what_a_handler_raises_is_an_attempt_each_time(
         self, road: Road, bundles: Bundles, do: str, error: str
@@ -66,6 +68,7 @@ class TestHandlers:
         assert road.states(bundles[do]) == {"succeeded": 6}
         assert road.effects(bundles[do]) == dict.fromkeys(bundles[do], 1)
 
+    @pytest.mark.fault(29)
     def test_the_worker_lives_and_the_books_agree(self, road: Road, worker: Process, bundles: Bundles) -> None:
         road.wait_until_closed((i for ids in bundles.values() for i in ids), 60)
         road.assert_books()

@@ -61,6 +61,7 @@ class TestOutage:
         if ledger_server.pid is None:
             ledger_server.start()
 
+    @pytest.mark.fault(15)
     def test_posts_are_refused_in_time_while_it_is_stopped(
         self, road: Road, door: Door, server: PostgresServer
     ) -> None:
@@ -72,6 +73,7 @@ class TestOutage:
         assert_in_time(answers)
         assert road.ids() == known
 
+    @pytest.mark.fault(15)
     def test_it_stops_under_a_stream_of_posts(self, road: Road, door: Door, server: PostgresServer) -> None:
         known = set(road.ids())
         with ThreadPoolExecutor(1) as pool:
@@ -87,6 +89,7 @@ class TestOutage:
         assert told <= stored <= told | unknown
         road.assert_worked_once(stored)
 
+    @pytest.mark.fault(15)
     @pytest.mark.parametrize("action", ["work.waiting", "work.returned"])
     def test_it_stops_in_mid_handler(
         self, road: Road, worker: Process, door: Door, server: PostgresServer, action: str
@@ -107,6 +110,7 @@ class TestOutage:
         assert {name for name, _ in ended} >= {"millrace-intake", "millrace-worker", "millrace-release"}
         road.assert_worked_once([door.post("ledger.step").id])
 
+    @pytest.mark.fault(20)
     def test_it_takes_a_statement_and_does_not_answer(self, road: Road, door: Door) -> None:
         known = set(road.ids())
         # It has nothing left to mark out, so that the statement is one with events.
@@ -126,6 +130,7 @@ class TestOutage:
         road.assert_worked_once(unknown)
 
 
+@pytest.mark.fault(28)
 def test_a_frozen_worker_loses_its_transaction_to_another(make_road: Callable[..., Road]) -> None:
     """PostgreSQL ends a transaction that stays idle for the hard limit and ten seconds more."""
     road = make_road(soft_limit="2", hard_limit="3")
@@ -150,6 +155,7 @@ def test_a_frozen_worker_loses_its_transaction_to_another(make_road: Callable[..
     assert (frozen.code, other.code) == (None, None)
 
 
+@pytest.mark.fault(21)
 def test_a_full_disk_is_no_crash(make_road: Callable[..., Road]) -> None:
     """A ticket that may have killed its worker is worked carefully, and waits out faults of the ledger all the same."""
     road = make_road(fault_patience="0.3")

@@ -91,6 +91,7 @@ STRAYS = {
 }
 
 
+@pytest.mark.fault(30)
 class TestStrays:
     """All are sent at once, to one worker with one child."""
 
@@ -154,6 +155,7 @@ FORGERIES: dict[str, Callable[[Ticket], Ticket]] = {
 }
 
 
+@pytest.mark.fault(30)
 class TestForgedTickets:
     """A forged ticket may have open events worked; it takes none out of the ledger's hands."""
 
@@ -202,6 +204,7 @@ TWISTS: dict[str, Callable[[Ticket, Ticket], tuple[str, dict[str, Any]]]] = {
 }
 
 
+@pytest.mark.fault(42)
 class TestRefusedTickets:
     """A worker refuses a ticket; it comes back to the ledger, and is worked when it is published as it should be."""
 

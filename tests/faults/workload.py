@@ -65,8 +65,9 @@ class Workload:
 
     def unknown(self) -> dict[int, Answer]:
         """What may be stored or not: the door said so, or the connection broke."""
+        answers = list(self.answers.items())  # Before the others: what comes meanwhile is not unknown.
         known = self.accepted().keys() | self.refused().keys()
-        return {n: a for n, a in list(self.answers.items()) if n not in known}
+        return {n: a for n, a in answers if n not in known}
 
     def _post(self) -> None:
         while not self._ended.wait(self._pause):

@@ -85,6 +85,7 @@ def test_an_event_for_later_has_a_ticket_of_its_own_that_is_not_published(ledger
     assert ledger.sql("select count(*) from millrace.tickets where due_at = %s", later) == [(1,)]
 
 
+@pytest.mark.fault(32)
 def test_a_repeat_with_the_same_key_is_told_the_first_event(ledger: Ledger) -> None:
     [first] = ledger.intake.submit([a_new("k")])
     [again] = ledger.intake.submit([a_new("k")])
@@ -97,6 +98,7 @@ def test_a_repeat_with_the_same_key_is_told_the_first_event(ledger: Ledger) -> N
     assert ledger.states() == {"pending": 1}
 
 
+@pytest.mark.fault(32)
 def test_fifty_twins_at_once_are_one_event(ledger: Ledger) -> None:
     ledger.post("a.b", 0)
     other = Ledger.__new__(Ledger)  # A second web process, as far as the ledger can tell.
@@ -140,6 +142,7 @@ def hold(ledger: Ledger, table: str) -> psycopg2.extensions.connection:
     return connection
 
 
+@pytest.mark.fault(20)
 def test_a_post_that_waits_too_long_says_whether_it_may_be_stored(ledger: Ledger) -> None:
     ledger.post("a.b", 0)
     lock = hold(ledger, "millrace.events")

@@ -210,6 +210,7 @@ def test_a_repeat_gets_the_answer_of_the_first(api: Api) -> None:
     assert api.count() == 1
 
 
+@pytest.mark.fault(32)
 def test_a_repeat_after_the_event_was_worked_gets_the_same_answer(api: Api) -> None:
     first = api.post(1, key="k")
     api.ledger.work()
@@ -217,6 +218,7 @@ def test_a_repeat_after_the_event_was_worked_gets_the_same_answer(api: Api) -> N
     assert api.count() == 1
 
 
+@pytest.mark.fault(33)
 def test_a_key_that_is_used_for_something_else_is_refused(api: Api) -> None:
     api.id(1, key="k")
     assert problem(api.post(2, key="k"), 422)["type"] == "/problems/key-reused"
@@ -252,6 +254,7 @@ def test_fifty_twins_at_once_are_one_event(api: Api) -> None:
     assert api.count() == 1
 
 
+@pytest.mark.fault(33)
 def test_of_two_bodies_under_one_key_one_is_stored_and_the_other_refused(api: Api) -> None:
     answers = at_once(lambda number: api.post({"n": number % 2}, key="twins"))
     assert sorted(a.status_code for a in answers) == [202] * (CLIENTS // 2) + [422] * (CLIENTS // 2)

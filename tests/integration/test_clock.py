@@ -158,6 +158,7 @@ def a_calendar(*found: schedules.Schedule) -> schedules.Calendar:
     return calendar
 
 
+@pytest.mark.fault(45)
 def test_five_clocks_fire_a_slot_once(ledger: Ledger) -> None:
     calendar = a_calendar(*(schedules.Schedule(f"s{n}", "a.a", Interval(3600)) for n in range(20)))
     clocks = [SlotLedger(engines.Engine(ledger.url), clock=f"clock {n}") for n in range(5)]
@@ -210,6 +211,7 @@ def two_versions(ledger: Ledger) -> tuple[Callable[[], list[tuple[str, float]]],
     return tuple(fires)
 
 
+@pytest.mark.fault(42)
 def test_a_schedule_is_fired_by_the_version_that_declared_it_last(ledger: Ledger) -> None:
     old, new = two_versions(ledger)
     ledger.sql("update millrace.schedules set next_due = now() - interval '1 s'")
@@ -218,12 +220,14 @@ def test_a_schedule_is_fired_by_the_version_that_declared_it_last(ledger: Ledger
     assert ledger.sql("select payload->>'version' from millrace.events") == [("new",)]
 
 
+@pytest.mark.fault(42)
 def test_a_clock_does_not_wait_for_slots_of_another_version(ledger: Ledger) -> None:
     two_versions(ledger)
     old = a_calendar(schedules.Schedule("s", "a.a", Interval(60), {"version": "old"}))
     assert SlotLedger(ledger.engine, clock="old").next_in(old) is None
 
 
+@pytest.mark.fault(42)
 def test_a_schedule_whose_version_is_gone_is_taken_over_without_losing_a_slot(ledger: Ledger) -> None:
     old, _ = two_versions(ledger)  # The new version is taken back, and its clock ends.
     [(due,)] = ledger.sql(
@@ -246,6 +250,7 @@ class FreezingPlan(Interval):
         return super().last_due(first, now)
 
 
+@pytest.mark.fault(47)
 def test_a_clock_that_freezes_in_mid_tick_delays_its_slots_by_two_seconds_at_most(ledger: Ledger) -> None:
     sound, frozen = (a_calendar(schedules.Schedule("s", "a.a", plan(3600))) for plan in (Interval, FreezingPlan))
     clock = SlotLedger(ledger.engine, clock="sound")

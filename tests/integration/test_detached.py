@@ -152,6 +152,7 @@ def test_a_delivery_that_finds_a_live_lease_does_nothing(held: Held, which: str)
     assert (held.runs, ledger.states()) == ([1], {"succeeded": 1})
 
 
+@pytest.mark.fault(24)
 def test_a_lost_run_is_taken_over_as_a_crash_and_not_as_an_attempt(ledger: Ledger) -> None:
     seen = []
 
@@ -182,6 +183,7 @@ def lose(ledger: Ledger) -> None:
     ledger.sql(LATER)
 
 
+@pytest.mark.fault(29)
 def test_an_event_that_loses_its_worker_again_and_again_is_a_dead_letter(ledger: Ledger) -> None:
     detached(ledger, lambda payload, ctx: None)
     ledger.post("a.b", 1)

@@ -138,6 +138,7 @@ def test_a_repeat_has_its_answer_even_when_its_time_is_over(ledger: Ledger, clie
 # --- idempotency ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(33)
 def test_the_same_key_is_the_same_event_and_another_body_or_time_is_a_422(client: FlaskClient) -> None:
     first = document(post(client, payload={"a": 1, "b": 2}, Idempotency_Key='"k"'), 202)
     assert document(post(client, payload={"b": 2, "a": 1}, Idempotency_Key='"k"'), 202) == first
@@ -153,6 +154,7 @@ def test_a_key_belongs_to_the_producer_that_is_named_and_not_to_a_library(client
     assert len(set(found)) == 3
 
 
+@pytest.mark.fault(32)
 def test_overlapping_keys_in_two_processes_never_deadlock(ledger: Ledger) -> None:
     """Each brings the same keys in another order; PostgreSQL counts the deadlocks that it has to break."""
     other = accept.Intake(
@@ -213,6 +215,7 @@ def test_who_met_a_key_of_one_that_was_turned_away_may_have_it(ledger: Ledger) -
     ledger.check()
 
 
+@pytest.mark.fault(32)
 def test_a_cloudevent_that_comes_again_is_the_same_event(ledger: Ledger, client: FlaskClient) -> None:
     sent = {"specversion": "1.0", "id": "1", "source": "/s", "type": "a.b", "data": {"n": 1}, "partitionkey": "7"}
     first = document(client.post("/v1/events", data=json.dumps(sent), content_type=CLOUDEVENT), 202)
@@ -308,6 +311,7 @@ def test_ten_thousand_are_taken_and_one_more_is_not(ledger: Ledger) -> None:
     ledger.check()
 
 
+@pytest.mark.fault(31)
 def test_a_bulk_body_has_a_limit_of_its_own(ledger: Ledger) -> None:
     client = Front(ledger, max_body=1024, max_bulk=2048).client()
     line = {"type": "a.b", "payload": "x" * 900}
@@ -399,6 +403,7 @@ def test_no_more_than_a_quarter_of_the_threads_wait_and_one_query_looks_for_all(
 # --- shedding -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(20)
 def test_posts_are_refused_before_the_last_thread_waits_for_the_ledger(ledger: Ledger) -> None:
     client = Front(ledger, web_threads=8).client()
     app = client.application
@@ -475,6 +480,7 @@ def test_each_event_of_a_large_submission_has_its_own_outcome(ledger: Ledger) ->
 # --- a real process -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(40)
 def test_a_web_process_that_is_told_to_stop_answers_those_who_wait(database: str, tmp_path: pathlib.Path) -> None:
     """No worker and no broker: nothing ends the event, and the client would wait for half a minute."""
     road = Road(database, "amqp://guest:guest@127.0.0.1:9//", tmp_path)

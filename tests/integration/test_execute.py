@@ -53,6 +53,7 @@ def test_a_bundle_is_worked_in_one_transaction_and_its_ticket_is_gone(ledger: Le
     ledger.check()
 
 
+@pytest.mark.fault(34)
 def test_a_ticket_delivered_again_finds_nothing_open(ledger: Ledger) -> None:
     ledger.handler("a.b", add)
     ledger.post("a.b", 1, 2)
@@ -200,6 +201,7 @@ def test_a_careful_turn_counts_the_crash_before_the_run_and_success_clears_it(le
     assert ledger.sql("select distinct crashes, state from millrace.events") == [(0, "succeeded")]
 
 
+@pytest.mark.fault(29)
 def test_too_many_crashes_make_a_dead_letter_and_the_others_succeed(ledger: Ledger) -> None:
     ledger.handler("a.b", add)
     ids = ledger.post("a.b", 1, 2, 3)
@@ -299,6 +301,7 @@ def test_an_event_that_is_too_late_expires_unworked(ledger: Ledger) -> None:
     ledger.check()
 
 
+@pytest.mark.fault(23)
 def test_a_fault_of_the_infrastructure_uses_up_no_attempt(ledger: Ledger) -> None:
     def work(payload: int, ctx: Any) -> None:
         effect(ctx)
@@ -316,6 +319,7 @@ def test_a_fault_of_the_infrastructure_uses_up_no_attempt(ledger: Ledger) -> Non
     ledger.check()
 
 
+@pytest.mark.fault(28)
 def test_the_server_ends_a_transaction_that_its_worker_left_idle(ledger: Ledger) -> None:
     limits = []
 

@@ -103,6 +103,7 @@ def test_a_discarded_event_is_dead_whatever_the_reason_is(ledger: Ledger) -> Non
     assert ledger.work()[0].words == {"dead": 1}
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("manner", ["wrapped", "swallowed"])
 def test_a_lost_ledger_is_no_attempt_whatever_the_handler_makes_of_it(ledger: Ledger, manner: str) -> None:
     def work(payload: int, ctx: Any) -> None:

@@ -147,6 +147,7 @@ def of_size(size: int) -> bytes:
     return b'"' + b"x" * (size - 2) + b'"'
 
 
+@pytest.mark.fault(31)
 def test_a_body_of_the_largest_size_is_taken_and_one_byte_more_is_not(road: Road, client: FlaskClient) -> None:
     assert post(client, of_size(MAX_BODY)).status_code == 202
     problem(post(client, of_size(MAX_BODY + 1)), 413)
@@ -158,6 +159,7 @@ def test_a_chunked_body_is_taken_like_any_other(road: Road, client: FlaskClient)
     assert [new.payload for new in road.intake.stored] == ['{"a":1}']
 
 
+@pytest.mark.fault(31)
 @pytest.mark.parametrize("data", [of_size(MAX_BODY + 1), b"[1]" + b" " * MAX_BODY], ids=["long string", "long tail"])
 def test_a_chunked_body_that_is_too_large_is_not_taken_for_its_beginning(
     road: Road, client: FlaskClient, data: bytes

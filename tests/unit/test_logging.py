@@ -324,6 +324,7 @@ def drained(fd: int) -> bytes:
     return found
 
 
+@pytest.mark.fault(53)
 @pytest.mark.parametrize("own", [True, False], ids=["opened again", "as given"])
 def test_a_reader_that_stands_still_does_not_hold_up_work(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with full_pipe() as (reading, writing):
@@ -356,6 +357,7 @@ def test_a_line_that_was_torn_does_not_spoil_the_next() -> None:
     os.close(writing)
 
 
+@pytest.mark.fault(53)
 def test_a_reader_that_went_away_or_a_full_disk_raise_nothing() -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -293,6 +293,7 @@ def test_the_scraper_chooses_the_form_and_no_created_series_appear() -> None:
     assert "_created" not in plain + body
 
 
+@pytest.mark.fault(58)
 def test_a_slow_scraper_holds_up_nobody() -> None:
     with counting("web") as found, serving(found.registry) as port, contextlib.ExitStack() as stack:
         for _ in range(exposition.SCRAPERS - 1):

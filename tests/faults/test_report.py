@@ -1,0 +1,63 @@
+"""The page of `make faults` says what the reports of a run say."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import pytest
+
+from tests.faults.catalogue import FAULTS, UNCOVERED
+from tests.faults.report import Results
+
+TESTS = pathlib.Path(__file__).parent.parent
+
+
+def report(test: str, outcome: str = "passed", when: str = "call", **properties: object) -> pytest.TestReport:
+    return pytest.TestReport(test, ("file", 1, test), {}, outcome, None, when, user_properties=list(properties.items()))
+
+
+def row(page: str, number: int) -> list[str]:
+    """The cells of a fault: number, name, promises, tests, outcome, lost, doubled, recovery."""
+    [found] = re.findall(rf"^\| {number} \|.*", page, re.MULTILINE)
+    return [cell.strip() for cell in found.strip("|").split("|")]
+
+
+def test_a_fault_shows_the_worst_of_its_tests() -> None:
+    results = Results()
+    results.add(report("a", fault=8, lost=0, doubled=0, recovery=1.5))
+    results.add(report("b", fault=8, lost=2, doubled=0, recovery=0.5))
+    assert row(results.page("abc"), 8)[3:] == ["2", "passed", "2", "0", "1.5"]
+
+
+def test_what_was_not_measured_is_no_zero() -> None:
+    results = Results()
+    results.add(report("a", fault=33))
+    assert row(results.page("abc"), 33)[3:] == ["1", "passed", "—", "—", "—"]
+
+
+def test_a_test_that_fails_in_any_phase_or_is_skipped_is_told() -> None:
+    results = Results()
+    for when, outcome in (("setup", "passed"), ("call", "passed"), ("teardown", "failed")):
+        results.add(report("a", outcome, when, fault=8))
+    results.add(report("b", "skipped", "setup", fault=8))
+    assert row(results.page("abc"), 8)[4] == "1 **failed**, 1 skipped"
+
+
+def test_a_fault_that_was_not_made_is_named_with_the_reason() -> None:
+    results = Results()
+    results.add(report("a", fault=8))
+    page = results.page("abc")
+    for number, fault in FAULTS.items():
+        assert (f"- {number}, {fault.name}: " in page) == (number != 8)
+    assert all(reason in page for reason in UNCOVERED.values())
+
+
+def test_the_page_names_its_commit() -> None:
+    assert "`abc`" in Results().page("abc")
+
+
+def test_every_mark_names_a_fault_of_the_catalogue() -> None:
+    marks = {int(n) for path in TESTS.rglob("test_*.py") for n in re.findall(r"mark\.fault\((\d+)\)", path.read_text())}
+    assert marks <= FAULTS.keys()
+    assert not marks & UNCOVERED.keys()
