@@ -1,4 +1,4 @@
-"""PostgreSQL is there and will not: restarted, read-only, full, locked, in conflict. No event is to blame."""
+"""PostgreSQL is there and will not: restarted, read-only, full, in conflict. No event is to blame."""
 
 from __future__ import annotations
 
@@ -55,14 +55,6 @@ def used_up(server: PostgresServer) -> Iterator[None]:
             for _ in range(3):  # They are quick to come back.
                 own.cursor().execute(OURS)
                 take_all()
-        yield
-
-
-@contextlib.contextmanager
-def locked(server: PostgresServer, database: str, table: str) -> Iterator[None]:
-    """Somebody has locked a table, as a migration that is written badly does."""
-    with contextlib.closing(psycopg2.connect(server.dsn_of(database))) as connection:
-        connection.cursor().execute(f"lock table {table} in access exclusive mode")
         yield
 
 
@@ -131,17 +123,6 @@ class TestTrouble:
     def test_it_has_no_connection_left(self, road: Road, door: Door, server: PostgresServer, trial: Trial) -> None:
         with trial(road, door) as load, used_up(server):
             wait_until_refused(load)
-
-    @pytest.mark.fault(20)
-    @pytest.mark.parametrize("table", ["millrace.events", "millrace.tickets", "account"])
-    def test_a_table_is_locked_for_long(
-        self, road: Road, door: Door, server: PostgresServer, trial: Trial, table: str
-    ) -> None:
-        with trial(road, door) as load, locked(server, "millrace", table):
-            if table == "account":
-                load.wait_for_accepted(200)  # Handlers stand still, the door does not.
-            else:
-                wait_until_refused(load)
 
     @pytest.mark.fault(19)
     def test_two_handlers_lock_what_the_other_wants(self, road: Road, door: Door, worker: Process) -> None:
