@@ -59,6 +59,11 @@ class Door:
         """Post one event."""
         return self._request(self._connect(), "POST", f"/v1/events/{type_name}", json.dumps(payload))
 
+    def post_many(self, type_name: str, number: int) -> Answer:
+        """Post so many events in one request, all or none of them."""
+        lines = f'{{"type": "{type_name}"}}\n' * number
+        return self._request(self._connect(), "POST", "/v1/events?atomic=1", lines, "application/x-ndjson")
+
     def post_all(self, type_name: str, payloads: Sequence[dict[str, Any]], threads: int = 16) -> list[Answer]:
         """Post many events over some connections at once; the answers in no order."""
         waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -87,10 +92,17 @@ class Door:
         host, _, port = self.address.rpartition(":")
         return http.client.HTTPConnection(host, int(port), timeout=TIMEOUT)
 
-    def _request(self, connection: http.client.HTTPConnection, method: str, path: str, body: str | None) -> Answer:
+    def _request(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: str | None,
+        media_type: str = "application/json",
+    ) -> Answer:
         begin = time.monotonic()
         try:
-            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            connection.request(method, path, body, {"Content-Type": media_type} if body else {})
             response = connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException):

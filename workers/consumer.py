@@ -27,6 +27,13 @@ RECONNECT = {"interval_start": 0.2, "interval_step": 0.4, "interval_max": 2.0}  
 class Consumer(consumer.Consumer):
     """Celery's consumer with a stricter door."""
 
+    class Blueprint(consumer.Consumer.Blueprint):  # type: ignore[misc, valid-type]
+        """Without Celery's delayed delivery: 28 queues, and a second binding of each of ours, that nobody uses."""
+
+        default_steps = tuple(
+            step for step in consumer.Consumer.Blueprint.default_steps if "delayed_delivery" not in step
+        )
+
     strategies: dict[str, Any]
     connection_errors: tuple[type[BaseException], ...]
     pool: Any

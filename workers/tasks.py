@@ -44,14 +44,22 @@ class TicketTask(celery.Task[Any, Any]):
         # Whatever else a message may hold was refused by the worker's parent (`workers.consumer`).
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
         delivery = tickets.read(args[0], redelivered=redelivered)
+        try:
+            return self._work(delivery)
+        except SoftTimeLimitExceeded as error:
+            # It struck outside the handler, which is not to blame: the ledger was slow, or away. It may strike at any
+            # line, so this stands around all of them: what leaks from a task is acked.
+            raise self._given_back("the time is up") from error
+
+    def _work(self, delivery: tickets.Delivery) -> Report:
+        """Execute; while the servers are away, wait and try again."""
         deadline = time.monotonic() + self.road.settings.fault_patience
         pause = PAUSE[0]
         while True:
             try:
                 return self.executor.execute(delivery)
-            except SoftTimeLimitExceeded as error:
-                # It struck outside the handler, which is not to blame: the ledger was slow, or away.
-                raise self._given_back("the time is up") from error
+            except SoftTimeLimitExceeded:
+                raise
             except Exception as error:
                 if not engines.is_infrastructure(error):
                     # A fault of ours. Through the queue `dead` the ticket comes back, later each time.

@@ -52,7 +52,8 @@ class Publisher:
                 self._send(ticket, deadline)
             crashpoints.reach("after_publish")
             while self._open:
-                self._connection.drain_events(timeout=max(0.01, deadline - time.monotonic()))
+                # Not `drain_events`: each heartbeat of a broker that is blocked would begin the timeout anew in it.
+                self._connection.blocking_read(timeout=max(0.01, deadline - time.monotonic()))
                 if time.monotonic() > deadline and self._open:
                     raise TimeoutError
         except connections.FAULTS as error:
@@ -68,6 +69,8 @@ class Publisher:
                 "The broker does not take %d of %d tickets (%s): %s",
                 len(returned), len(batch), ", ".join(queues), reason, extra={"action": "publish.returned"},
             )  # fmt: skip
+        if self._returned:
+            self._declare_again()
         return self._confirmed - returned
 
     def tick(self) -> None:
@@ -126,6 +129,13 @@ class Publisher:
         self._channel.events["basic_nack"].add(self._on_nack)
         self._channel.events["basic_return"].add(self._on_return)
         signals.connection_changed.send(None, peer="broker", up=True)
+
+    def _declare_again(self) -> None:
+        """Somebody has deleted a queue or a binding of ours while this connection stood."""
+        try:
+            topology.ensure(self._connection, self._queues)
+        except connections.FAULTS:
+            self.drop()
 
     def _send(self, ticket: tickets.Ticket, deadline: float) -> None:
         self._sent += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from service.local import ports, programs, spawn
@@ -19,10 +19,13 @@ _MACHINE = "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none -start_epmd false"
 class NodeFolder:
     """A folder with ``mnesia`` (the data), ``log``, ``home`` (the cookie), ``node.json`` and ``ports.json``.
 
-    Making one prepares the folder: what is there is used again, what is missing is made.
+    Making one prepares the folder: what is there is used again, what is missing is made. ``options`` are lines of
+    ``rabbitmq.conf``. ``beside`` is the folder of a node that has been started, whose cluster this one shall join.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(
+        self, home: Path, *, options: Mapping[str, str] | None = None, beside: NodeFolder | None = None
+    ) -> None:
         self.home = spawn.private_folder(home.absolute())
         self.log = self.home / "log"
         self.start_log = self.log / "start.log"
@@ -30,7 +33,10 @@ class NodeFolder:
         for folder in (self.log, self.data, self.home / "home"):
             folder.mkdir(exist_ok=True)
         self.scripts = programs.rabbitmq()
-        self.name, self.password = self._identity()
+        self.options = dict(options or {})
+        self.name, self.password = self._identity(beside)
+        if beside is not None:
+            self._share(beside)
         self.pid_file = self.home / "pid"
         #: Those of last time; a node that runs has them.
         self.ports = ports.read(self.home / "ports.json")
@@ -84,14 +90,22 @@ class NodeFolder:
             "RABBITMQ_CTL_ERL_ARGS": "-start_epmd false",
         }
 
-    def _identity(self) -> tuple[str, str]:
+    def _identity(self, beside: NodeFolder | None) -> tuple[str, str]:
         """The node's name and password, made once: the data on the disk belongs to this name."""
         path = self.home / "node.json"
         if not path.exists():
             name = f"millrace-{secrets.token_hex(4)}@localhost"
-            spawn.write_secret(path, json.dumps({"name": name, "password": secrets.token_urlsafe(24)}))
+            password = beside.password if beside else secrets.token_urlsafe(24)
+            spawn.write_secret(path, json.dumps({"name": name, "password": password}))
         identity = json.loads(path.read_text())
         return str(identity["name"]), str(identity["password"])
+
+    def _share(self, beside: NodeFolder) -> None:
+        """Nodes of a cluster know the same secret and find each other through the same epmd."""
+        cookie = Path("home", ".erlang.cookie")
+        if not (self.home / cookie).exists():
+            spawn.write_secret(self.home / cookie, (beside.home / cookie).read_text())
+        ports.write(self.home / "ports.json", ports.read(self.home / "ports.json") | {"epmd": beside.ports["epmd"]})
 
     def _configure(self) -> None:
         lines = [
@@ -100,6 +114,7 @@ class NodeFolder:
             f"default_pass = {self.password}",
             "log.console = false",
             "log.file = node.log",
+            *(f"{name} = {value}" for name, value in self.options.items()),
         ]
         spawn.write_secret(self.home / "rabbitmq.conf", "\n".join(lines) + "\n")
         (self.home / "enabled_plugins").write_text("[].\n")

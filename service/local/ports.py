@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from service.local import spawn
@@ -56,8 +56,13 @@ def remembered(path: Path, names: Sequence[str], *, keep: Sequence[str] = ()) ->
             port = free()
         chosen[name] = port
     if chosen != known:
-        path.write_text(json.dumps(chosen) + "\n")
+        write(path, chosen)
     return chosen
+
+
+def write(path: Path, chosen: Mapping[str, int]) -> None:
+    """Keep these ports."""
+    path.write_text(json.dumps(chosen) + "\n")
 
 
 def read(path: Path) -> dict[str, int]:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import urllib.parse
+from collections.abc import Mapping
 from pathlib import Path
 
 import amqp
@@ -25,12 +26,18 @@ class RabbitNode:
     """One private RabbitMQ node in one folder.
 
     A second object on the same folder is the same node: name, password, data and, when they are free, ports.
+    ``options`` are lines of ``rabbitmq.conf``. ``beside`` is a node that has been started: this one shares its epmd,
+    cookie and password, so that it can ``join`` its cluster; it must stop before that one does.
     """
 
     name = "rabbitmq"
 
-    def __init__(self, home: Path) -> None:
+    def __init__(
+        self, home: Path, *, options: Mapping[str, str] | None = None, beside: RabbitNode | None = None
+    ) -> None:
         self.home = home.absolute()
+        self.options = dict(options or {})
+        self.beside = beside
         self._folder: NodeFolder | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
@@ -39,7 +46,8 @@ class RabbitNode:
     def folder(self) -> NodeFolder:
         """Its folder, made on the first use."""
         if self._folder is None:
-            self._folder = NodeFolder(self.home)
+            beside = self.beside.folder if self.beside else None
+            self._folder = NodeFolder(self.home, options=self.options, beside=beside)
         return self._folder
 
     @property
@@ -84,13 +92,19 @@ class RabbitNode:
         # Two nodes on the same data would spoil it. One whose supervisor was killed needs a moment to stop.
         if not spawn.wait_until(lambda: not self.folder.running(), GRACE):
             raise spawn.LocalError(f"RabbitMQ already runs on {self.home} (process {self.folder.running()})")
-        has_epmd = self._epmd is not None and self._epmd.poll() is None
+        has_epmd = self.beside is not None or (self._epmd is not None and self._epmd.poll() is None)
         self.folder.choose_ports(keep=("epmd",) if has_epmd else ())
         if not has_epmd:
             self._launch_epmd()
         with self.folder.start_log.open("wb") as log:
             self._process = self._spawn([str(self.folder.scripts / "rabbitmq-server")], log.fileno())
         self.folder.pid_file.write_text(str(self._process.pid))
+
+    def join(self) -> None:
+        """Become a member of the cluster of the node ``beside``; what is on this one is forgotten."""
+        assert self.beside is not None
+        for words in (["stop_app"], ["join_cluster", self.beside.folder.name], ["start_app"]):
+            self.ctl(*words)
 
     def exit_code(self) -> int | None:
         """How the node ended, None while it runs."""

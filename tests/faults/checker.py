@@ -15,6 +15,7 @@ from tests.patience import wait
 from tests.road import Road
 
 Record = Callable[[str, object], None]  #: pytest's own ``record_property``
+Trial = Callable[..., contextlib.AbstractContextManager[Workload]]  #: the fixture of that name
 
 ENDED = """
 select e.id::text, e.state, d.reason from millrace.events e left join millrace.dead d on d.event_id = e.id

@@ -20,7 +20,6 @@ from service.local.rabbitmq import RabbitNode
 from tests import servers
 from tests.faults import checker
 from tests.faults.proxy import Proxy
-from tests.faults.workload import Workload
 from tests.road import Road
 
 MakeRoad = Callable[..., Road]
@@ -80,7 +79,7 @@ def make_line() -> Iterator[Callable[[int], Proxy]]:
 
 
 @pytest.fixture
-def trial(record_property: checker.Record) -> Callable[..., contextlib.AbstractContextManager[Workload]]:
+def trial(record_property: checker.Record) -> checker.Trial:
     """A workload around a fault, checked when that is over; see there."""
     return functools.partial(checker.trial, record=record_property)
 

@@ -10,7 +10,7 @@ import pytest
 from service.application import execute
 from tests.road import Process, Road
 
-LOST = ("kill", "hang")  #: the process ends, or is ended by the hard limit
+LOST = ("kill", "hang", "mask", "seize")  #: the process ends, or is ended by the hard limit
 FAILED = {"sleep": "TimeLimit", "commit_and_fail": "RuntimeError", "leave": "SystemExit", "cancel": "CancelledError"}
 HARMLESS = ("commit", "rollback", "close")
 
@@ -43,6 +43,7 @@ class TestHandlers:
             found[do] = ticket.event_ids
         return found
 
+    @pytest.mark.fault(27)
     @pytest.mark.fault(29)
     @pytest.mark.parametrize("do", LOST)
     def test_one_that_loses_its_worker_is_dead_and_no_attempt(self, road: Road, bundles: Bundles, do: str) -> None:

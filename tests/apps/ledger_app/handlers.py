@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import pathlib
 import signal
@@ -22,9 +23,11 @@ class Step(pydantic.BaseModel):
     """What one event shall do before it adds one to the balance."""
 
     do: str = "add"
-    seconds: float = 0.0  #: for slow, sleep and hang
+    seconds: float = 0.0  #: for slow, sleep, hang and mask
     times: int = 0  #: for fail: how many attempts fail
-    gate: str = ""  #: for gate: the folder with the files ``started``, ``go`` and ``fail``
+    megabytes: int = 0  #: for eat
+    gate: str = ""  #: for gate and seize: the folder with the files ``started``, ``go`` and ``fail``
+    accounts: tuple[int, ...] = ()  #: for cross: which rows it locks, one after the other
     number: int | None = None  #: which post it was, for clients who count theirs
 
 
@@ -76,6 +79,16 @@ def bulk(events: list[Event], ctx: Context) -> None:
         add(ctx, found)
         if found.payload.do != "add":
             raise RuntimeError(f"asked to {found.payload.do}")
+
+
+@handler("ledger.mass", bulk=True, bundle=500, attempts=2, backoff=QUICK)
+def mass(events: list[Event], ctx: Context) -> None:
+    """The same effects as of ``ledger.bulk`` in two statements, however many there are."""
+    ctx.session.execute(text("insert into account (balance) values (:number)"), {"number": len(events)})
+    ctx.session.execute(
+        text("insert into effects select unnest(cast(:events as uuid[])), 1, :pid"),
+        {"events": [found.id for found in events], "pid": os.getpid()},
+    )
 
 
 def _add(payload: Step, ctx: Context) -> None:
@@ -130,6 +143,38 @@ def _hang(payload: Step, ctx: Context) -> None:
             continue
 
 
+def _mask(payload: Step, ctx: Context) -> None:
+    """Deaf to every signal that can be blocked."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    _hang(payload, ctx)
+
+
+def _seize(payload: Step, ctx: Context) -> None:
+    """C code that keeps the interpreter for itself: no handler of a signal runs before it returns."""
+    add_apart(ctx, ctx.event)
+    if payload.gate:
+        _stand_at(pathlib.Path(payload.gate), ctx)
+    if not payload.gate or not (pathlib.Path(payload.gate) / "go").exists():
+        mutex = ctypes.create_string_buffer(128)
+        for _ in range(2):  # Who has it already waits for it for ever; no signal ends this wait.
+            ctypes.PyDLL(None).pthread_mutex_lock(mutex)
+
+
+def _eat(payload: Step, ctx: Context) -> None:
+    """Use memory, and give none of it back."""
+    add(ctx, ctx.event)
+    eaten = [bytearray(os.urandom(1 << 20)) for _ in range(payload.megabytes)]
+    raise RuntimeError(f"there was room for {len(eaten)} megabytes")
+
+
+def _cross(payload: Step, ctx: Context) -> None:
+    """Lock rows in the order that was asked for, slowly: two in crossed orders stand in each other's way."""
+    for account in payload.accounts:
+        ctx.session.execute(text("update account set balance = balance where id = :id"), {"id": account})
+        time.sleep(0.3)
+    add(ctx, ctx.event)
+
+
 def _commit(payload: Step, ctx: Context) -> None:
     add(ctx, ctx.event)
     ctx.session.commit()
@@ -156,15 +201,20 @@ def _gate(payload: Step, ctx: Context) -> None:
     """Stop in mid-handler, effect written and nothing committed, until the test opens the gate."""
     add(ctx, ctx.event)
     folder = pathlib.Path(payload.gate)
-    if not (folder / "started").exists():
-        pid = ctx.session.execute(text("select pg_backend_pid()")).scalar_one()
-        (folder / "part").write_text(f"{os.getpid()} {pid}")
-        (folder / "part").rename(folder / "started")
+    _stand_at(folder, ctx)
     while not (folder / "go").exists():
         time.sleep(0.02)
     if (folder / "fail").exists():
         (folder / "fail").unlink()
         raise RuntimeError("the gate said fail")
+
+
+def _stand_at(folder: pathlib.Path, ctx: Context) -> None:
+    """Say who is here, the first time."""
+    if not (folder / "started").exists():
+        pid = ctx.session.execute(text("select pg_backend_pid()")).scalar_one()
+        (folder / "part").write_text(f"{os.getpid()} {pid}")
+        (folder / "part").rename(folder / "started")
 
 
 ACTIONS = {
@@ -177,6 +227,10 @@ ACTIONS = {
     "leave": _leave,
     "cancel": _cancel,
     "hang": _hang,
+    "mask": _mask,
+    "seize": _seize,
+    "eat": _eat,
+    "cross": _cross,
     "commit": _commit,
     "commit_and_fail": _commit_and_fail,
     "rollback": _rollback,

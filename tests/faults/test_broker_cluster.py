@@ -1,0 +1,97 @@
+"""A broker of three nodes loses its leader, or its majority; the road goes on, or waits and heals alone (P1, P3)."""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from service.domain import topology
+from service.local.postgres import PostgresServer
+from tests import servers
+from tests.door import Door
+from tests.faults.checker import Record, Trial
+from tests.faults.cluster import BrokerCluster
+from tests.patience import PATIENCE, wait
+from tests.road import Road
+
+GAP = 5.0  #: seconds without any event worked, when a leader is lost
+
+pytestmark = pytest.mark.heavy
+
+
+class TestCluster:
+    """The whole product speaks with the third node; the queues are led by others."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def cluster(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerCluster]:
+        servers.need_rabbitmq()
+        cluster = BrokerCluster(tmp_path_factory.mktemp("cluster"))
+        try:
+            yield cluster.start()
+        finally:
+            cluster.stop()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def road(
+        cls, cluster: BrokerCluster, ledger_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[Road]:
+        ledger_server.execute("create database clustered")
+        folder: pathlib.Path = tmp_path_factory.mktemp("road")
+        # Whoever declares a queue has its leader; and a node that is lost takes nobody's connection along.
+        road = Road(ledger_server.dsn_of("clustered"), cluster.nodes[0].url, folder).prepare()
+        road.broker = cluster.nodes[-1].url
+        road.worker()
+        road.clock()
+        yield road
+        road.stop()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def door(cls, road: Road) -> Door:
+        return road.web()
+
+    @pytest.mark.fault(2)
+    def test_another_node_leads_when_the_leader_is_killed(
+        self, cluster: BrokerCluster, road: Road, door: Door, trial: Trial, record_property: Record
+    ) -> None:
+        leader = cluster.leader(topology.EVENTS_QUEUE)
+        assert leader is not cluster.nodes[-1], "the clients would lose their connection, too"
+        with trial(road, door) as load:
+            leader.kill()
+            load.wait_for_accepted(200)
+        leader.start()
+        assert cluster.leader(topology.EVENTS_QUEUE) is not leader
+        gap = longest_gap(road, load.accepted().values())
+        record_property("gap", round(gap, 2))
+        assert gap < GAP * PATIENCE
+
+    @pytest.mark.fault(3)
+    def test_a_minority_takes_nothing_and_goes_on_when_the_others_are_back(
+        self, cluster: BrokerCluster, road: Road, door: Door, trial: Trial
+    ) -> None:
+        *lost, left = cluster.nodes
+        with trial(road, door) as load:
+            for node in lost:
+                node.kill()
+            wait(lambda: not left.accepts(), 30, "the minority pauses", step=0.2)
+            load.wait_for_accepted(200)  # It is the ledger that makes them safe.
+            waiting = road.states(list(load.accepted().values())[-100:])
+            assert waiting["pending"] == 100, "something was worked: the broker was not out"
+            for node in lost:
+                node.launch()
+            for node in cluster.nodes:
+                wait(node.accepts, 90, f"{node.folder.name} is back", step=0.2)
+
+
+def longest_gap(road: Road, ids: Iterable[str]) -> float:
+    """The longest time in which none of these events was finished, in seconds."""
+    rows = road.sql(
+        "select extract(epoch from finished_at)::float from millrace.events where id = any(%s::uuid[]) order by 1",
+        list(ids),
+    )
+    return max(later - earlier for (earlier,), (later,) in itertools.pairwise(rows))
