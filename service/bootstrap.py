@@ -164,7 +164,9 @@ def web(settings: Settings | None = None) -> WebRoad:
     # The intake has the engine to itself; queries of requests share another.
     intake_engine = engines.Engine(settings.database_url, role="millrace-intake")
     engine = engines.Engine(settings.database_url, size=max(2, settings.web_threads // 4), role="millrace-web")
-    ledger = IntakeLedger(intake_engine, patience=settings.patience, window=settings.window)
+    ledger = IntakeLedger(
+        intake_engine, patience=settings.patience, window=settings.window, limit=2 * settings.accept_deadline
+    )
     intake = Intake(
         ledger,
         publisher,

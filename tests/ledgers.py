@@ -64,7 +64,7 @@ class Ledger:
         self.registry = handlers.Registry()
         self.broker = SilentBroker()
         self.engine = engines.Engine(url, size=4)
-        intake = IntakeLedger(engines.Engine(url), patience=300.0, window=20_000)
+        intake = IntakeLedger(engines.Engine(url), patience=300.0, window=20_000, limit=2 * deadline)
         self.publisher = Publisher(lambda: self.broker)
         self.intake = Intake(intake, self.publisher, self.registry, deadline=deadline, head_start=2.0)
         self.executor = self.worker()

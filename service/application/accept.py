@@ -31,6 +31,7 @@ QUEUE = 2_000  #: submissions that may wait; more are refused at once
 MARK_EVERY = 0.2  #: seconds after which confirmed tickets are marked out, flush or no flush
 TELL_EVERY = 5.0  #: seconds between lines about a ledger that is away
 MARK_BATCH = 1_000  #: confirmed tickets marked in one flush
+SILENT = 3  #: deadlines after which a flush is not waited for any more; the ledger itself gives it two
 LONGEST_RETRY = 30  #: seconds that a client is asked to wait at most, however long the ledger is away
 
 
@@ -63,6 +64,8 @@ class Intake:
         self._held = ports.Held()
         self._quiet_until = 0.0
         self._away_since: float | None = None  # Since when the ledger cannot be used.
+        self._round_since: float | None = None  # Since when the thread has been at it.
+        self._hung_up = False
 
     def submit(self, events: Sequence[event.NewEvent]) -> list[Accepted]:
         """Store events, all or none of them, and wait until that is done.
@@ -121,6 +124,7 @@ class Intake:
         return 1 if since is None else min(LONGEST_RETRY, max(1, math.ceil(time.monotonic() - since)))
 
     def _give_up(self, submission: Submission) -> None:
+        self._hang_up_if_silent()
         # Compare-and-set against the intake thread, so that "stored: no" is never said of what a flush has taken.
         with self._lock:
             if submission.phase is Phase.WAITING:
@@ -132,6 +136,13 @@ class Intake:
                     event_ids=tuple(r.id for r in submission.rows),
                     retry_after=self._retry_after(),
                 )
+
+    def _hang_up_if_silent(self) -> None:
+        """A flush has lasted so long that nobody waits for it any more: those who come next shall have a new line."""
+        since = self._round_since
+        if since is not None and time.monotonic() - since > SILENT * self._deadline:
+            self._hung_up = True
+            self._ledger.hang_up()
 
     def _start(self) -> None:
         # Threads do not survive a fork, so each process starts its own at the first request.
@@ -167,9 +178,12 @@ class Intake:
         try:
             # With nothing to store this still marks what the publisher has had confirmed.
             while self._waiting or self._publisher.confirmed:
+                self._round_since, self._hung_up = time.monotonic(), False
                 self._round()
         except Exception:
             log.exception("The intake failed in a way that nobody thought of", extra={"action": "intake.failed"})
+        finally:
+            self._round_since = None
 
     def _round(self) -> None:
         try:
@@ -230,6 +244,8 @@ class Intake:
         try:
             return self._store_once(batch, confirmed)
         except ports.FlushFailed as failed:
+            if self._hung_up:
+                raise  # Whoever posted was told long ago, and the silent server may still commit.
             # Most often the connection has died in the pool, or the commit came through and its answer was lost.
             try:
                 self._ledger.open()

@@ -6,13 +6,15 @@ without being closed: closing would send a farewell on the parent's socket and e
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import threading
 from typing import Any
 
 import psycopg2
 import sqlalchemy
-from sqlalchemy import exc
+from sqlalchemy import event, exc
 
 from service.domain import errors
 
@@ -32,6 +34,9 @@ KEEPALIVE = {
 INFRASTRUCTURE = ("08", "53000", "53100", "53200", "53300", "57P", "58", "40001", "40P01", "25006", "25P03")
 
 
+QUERY_CANCELED = "57014"  #: SQLSTATE of a statement that took longer than it may
+
+
 class Engine:
     """One lazily made SQLAlchemy engine per process."""
 
@@ -41,6 +46,7 @@ class Engine:
         self._role = role
         self._lock = threading.Lock()
         self._engine: sqlalchemy.Engine | None = None
+        self._lines: dict[int, socket.socket] = {}  # Of every connection its socket once more.
         self._pid = 0
 
     def get(self) -> sqlalchemy.Engine:
@@ -66,7 +72,26 @@ class Engine:
                 hide_parameters=True,  # An error's text must not carry payloads into the logs.
                 connect_args=KEEPALIVE | {"application_name": self._role},
             )
+            event.listen(self._engine, "connect", self._connected)
+            event.listen(self._engine, "close", self._closed)
             self._pid = os.getpid()
+
+    def _connected(self, connection: Any, record: Any) -> None:
+        self._lines[id(connection)] = socket.socket(fileno=os.dup(connection.fileno()))
+
+    def _closed(self, connection: Any, record: Any) -> None:
+        if (line := self._lines.pop(id(connection), None)) is not None:
+            line.close()
+
+    def hang_up(self) -> None:
+        """Break the connections of this process, from any thread: whoever waits for an answer gets an error.
+
+        The kernel notices a server that has vanished. One that is there and silent, as behind a balancer that has lost
+        its way, would be waited for without end.
+        """
+        for line in list(self._lines.values()) if self._pid == os.getpid() else ():
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
 
     def after_fork(self) -> None:
         """To be called in a forked child: drop what was inherited, without closing it."""

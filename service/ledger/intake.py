@@ -17,7 +17,7 @@ from service.domain import errors, event
 from service.ledger import engine as engines
 
 # Another process that has the same key in hand is waited for; if it froze, the server ends its transaction.
-BEGIN = "begin; set local idle_in_transaction_session_timeout = '2s'"
+BEGIN = "begin; set local idle_in_transaction_session_timeout = '2s'; "
 
 KEYS = """
 insert into millrace.idempotency_keys (scope, key, fingerprint, event_id)
@@ -91,8 +91,10 @@ class IntakeLedger:
     one round trip. Each wait for the server costs the thread its turn among all the threads of the requests.
     """
 
-    def __init__(self, engine: engines.Engine, *, patience: float, window: int) -> None:
+    def __init__(self, engine: engines.Engine, *, patience: float, window: int, limit: float = 6.0) -> None:
         self._engine = engine
+        #: Before every statement, in its transaction. What waits longer, for a lock say, is broken off by the server.
+        self.limit = f"set local statement_timeout = '{round(limit * 1000)}ms'; "
         self.patience = patience
         self.window = window
         self._connection: Any = None
@@ -120,6 +122,10 @@ class IntakeLedger:
             connection.invalidate()
         signals.connection_changed.send(None, peer="ledger", up=False)
 
+    def hang_up(self) -> None:
+        """Break the connection; see the port."""
+        self._engine.hang_up()
+
     def flush(self) -> Flush:
         """A transaction for one flush; raises LedgerUnavailable."""
         self.open()
@@ -129,7 +135,7 @@ class IntakeLedger:
         """Whether any of these events is stored; raises LedgerUnavailable."""
         try:
             with self._connection.cursor() as cursor:
-                cursor.execute(HOLDS, (list(event_ids),))
+                cursor.execute(self.limit + HOLDS, (list(event_ids),))
                 return bool(cursor.fetchone()[0])
         except psycopg2.Error as error:
             self.drop()
@@ -161,6 +167,8 @@ class Flush:
             return
         if engines.is_data_fault(error):
             raise ports.FlushRefused(_line(error)) from error
+        if engines.sqlstate(error) == engines.QUERY_CANCELED:
+            raise errors.LedgerUnavailable("the ledger takes too long") from error
         if isinstance(error, psycopg2.Error):
             self._ledger.drop()
             raise ports.FlushFailed(_line(error), in_doubt=self._storing) from error
@@ -171,7 +179,7 @@ class Flush:
         if not keyed:
             return {}
         if not self._begun:
-            self._cursor.execute(BEGIN)
+            self._cursor.execute(BEGIN + self._ledger.limit)
             self._begun = True
         scopes, keys = [r.event.scope for r in keyed], [r.event.key for r in keyed]
         self._cursor.execute(KEYS, (scopes, keys, [r.event.fingerprint or "" for r in keyed], [r.id for r in keyed]))
@@ -201,7 +209,7 @@ class Flush:
         if rows:
             statement, values = STORE + statement, [*_columns(rows, tickets), *values]
         self._storing = True
-        self._cursor.execute(statement, values)
+        self._cursor.execute(self._ledger.limit + statement, values)
         epoch, types, queues = self._cursor.fetchone()
         if self._begun:
             self._cursor.execute("commit")

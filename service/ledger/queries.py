@@ -13,7 +13,7 @@ from sqlalchemy import exc, orm
 
 from service.domain import errors, ids, states
 from service.ledger import engine as engines
-from service.ledger import fence, pages, schema, transactions
+from service.ledger import fence, pages, schema
 
 Session = orm.Session
 Row = sqlalchemy.RowMapping
@@ -154,7 +154,7 @@ class Queries:
         try:
             return self._read(statement, values, timeout)
         except exc.DBAPIError as error:
-            if engines.sqlstate(error) == transactions.QUERY_CANCELED:
+            if engines.sqlstate(error) == engines.QUERY_CANCELED:
                 raise errors.SearchTooSlow() from error
             if not error.connection_invalidated:
                 raise fence.unavailable(error) from error

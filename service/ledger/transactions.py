@@ -13,7 +13,6 @@ from service.ledger import engine as engines
 from service.ledger.fence import unavailable
 
 LOCK_NOT_AVAILABLE = "55P03"  #: SQLSTATE, of `nowait` and of a lock timeout
-QUERY_CANCELED = "57014"  #: SQLSTATE
 
 # Nobody waits for long: not the operator for a lock, and not the road for an operator's process that froze.
 LIMITS = """
@@ -36,7 +35,7 @@ def begin(engine: engines.Engine) -> Iterator[sqlalchemy.Connection]:
         code = engines.sqlstate(error)
         if code == LOCK_NOT_AVAILABLE:
             raise errors.BeingWorked() from error
-        if code == QUERY_CANCELED:
+        if code == engines.QUERY_CANCELED:
             raise errors.SearchTooSlow() from error
         raise unavailable(error) from error
 

@@ -69,6 +69,14 @@ class TestLine:
             assert not load.refused(), "the door is not concerned"
 
     @pytest.mark.fault(20)
+    def test_a_door_hangs_up_on_a_ledger_that_is_there_and_silent(self, road: Road, door: Door, lines, trial) -> None:
+        """As behind a balancer that has lost its way: one connection is dead, nobody says so, and others would do."""
+        with trial(road, door) as load:
+            cut_once(lines["web"], Cut(DOWN, words=b"INSERT", since=STORED, silent=True))
+            wait(load.unknown, 20, "a post is not answered by the ledger")
+            load.wait_for_accepted(20)
+
+    @pytest.mark.fault(20)
     @pytest.mark.parametrize("table", ["millrace.events", "account"])
     def test_a_table_is_locked(self, road: Road, door: Door, table: str, trial) -> None:
         with trial(road, door) as load, road.locked(table):

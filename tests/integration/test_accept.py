@@ -56,6 +56,21 @@ def test_confirmed_tickets_are_marked_out_soon(ledger: Ledger) -> None:
     ledger.until(lambda: ledger.sql(out) == [(1, True)])
 
 
+def test_a_flush_that_waits_for_a_lock_is_broken_off_by_the_ledger(ledger: Ledger) -> None:
+    """While the lock is held: or there would be one more who waits for it at each flush, all with a connection."""
+    waiting = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    lock = psycopg2.connect(ledger.url)
+    lock.cursor().execute("lock table millrace.events in access exclusive mode")
+    with pytest.raises(errors.NotAccepted) as told:
+        ledger.post("a.b", 1)
+    assert len(told.value.event_ids) == 1
+    assert ledger.sql(waiting) == [(1,)]
+    ledger.until(lambda: not ledger.sql(waiting))
+    lock.close()
+    [stored] = ledger.post("a.b", 2)
+    assert ledger.sql("select id::text from millrace.events") == [(stored,)]
+
+
 def test_a_process_that_ends_leaves_nothing_of_its_own_for_the_clocks(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
