@@ -20,6 +20,7 @@ LATE = 3.0  #: seconds from accepted to worked, for 99 of 100 events of a type t
 FLOOD = 32  #: connections of the producer who knows no measure
 
 
+@pytest.mark.heavy
 class TestOverload:
     """One web process, one worker with two children, one clock, and a small window."""
 
