@@ -61,7 +61,7 @@ class Door:
 
     def post_many(self, type_name: str, number: int) -> Answer:
         """Post so many events in one request, all or none of them."""
-        lines = f'{{"type": "{type_name}"}}\n' * number
+        lines = f'{{"type": "{type_name}", "payload": {{}}}}\n' * number
         return self._request(self._connect(), "POST", "/v1/events?atomic=1", lines, "application/x-ndjson")
 
     def post_all(self, type_name: str, payloads: Sequence[dict[str, Any]], threads: int = 16) -> list[Answer]:

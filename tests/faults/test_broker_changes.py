@@ -100,6 +100,7 @@ class TestChanges:
         yield gate
         gate.open()
 
+    @pytest.mark.heavy
     @pytest.mark.fault(6)
     def test_the_disk_alarm_stops_no_worker_and_no_post(
         self, road: Road, door: Door, gate: Gate, broker_node: RabbitNode, trial: Trial

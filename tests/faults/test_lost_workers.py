@@ -66,6 +66,7 @@ def cgroup() -> Iterator[Cgroup]:
     cgroup.folder.rmdir()
 
 
+@pytest.mark.heavy
 @pytest.mark.fault(25)
 def test_an_event_that_eats_all_memory_is_dead_and_its_neighbours_are_worked(
     make_road: MakeRoad, cgroup: Cgroup

@@ -59,6 +59,7 @@ class TestStops:
         road.assert_worked_once(told)
         worker.stop()
 
+    @pytest.mark.heavy
     @pytest.mark.fault(41)
     @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGQUIT], ids=["warm", "cold"])
     def test_workers_are_replaced_one_by_one_under_load(self, road: Road, trial: Trial, how: signal.Signals) -> None:
@@ -72,6 +73,7 @@ class TestStops:
         for process in (*workers[2:], door.process):
             process.stop()
 
+    @pytest.mark.heavy
     @pytest.mark.fault(41)
     def test_everything_is_replaced_one_by_one_under_load(self, road: Road, trial: Trial) -> None:
         """As a deploy does it: a new one stands before the old one is told to go."""

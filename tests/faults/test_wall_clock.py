@@ -41,6 +41,7 @@ class Watch:
             return start()
 
 
+@pytest.mark.heavy
 class TestJumps:
     """A web process, a worker and a clock with a wall clock each, and a slot each second."""
 
