@@ -17,6 +17,8 @@ from tests.faults.checker import Trial
 from tests.patience import wait
 from tests.road import Gate, Process, Road
 
+pytestmark = pytest.mark.heavy
+
 MakeRoad = Callable[..., Road]
 ALL = (".*", ".*", ".*")  #: rights to configure, write and read
 
@@ -100,7 +102,6 @@ class TestChanges:
         yield gate
         gate.open()
 
-    @pytest.mark.heavy
     @pytest.mark.fault(6)
     def test_the_disk_alarm_stops_no_worker_and_no_post(
         self, road: Road, door: Door, gate: Gate, broker_node: RabbitNode, trial: Trial

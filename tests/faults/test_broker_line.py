@@ -12,6 +12,8 @@ from tests.faults.proxy import DOWN, UP, Cut, Proxy
 from tests.patience import wait
 from tests.road import Door, Process, Road
 
+pytestmark = pytest.mark.heavy
+
 MakeRoad = Callable[..., Road]
 MakeLine = Callable[[int], Proxy]
 
@@ -116,7 +118,6 @@ class TestLine:
             load.wait_for_accepted(300)
 
     @pytest.mark.fault(35)
-    @pytest.mark.heavy
     def test_the_consumer_is_cut_off_every_second(
         self, door: Door, road: Road, worker: Process, worker_line: Proxy, trial
     ) -> None:
@@ -145,7 +146,6 @@ class TestLine:
                 broker_node.ctl("clear_vhost_limits", "-p", "/")
 
     @pytest.mark.fault(7)
-    @pytest.mark.heavy
     def test_the_broker_freezes_for_longer_than_its_heartbeats(
         self, door: Door, road: Road, worker: Process, broker_node: RabbitNode, trial
     ) -> None:

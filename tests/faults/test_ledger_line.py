@@ -11,6 +11,8 @@ from tests.faults.proxy import DOWN, UP, Cut, Proxy
 from tests.patience import wait
 from tests.road import Door, Process, Road
 
+pytestmark = pytest.mark.heavy
+
 MakeRoad = Callable[..., Road]
 MakeLine = Callable[[int], Proxy]
 

@@ -21,6 +21,8 @@ from tests.faults.workload import Workload
 from tests.patience import wait
 from tests.road import Process, Road
 
+pytestmark = pytest.mark.heavy
+
 CONNECTIONS = "40"  #: few, so that they are soon used up
 OURS = "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'millrace%'"
 DISK = 32  #: megabytes of a ledger on a disk of its own: with an empty ledger half of it is free

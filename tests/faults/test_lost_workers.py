@@ -20,6 +20,8 @@ from tests.patience import wait
 from tests.processes import is_gone
 from tests.road import Gate, Process, Road
 
+pytestmark = pytest.mark.heavy
+
 MakeRoad = Callable[..., Road]
 MEMORY = 96  #: megabytes that a worker and its children may take, beyond what they had
 CGROUPS = {  #: folder, limit, count of kills; of the versions 1 and 2
@@ -66,7 +68,6 @@ def cgroup() -> Iterator[Cgroup]:
     cgroup.folder.rmdir()
 
 
-@pytest.mark.heavy
 @pytest.mark.fault(25)
 def test_an_event_that_eats_all_memory_is_dead_and_its_neighbours_are_worked(
     make_road: MakeRoad, cgroup: Cgroup

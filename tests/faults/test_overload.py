@@ -12,11 +12,12 @@ from tests.faults.checker import Record, Trial
 from tests.faults.workload import Workload
 from tests.road import Road
 
+pytestmark = pytest.mark.heavy
+
 MakeRoad = Callable[..., Road]
 FLOOD = 32  #: connections of the producer who knows no measure
 
 
-@pytest.mark.heavy
 class TestOverload:
     """One web process, one worker with two children, and one clock."""
 

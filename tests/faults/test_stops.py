@@ -20,6 +20,8 @@ from tests.faults.checker import Trial
 from tests.patience import wait
 from tests.road import Process, Road
 
+pytestmark = pytest.mark.heavy
+
 MakeRoad = Callable[..., Road]
 REQUESTS = 50  #: under way at once
 ORDERS = 4  #: of the 120 in which five components can start
@@ -59,7 +61,6 @@ class TestStops:
         road.assert_worked_once(told)
         worker.stop()
 
-    @pytest.mark.heavy
     @pytest.mark.fault(41)
     @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGQUIT], ids=["warm", "cold"])
     def test_workers_are_replaced_one_by_one_under_load(self, road: Road, trial: Trial, how: signal.Signals) -> None:
@@ -73,7 +74,6 @@ class TestStops:
         for process in (*workers[2:], door.process):
             process.stop()
 
-    @pytest.mark.heavy
     @pytest.mark.fault(41)
     def test_everything_is_replaced_one_by_one_under_load(self, road: Road, trial: Trial) -> None:
         """As a deploy does it: a new one stands before the old one is told to go."""
@@ -95,7 +95,6 @@ class TestStops:
         assert len(load.unknown()) < 0.5 * len(load.answers)
 
 
-@pytest.mark.heavy
 @pytest.mark.fault(61)
 class TestPowerCut:
     """Everything dies at once, under load, and is started in some order."""

@@ -15,6 +15,8 @@ from tests.faults.test_clocks import assert_each_slot_once, wait_for_slots
 from tests.patience import wait
 from tests.road import Process, Road
 
+pytestmark = pytest.mark.heavy
+
 MakeRoad = Callable[..., Road]
 HOUR = 3600
 SLOTS = "select count(*) from millrace.slots"
@@ -41,7 +43,6 @@ class Watch:
             return start()
 
 
-@pytest.mark.heavy
 class TestJumps:
     """A web process, a worker and a clock with a wall clock each, and a slot each second."""
 
