@@ -1,8 +1,9 @@
 """The clock as a scheduler of Celery's beat.
 
 A thread for each kind of work, so that none waits for another: the main one (beat's ticks) fires slots, one publishes
-what is due, one does the upkeep, one empties the queue ``dead``. Any number of clocks may run; the ledger's rows are
-their only agreement, and its time the only time.
+what is due, one does the upkeep, one empties the queue ``dead``, and one sees to it that none of them waits without
+end for a silent ledger. Any number of clocks may run; the ledger's rows are their only agreement, and its time the only
+time.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ WAITS = (0.05, 0.5)  #: seconds between looks at the schedules when nothing was 
 RELEASE_PAUSE = 0.1  #: seconds between looks at the tickets
 OVERDUE_EVERY = 1.0  #: seconds between looks for lost tickets
 UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
+SILENT = 30.0  #: seconds after which a duty is not waited for any more: its ledger is there and does not answer
 FIRST_REST = 0.2  #: seconds that a duty rests after its first fault, doubling
 ROAD_REST = 2.0  #: seconds, the longest rest of what the road waits for
 UPKEEP_REST = 10.0  #: seconds, the longest rest of any other duty
@@ -37,15 +39,20 @@ UPKEEP_REST = 10.0  #: seconds, the longest rest of any other duty
 class Duty:
     """Something that the clock does again and again. A fault is told by the duty's name, and it alone rests."""
 
-    def __init__(self, name: str, once: Callable[[], None], *, longest: float) -> None:
+    def __init__(
+        self, name: str, once: Callable[[], None], *, longest: float, hang_up: Callable[[], None] = lambda: None
+    ) -> None:
         self._name = name
         self._once = once
         self._longest = longest  #: rest, in seconds
+        self._hang_up = hang_up  #: breaks its connections to the ledger
+        self._since: float | None = None  # When it was begun, while it is at it.
         self._failures = 0
         self._resting_until = 0.0  # By time.monotonic().
 
     def run(self) -> bool:
         """Do it; False when the ledger is away, so that nothing else can be done either. Raises nothing."""
+        self._since = time.monotonic()
         try:
             self._once()
         except Exception as error:
@@ -54,12 +61,20 @@ class Duty:
             self._resting_until = time.monotonic() + random.uniform(rest / 2, rest)
             self._tell(error)
             return not isinstance(error, errors.LedgerUnavailable)
+        finally:
+            self._since = None
         self._failures, self._resting_until = 0, 0.0
         return True
 
     def rest(self) -> float:
         """How many seconds more it rests after a fault."""
         return max(0.0, self._resting_until - time.monotonic())
+
+    def hang_up_if_silent(self) -> None:
+        """To be called by another thread now and then, for this one may be waiting without end."""
+        since = self._since
+        if since is not None and time.monotonic() - since > SILENT:
+            self._hang_up()
 
     def _tell(self, error: Exception) -> None:
         extra = {"action": f"clock.{self._name}"}
@@ -89,24 +104,32 @@ class Scheduler(celery.beat.Scheduler):
         self._looked = 0.0  # For lost tickets, by time.monotonic().
         self._declared = False
         self._wait = 0.0
-        self._slots = Duty("slots", self._fire, longest=ROAD_REST)
+        self._slots = Duty("slots", self._fire, longest=ROAD_REST, hang_up=self.road.engine.hang_up)
         self._calendar = _handled(self.road.calendar)
         try:
             bootstrap.check_or_wait(self.road.settings, action="clock.waiting")
         except errors.SchemaNotReady as error:
             sys.exit(f"millrace: {error}")
         bootstrap.watch(self.road.settings, "clock")
-        self._start("release", 0.0, Duty("release", self._release, longest=ROAD_REST))
-        upkeep = {
-            "partitions": self.road.upkeep.make_partitions,
-            "windows": self.road.upkeep.count_windows,
-            "tickets": self._count_tickets,
-            "tallies": self.road.upkeep.fold_tallies,
-            "keys": self.road.upkeep.forget_keys,
-        }
-        self._start("upkeep", UPKEEP_EVERY, *(Duty(n, once, longest=UPKEEP_REST) for n, once in upkeep.items()))
-        if self.road.dead_queue is not None:
-            self._start("returned", UPKEEP_EVERY, Duty("returned", self._empty_dead, longest=UPKEEP_REST))
+        road = self.road
+        release = Duty("release", self._release, longest=ROAD_REST, hang_up=road.release_engine.hang_up)
+        emptied = Duty("returned", self._empty_dead, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
+        upkeep = [
+            Duty(name, once, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
+            for name, once in {
+                "partitions": road.upkeep.make_partitions,
+                "windows": road.upkeep.count_windows,
+                "tickets": self._count_tickets,
+                "tallies": road.upkeep.fold_tallies,
+                "keys": road.upkeep.forget_keys,
+            }.items()
+        ]
+        self._all = [self._slots, release, emptied, *upkeep]
+        self._start("release", 0.0, release)
+        self._start("upkeep", UPKEEP_EVERY, *upkeep)
+        if road.dead_queue is not None:
+            self._start("returned", UPKEEP_EVERY, emptied)
+        self._start("lines", SILENT / 6, Duty("lines", self._hang_up_where_silent, longest=UPKEEP_REST))
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Fire what is due; the seconds until the next look. No fault ends beat."""
@@ -154,6 +177,10 @@ class Scheduler(celery.beat.Scheduler):
     def _empty_dead(self) -> None:
         assert self.road.dead_queue is not None
         returned.empty(self.road.dead_queue, self.road.upkeep)
+
+    def _hang_up_where_silent(self) -> None:
+        for duty in self._all:
+            duty.hang_up_if_silent()
 
     def _start(self, name: str, every: float, *duties: Duty) -> None:
         """A thread that does these in turn, with ``every`` seconds between the rounds, until beat stops."""

@@ -92,6 +92,7 @@ class ClockRoad:
     engine: engines.Engine
     slots: SlotLedger
     release: Release
+    release_engine: engines.Engine
     upkeep: Upkeep
     upkeep_engine: engines.Engine
     dead_queue: topology.DeadQueue | None
@@ -250,6 +251,7 @@ def clock(settings: Settings | None = None) -> ClockRoad:
         engine,
         SlotLedger(engine, clock=name),
         Release(release, broker(settings, "millrace-clock")),
+        release_engine,
         Upkeep(upkeep_engine),
         upkeep_engine,
         dead,

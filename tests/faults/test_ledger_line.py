@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from schedules import scheduler
 from service.local.postgres import PostgresServer
 from tests.faults.proxy import DOWN, UP, Cut, Proxy
 from tests.patience import wait
@@ -18,6 +19,7 @@ MakeLine = Callable[[int], Proxy]
 
 STORED = b"insert into millrace.events"  #: the flush of a door begins so; PostgreSQL commits at the end of the string
 EFFECT = b"insert into effects"
+TAKEN = b"with recursive lanes"  #: the clock takes what is due
 ROUNDS = 5  #: how often an answer is lost
 FEW = 12  #: posts, where each waits for its deadline
 
@@ -77,6 +79,12 @@ class TestLine:
             cut_once(lines["web"], Cut(DOWN, words=b"INSERT", since=STORED, silent=True))
             wait(load.unknown, 20, "a post is not answered by the ledger")
             load.wait_for_accepted(20)
+
+    @pytest.mark.fault(20)
+    def test_a_clock_hangs_up_on_a_ledger_that_is_there_and_silent(self, road: Road, worker: Process, lines) -> None:
+        cut_once(lines["clock"], Cut(DOWN, words=b"UPDATE", since=TAKEN, silent=True))
+        (ticket,) = road.store("ledger.step", ["{}"], head_start=0.1)  # Nobody but the clock publishes it.
+        road.assert_worked_once(ticket.event_ids, 1.5 * scheduler.SILENT)
 
     @pytest.mark.fault(20)
     @pytest.mark.parametrize("table", ["millrace.events", "account"])

@@ -464,6 +464,7 @@ def start(
             ledger.engine,
             SlotLedger(ledger.engine, clock="test"),
             Release(a_release(ledger), ledger.broker),
+            ledger.engine,
             Upkeep(upkeep_engine),
             upkeep_engine,
             queue,  # type: ignore[arg-type]
