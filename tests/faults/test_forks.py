@@ -58,6 +58,7 @@ def ask(get: GetEngine, child: int) -> str:
 
 def in_children(get: GetEngine) -> list[str]:
     """What becomes of it when several children that were forked use the engine at once."""
+    gc.collect()  # What earlier tests have left behind shall not be ended by the children.
     go, start = os.pipe()
     ends = [_child(lambda child=child: ask(get, child), go) for child in range(CHILDREN)]
     os.write(start, b"!" * CHILDREN)

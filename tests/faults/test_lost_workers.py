@@ -178,7 +178,8 @@ class TestLogs:
     def test_a_reader_who_stands_still_holds_nobody_up(self, road: Road, trial: Trial) -> None:
         with pipes(road.folder) as full:
             road.clock()
-            worker, door = road.worker(), road.web()
+            worker, door = road.worker(ready=False), road.web()
+            road.wait_for_consumers(1)  # What it says is not to be read.
             reader = full(worker)
             full(door.process)
             with trial(road, door) as load:

@@ -57,15 +57,15 @@ class Workload:
 
     def accepted(self) -> dict[int, str]:
         """Number → the id of the event that was promised to be worked."""
-        return {n: a.id for n, a in list(self.answers.items()) if a.status == 202}
+        return {n: a.id for n, a in self.answers.copy().items() if a.status == 202}
 
     def refused(self) -> dict[int, Answer]:
         """What was said not to be stored."""
-        return {n: a for n, a in list(self.answers.items()) if a.status == 503 and a.document["stored"] == "no"}
+        return {n: a for n, a in self.answers.copy().items() if a.status == 503 and a.document["stored"] == "no"}
 
     def unknown(self) -> dict[int, Answer]:
         """What may be stored or not: the door said so, or the connection broke."""
-        answers = list(self.answers.items())  # Before the others: what comes meanwhile is not unknown.
+        answers = self.answers.copy().items()  # Before the others: what comes meanwhile is not unknown.
         known = self.accepted().keys() | self.refused().keys()
         return {n: a for n, a in answers if n not in known}
 
