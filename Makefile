@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 # How much longer than said tests wait: make test PATIENCE=3 on a machine that is busy.
 export PATIENCE ?= 1
-# How long make chaos goes on. Its SEED is drawn and printed unless one is given.
+# How long make chaos and make bench-soak go on. The SEED of chaos is drawn and printed unless one is given.
 MINUTES ?= 5
 # Whose servers make matrix fetches: trixie, forky; both when empty
 RELEASES ?=
@@ -23,10 +23,10 @@ ARGS ?=
 MILLRACE_APPS ?= numbers_app
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header
 
-.PHONY: help venv run stack test faults chaos matrix lint verify bench-quick model lock clean
+.PHONY: help venv run stack test faults chaos matrix lint verify bench bench-quick bench-backlog bench-soak model lock clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(READY) ## Make the virtual environment in .venv from the locked dependencies
 
@@ -63,9 +63,27 @@ lint: $(READY) ## Check style, types and layers
 verify: $(READY) ## Check that what is said twice agrees: settings, docs, topology, …
 	@$(BIN)/python -m pytest tests/repository $(ARGS)
 
-bench-quick: $(READY) ## Measure one quick round: events per second, p50, p99, CPU, memory
+# What is measured: full, connections, sizes, web, types, cost. Its result is kept, and the docs follow.
+PROFILE ?= full
+ORDERS ?= 20000
+# Seconds between two looks of a soak.
+EVERY ?= 10
+
+bench: $(READY) ## Measure all peers, keep it, write docs/performance.md; about 11 minutes
 	@deploy/install-packages
-	@$(BIN)/python -m bench quick
+	@$(BIN)/python -m bench run $(PROFILE) --keep $(ARGS)
+
+bench-quick: $(READY) ## Measure for under 2 minutes; say what was lost against the kept result
+	@deploy/install-packages
+	@$(BIN)/python -m bench run quick $(if $(KEEP),--keep) $(ARGS)
+
+bench-backlog: $(READY) ## Accept with no worker running, then drain: make bench-backlog ORDERS=1000000
+	@deploy/install-packages
+	@$(BIN)/python -m bench backlog --orders $(ORDERS) $(if $(KEEP),--keep) $(ARGS)
+
+bench-soak: $(READY) ## A steady flow for long: make bench-soak MINUTES=30 EVERY=60
+	@deploy/install-packages
+	@$(BIN)/python -m bench soak --minutes $(MINUTES) --every $(EVERY) $(if $(KEEP),--keep) $(ARGS)
 
 model: $(READY) ## Check the model of the road with spin
 	@deploy/install-packages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -13,8 +13,10 @@ import psycopg2
 
 from bench import work
 
-#: Seconds between two looks at the number of rows.
-LOOK_SECONDS = 0.1
+#: Settings of the server: it notes when each transaction was committed, by the clock of this machine.
+OPTIONS = {"track_commit_timestamp": "on"}
+#: Seconds between two looks at the number of rows, and how many times longer than a look the pause is.
+LOOK_SECONDS, LOOK_SHARE = 0.1, 20
 #: Seconds without a new row after which what is missing counts as lost.
 PATIENCE_SECONDS = 15.0
 
@@ -51,37 +53,62 @@ class Rows:
         """Close the connection."""
         self._connection.close()
 
+    def clear(self) -> None:
+        """Forget the orders that are finished."""
+        self._query("truncate done")
+
     def count(self) -> int:
         """How many orders are finished."""
         return int(self._query("select count(*) from done")[0][0])
 
-    def last_at(self) -> float:
-        """Unix time of the last row, by the database's clock, seconds."""
-        return float(self._query("select extract(epoch from max(at)) from done")[0][0])
+    def all(self) -> Iterator[tuple[uuid.UUID, int, float]]:
+        """Every row's id, value and Unix time of its commit, seconds, by the clock of this machine.
 
-    def values(self) -> list[tuple[uuid.UUID, int]]:
-        """Every row's id and value."""
-        return [(uuid.UUID(id_), value) for id_, value in self._query("select id::text, value from done")]
+        The instant of the commit is PostgreSQL's own note, made right before the commit is written to
+        disk. A time that the row itself says would be that of the insert, and flatter whoever commits late.
+        """
+        with self._connection.cursor("all", withhold=True) as cursor:
+            cursor.itersize = 20_000
+            cursor.execute(
+                "select id::text, value, extract(epoch from pg_xact_commit_timestamp(xmin))::float8 from done"
+            )
+            for id_, value, at in cursor:
+                yield uuid.UUID(id_), value, at
 
-    def wait_for(self, wanted: int, check: Callable[[], None]) -> bool:
+    def database_bytes(self) -> int:
+        """How much the contestant's database takes on disk."""
+        return int(self._query("select pg_database_size(current_database())")[0][0])
+
+    def wait_for(
+        self,
+        wanted: int,
+        check: Callable[[], None],
+        seen_so: Callable[[int], None] = lambda _: None,
+        patience: float = PATIENCE_SECONDS,
+    ) -> bool:
         """Wait for so many rows; False when no row has come for a while and some are missing.
 
-        `check` is called at every look, and raises when waiting has become pointless.
+        `check` is called at every look, and raises when waiting has become pointless; `seen_so` is told the count.
         """
         seen, seen_at = -1, time.monotonic()
-        while (count := self.count()) < wanted:
+        while True:
+            began = time.monotonic()
+            count = self.count()
+            seen_so(count)
+            if count >= wanted:
+                return True
             check()
             if count != seen:
                 seen, seen_at = count, time.monotonic()
-            elif time.monotonic() - seen_at > PATIENCE_SECONDS:
+            elif time.monotonic() - seen_at > patience:
                 return False
-            time.sleep(LOOK_SECONDS)
-        return True
+            # Counting many rows takes the time of the contestant, so it is done less often.
+            time.sleep(max(LOOK_SECONDS, LOOK_SHARE * (time.monotonic() - began)))
 
     def _query(self, statement: str) -> list[Any]:
         with self._connection.cursor() as cursor:
             cursor.execute(statement)
-            return list(cursor.fetchall())
+            return list(cursor.fetchall()) if cursor.description else []
 
 
 def _connect(url: str) -> Any:

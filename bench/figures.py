@@ -1,16 +1,14 @@
-"""The figures of a measurement: what one round gives, medians over rounds, ratios to a peer.
+"""The figures of a round, medians over rounds, and ratios to a peer.
 
 Everything here is plain data and arithmetic; it reads no clock and touches no server.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bench.load import Load
 from bench.work import Check
@@ -32,14 +30,19 @@ class Figures:
 
     #: Orders accepted per second, from the first request to the last answer.
     accepted_per_s: float
-    #: Rows per second, from the first request to the last row.
+    #: Rows per second, from the first request to the commit of the last row.
     committed_per_s: float
-    #: Latencies of the answers, milliseconds.
+    #: Latencies of the answers, milliseconds; in an open loop from the instant at which the request was due.
     p50_ms: float
     p99_ms: float
     max_ms: float
+    #: From the answer to the commit of the row, milliseconds; 0 where the row was there first.
+    worked_p50_ms: float
+    worked_p99_ms: float
     #: CPU seconds per 1,000 committed orders, by group.
     cpu: Mapping[str, float]
+    #: CPU seconds of the load generator per 1,000 committed orders; no part of `cpu`.
+    generator: float
     #: Sum over web and workers of each process's peak of resident memory, MB.
     memory_mb: float
     #: Orders that were accepted and have no row.
@@ -60,26 +63,35 @@ class Figures:
 def from_round(
     load: Load,
     check: Check,
-    last_at: float,
+    committed_at: Mapping[int, float],
     spent: Mapping[str, float],
     machine_spent: float,
     own_spent: float,
     memory_mb: float,
 ) -> Figures:
-    """The figures of a round. `spent` are CPU seconds by group; at least one row was committed."""
+    """The figures of a round, in which at least one row was committed.
+
+    `committed_at` are Unix times by the numbers of the orders, `spent` CPU seconds by group. Load generator and
+    database tell the time by the same clock, that of the machine.
+    """
     thousands = check.committed / 1000
+    refused = set(load.refused)
+    worked = [max(0.0, at - load.answered_at(order)) for order, at in committed_at.items() if order not in refused]
     ours = sum(spent.values()) + load.cpu_seconds + own_spent
     return Figures(
         accepted_per_s=load.accepted / load.seconds,
-        committed_per_s=check.committed / (last_at - load.started_at),
-        p50_ms=percentile(load.latencies_us, 0.50) / 1000,
-        p99_ms=percentile(load.latencies_us, 0.99) / 1000,
-        max_ms=percentile(load.latencies_us, 1.0) / 1000,
+        committed_per_s=check.committed / (max(committed_at.values()) - load.started_at),
+        p50_ms=percentile(load.latencies, 0.50) / 1000,
+        p99_ms=percentile(load.latencies, 0.99) / 1000,
+        max_ms=percentile(load.latencies, 1.0) / 1000,
+        worked_p50_ms=percentile(worked, 0.50) * 1000,
+        worked_p99_ms=percentile(worked, 0.99) * 1000,
         cpu={group: spent[group] / thousands for group in GROUPS},
+        generator=load.cpu_seconds / thousands,
         memory_mb=memory_mb,
         lost=check.lost,
         wrong=check.wrong,
-        refused=len(load.refused),
+        refused=len(refused),
         foreign=max(0.0, 1 - ours / machine_spent) if machine_spent > 0 else 0.0,
     )
 
@@ -96,7 +108,10 @@ def median(rounds: Sequence[Figures]) -> Figures:
         p50_ms=middle(lambda each: each.p50_ms),
         p99_ms=middle(lambda each: each.p99_ms),
         max_ms=middle(lambda each: each.max_ms),
+        worked_p50_ms=middle(lambda each: each.worked_p50_ms),
+        worked_p99_ms=middle(lambda each: each.worked_p99_ms),
         cpu={group: statistics.median(each.cpu[group] for each in rounds) for group in GROUPS},
+        generator=middle(lambda each: each.generator),
         memory_mb=middle(lambda each: each.memory_mb),
         lost=sum(each.lost for each in rounds),
         wrong=sum(each.wrong for each in rounds),
@@ -112,6 +127,7 @@ class Ratios:
     accepted: float
     committed: float
     p99: float
+    worked: float
     cpu: float
     memory: float
 
@@ -122,6 +138,7 @@ def ratios(ours: Figures, peer: Figures) -> Ratios:
         accepted=_over(ours.accepted_per_s, peer.accepted_per_s),
         committed=_over(ours.committed_per_s, peer.committed_per_s),
         p99=_over(peer.p99_ms, ours.p99_ms),
+        worked=_over(peer.worked_p99_ms, ours.worked_p99_ms),
         cpu=_over(peer.cpu_total, ours.cpu_total),
         memory=_over(peer.memory_mb, ours.memory_mb),
     )
@@ -129,86 +146,3 @@ def ratios(ours: Figures, peer: Figures) -> Ratios:
 
 def _over(one: float, other: float) -> float:
     return one / other if other else 0.0
-
-
-@dataclass(frozen=True)
-class Result:
-    """One contestant's rounds."""
-
-    name: str
-    title: str
-    peer: bool
-    #: Its commands as they were typed, and the packages that matter with their versions.
-    commands: Sequence[str]
-    packages: Mapping[str, str]
-    rounds: Sequence[Figures]
-    #: Why rounds are missing; empty if none is.
-    failure: str = ""
-
-    @property
-    def figures(self) -> Figures:
-        """The medians over its rounds."""
-        return median(self.rounds)
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Everything that one run of the benchmark has found."""
-
-    #: Local time at the start, as ``2026-11-20 20:15``.
-    taken_at: str
-    #: The command that repeats it.
-    command: str
-    events: int
-    warm_up: int
-    connections: int
-    rounds: int
-    #: What the machine is, by label.
-    machine: Mapping[str, str]
-    #: Versions of Python, the servers and Millrace, by label.
-    versions: Mapping[str, str]
-    results: Sequence[Result]
-
-    @property
-    def measured(self) -> list[Result]:
-        """The contestants that finished at least one round."""
-        return [result for result in self.results if result.rounds]
-
-    @property
-    def sound(self) -> bool:
-        """Whether every round was run, and nothing was lost or wrong."""
-        return all(
-            not result.failure and result.rounds and not (result.figures.lost + result.figures.wrong)
-            for result in self.results
-        )
-
-    def document(self) -> dict[str, Any]:
-        """All of it as plain JSON, with medians and ratios beside the rounds they come from."""
-        plain = dataclasses.asdict(self)
-        for result, entry in zip(self.results, plain["results"], strict=True):
-            if result.rounds:
-                entry["median"] = dataclasses.asdict(result.figures)
-        plain["ratios"] = {
-            f"{ours.name} to {peer.name}": dataclasses.asdict(ratios(ours.figures, peer.figures))
-            for ours, peer in self.pairs()
-        }
-        return plain
-
-    def pairs(self) -> list[tuple[Result, Result]]:
-        """Each of ours with each peer, as far as both were measured."""
-        ours = [result for result in self.measured if not result.peer]
-        peers = [result for result in self.measured if result.peer]
-        return [(one, peer) for peer in peers for one in ours]
-
-
-def from_document(document: Mapping[str, Any]) -> Measurement:
-    """Read back what :meth:`Measurement.document` wrote; medians and ratios are computed again."""
-    fields = {field.name for field in dataclasses.fields(Measurement)}
-    results = [_result(entry) for entry in document["results"]]
-    return Measurement(**{name: document[name] for name in fields - {"results"}}, results=results)
-
-
-def _result(entry: Mapping[str, Any]) -> Result:
-    fields = {field.name for field in dataclasses.fields(Result)}
-    rounds = [Figures(**figures) for figures in entry["rounds"]]
-    return Result(**{name: entry[name] for name in fields - {"rounds"}}, rounds=rounds)

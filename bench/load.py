@@ -9,31 +9,60 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.contestant import Contestant
 from bench.errors import BenchError
+from bench.shapes import Shape
 
 SOURCE = Path(__file__).with_name("load.c")
+#: Seconds after the last request in which answers still count.
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one run of the load generator saw."""
+    """What one run of the load generator saw. Requests are numbered as they were sent, orders as well."""
 
     #: The prefix of the ids of this run's orders.
     prefix: str
     #: Orders that were posted.
     sent: int
-    #: Orders that were answered with 200 or 202.
-    accepted: int
-    #: Numbers of the orders that were answered with anything else, or not at all.
-    refused: tuple[int, ...]
-    #: Unix time of the first request, seconds.
+    #: Orders in each request; the last one may have fewer.
+    batch: int
+    #: Requests that were answered with anything but 200 and 202, or not at all.
+    refused_requests: tuple[int, ...]
+    #: Unix time of the first request, by the clock of this machine, seconds.
     started_at: float
     #: From the first request to the last answer, seconds.
     seconds: float
     #: CPU that the load generator itself used, seconds.
     cpu_seconds: float
-    #: Every answer's latency, microseconds.
+    #: For each request: how long its answer took (in an open loop from the planned instant on),
+    #: and when it came, counted from the start; microseconds, -1 without an answer.
     latencies_us: tuple[float, ...]
+    answered_us: tuple[float, ...]
+
+    @property
+    def refused(self) -> list[int]:
+        """The orders of the refused requests."""
+        return [
+            order
+            for request in self.refused_requests
+            for order in range(request * self.batch, min((request + 1) * self.batch, self.sent))
+        ]
+
+    @property
+    def accepted(self) -> int:
+        """How many orders were accepted."""
+        return self.sent - len(self.refused)
+
+    @property
+    def latencies(self) -> list[float]:
+        """The latencies of the requests that were answered, microseconds."""
+        return [each for each in self.latencies_us if each >= 0]
+
+    def answered_at(self, order: int) -> float:
+        """Unix time at which the answer for an order was complete, seconds."""
+        return self.started_at + self.answered_us[order // self.batch] / 1e6
 
 
 def parse(prefix: str, line: str) -> Load:
@@ -42,12 +71,13 @@ def parse(prefix: str, line: str) -> Load:
     return Load(
         prefix=prefix,
         sent=found["sent"],
-        accepted=found["accepted"],
-        refused=tuple(found["refused"]),
+        batch=found["batch"],
+        refused_requests=tuple(found["refused"]),
         started_at=found["started_at"],
         seconds=found["seconds"],
         cpu_seconds=found["cpu_seconds"],
         latencies_us=tuple(found["latencies_us"]),
+        answered_us=tuple(found["answered_us"]),
     )
 
 
@@ -65,13 +95,50 @@ class Generator:
             _compile(program)
         return cls(program)
 
-    def run(self, port: int, path: str, requests: int, connections: int, prefix: str, limit: float) -> Load:
-        """Post orders 0..requests-1 over so many connections, for at most `limit` seconds."""
-        arguments = ["127.0.0.1", port, path, requests, connections, prefix, limit]
-        done = subprocess.run([str(self._program), *map(str, arguments)], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise BenchError(f"the load generator failed: {done.stderr.strip()}")
-        return parse(prefix, done.stdout)
+    def start(self, port: int, contestant: Contestant, shape: Shape, prefix: str) -> Running:
+        """Begin to post orders to a contestant in that shape."""
+        many = shape.batch > 1
+        options = {
+            "port": port,
+            "path": (many and contestant.batch_path) or contestant.path,
+            "form": contestant.form,
+            "type": contestant.event_type,
+            "types": shape.types,
+            "prefix": prefix,
+            "orders": shape.orders,
+            "connections": shape.connections,
+            "batch": shape.batch,
+            "size": shape.size,
+            "rate": shape.rate,
+            "seconds": shape.seconds,
+            "patience": PATIENCE,
+        }
+        words = [str(self._program), *(f"{name}={value}" for name, value in options.items())]
+        return Running(prefix, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+
+    def run(self, port: int, contestant: Contestant, shape: Shape, prefix: str) -> Load:
+        """Post orders to a contestant in that shape; return when all are answered."""
+        return self.start(port, contestant, shape, prefix).result()
+
+
+class Running:
+    """A load that is under way."""
+
+    def __init__(self, prefix: str, child: subprocess.Popen[str]) -> None:
+        self._prefix = prefix
+        self._child = child
+
+    def result(self) -> Load:
+        """Wait for its end."""
+        try:
+            output, complaint = self._child.communicate()
+        except BaseException:
+            self._child.kill()
+            self._child.wait()
+            raise
+        if self._child.returncode:
+            raise BenchError(f"the load generator failed: {complaint.strip()}")
+        return parse(self._prefix, output)
 
 
 def _compile(program: Path) -> None:

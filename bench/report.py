@@ -1,86 +1,169 @@
-"""The page of the documentation, written from the JSON of a measurement."""
+"""The measured parts of the documentation, written from kept results.
+
+A page keeps whatever people wrote around the two lines between which its measured part stands.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
-from bench import rows
-from bench.figures import Measurement, Result
+from bench import backlog, bars, kept, model, profiles, rows, soak
+from bench.errors import BenchError
+from bench.figures import Figures
+from bench.results import Entrant, Measurement
+
+BEGIN = "<!-- measured: `python -m bench report` writes everything from here -->"
+END = "<!-- measured: end -->"
+CHART = "performance.png"
 
 _HEAD = """\
-# Performance
-
-*This page is written by `python -m bench report FILE.json`; it shows one measurement and nothing else.
-Repeat it with `make bench-quick`.*
-
-Every contestant takes the same {events:,} orders over {connections} connections, one order per request, and
-turns each into one committed row with a computed value. They run one after another on the same private
-PostgreSQL and RabbitMQ, after a warm-up of {warm_up:,} orders; load generator, web, workers, broker and database
-share the machine's cores. In each round ({rounds} here) all contestants take their turn, so that a change of the
-machine's mood meets them alike. Figures are medians over the rounds; refused, lost and wrong are sums.
+Every contestant takes the same orders of {size} bytes and turns each into one committed row with a computed value. They
+run one after another on the same private PostgreSQL (fsync on) and RabbitMQ; load generator, web, workers, broker and
+database share the machine's cores. In each round ({rounds} here) all contestants take their turn, so that a change of
+the machine's mood meets them alike. Orders are sent for some seconds after a warm-up; then whatever was accepted is
+waited for. Figures are medians over the rounds; refused, lost and wrong are sums.
 """
 
 _READING = """\
-## How to read it
+### How to read it
 
-- **accepted /s** counts answers of `202`, from the first request to the last answer. **committed /s** counts rows,
-  from the first request to the last row.
+- **accepted /s** counts orders answered with `202`, from the first request to the last answer. **committed /s** counts
+  rows, from the first request to the last commit.
+- Under the **steady flow** an answer's time counts from the instant at which the request was due, so that a slow server
+  cannot slow its own examination down. **to commit** is the time from the answer, by the load generator, to the commit
+  of the row, as PostgreSQL notes it right before it writes the commit to disk (`track_commit_timestamp`); both tell the
+  time by the clock of the one machine. A row that was committed before its answer arrived counts as 0.
 - **CPU** is what web, workers (with Millrace's clock), broker and PostgreSQL spent until half a second after the last
   row, per 1,000 orders. The load generator is not in it.
 - **Peak memory** is the sum over the web and worker processes of each one's peak; pages that processes share count
   once for each of them.
 - **Lost** orders were accepted and have no row. **Wrong** rows do not hold the value that the order's number gives.
   Every row is recomputed.
-- Ratios are rounded to one place; above 1 the contestant is better than the peer: more per second, or less
-  milliseconds, CPU or memory.
+- Ratios are rounded to one place; above 1 Millrace is better than the peer: more per second, or less milliseconds, CPU
+  or memory. They are given against p2t, which is what most of us run, and against the best peer of the table.
 
-## What it does not say
+### What it does not say
 
 - Nothing fails while it is measured: no crash, no restart, no network between the parts. RabbitMQ is one node.
-- A `202` means a commit in the ledger for Millrace, and a confirm of the broker for the peers.
+- A `202` means a commit in the ledger for Millrace, and a confirm of the broker for p2t, p3 and p4. p1 waits for
+  nothing. p1 and p3 keep their orders in classic queues, the others in quorum queues.
 - The peers do less: they check no payload, keep no ledger, and cannot say what became of an order. Their rows are
   written once only because the insert skips a second one.
-- One type, one kind of order of about 350 bytes, one machine. With many types bundles are smaller.
+- RQ is not here: its Redis may lose a second of what it has accepted, and it is slower than p3 and p4 all the same.
 """
 
 
-def page(measurement: Measurement) -> str:
-    """The whole page as Markdown."""
-    parts = [
-        _HEAD.format(
-            events=measurement.events,
-            connections=measurement.connections,
-            warm_up=measurement.warm_up,
-            rounds=measurement.rounds,
-        ),
-        _warnings(rows.warnings(measurement)),
-        "## Figures\n",
-        _table(_names(measurement), rows.figure_rows(measurement)),
-        *_ratios(measurement),
-        _READING,
-        "## Contestants\n",
-        *(_contestant(result) for result in measurement.results),
-        "## Machine and versions\n",
-        f"Measured on {measurement.taken_at} with `{measurement.command}`.\n",
-        _facts({**measurement.machine, **measurement.versions}),
+def performance(folder: Path = kept.FOLDER) -> str:
+    """The measured part of ``docs/performance.md``."""
+    full = kept.newest_of(profiles.FULL.name, folder)
+    if full is None:
+        return "No result has been kept yet: `make bench` writes one, and this page with it.\n"
+    parts = [*_full(full)]
+    for name, profile in profiles.ALL.items():
+        found = None if profile in (profiles.FULL, profiles.QUICK, profiles.COST) else kept.newest_of(name, folder)
+        if found:
+            parts += _sweep(found)
+    parts += _text(
+        kept.newest_document("backlog", folder), "A backlog", lambda it: backlog.lines(backlog.from_document(it))
+    )
+    parts += _text(kept.newest_document("soak", folder), "A soak", lambda it: soak.lines(soak.from_document(it)))
+    parts += ["## Contestants\n", *(_contestant(each) for each in full.contestants), *_origin(full)]
+    return "\n".join(parts)
+
+
+def scale(folder: Path = kept.FOLDER) -> str:
+    """The measured part of ``docs/scale.md``."""
+    cost = kept.newest_of(profiles.COST.name, folder)
+    if cost is None:
+        return "No result has been kept yet: `make bench PROFILE=cost` writes one, and this page with it.\n"
+    axes = [
+        ("workers", "worker", "Workers of one process, 100 orders per request"),
+        ("webs", "web", "Web processes, one order per request"),
     ]
-    return "\n".join(part for part in parts if part)
+    return "\n".join([part for axis in axes for part in _axis(cost, *axis)] + list(_origin(cost)))
 
 
-def _names(measurement: Measurement) -> list[str]:
-    return [result.name for result in measurement.measured]
+#: The pages with a measured part, by their names under docs/.
+PAGES: Mapping[str, Callable[[Path], str]] = {"performance.md": performance, "scale.md": scale}
 
 
-def _warnings(found: Sequence[str]) -> str:
+def renewed(page: str, measured: str) -> str:
+    """The page with another measured part."""
+    if page.count(BEGIN) != 1 or page.count(END) != 1:
+        raise BenchError(f"the page wants one line {BEGIN} and one line {END}")
+    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    return pattern.sub(lambda _: f"{BEGIN}\n\n{measured}\n{END}", page)
+
+
+def _full(measurement: Measurement) -> Iterator[str]:
+    yield _HEAD.format(size=measurement.sections[0].shape.size, rounds=measurement.rounds)
     # The terminal shows the tail of a failed contestant's log as well; the page needs its first line.
-    first_lines = [warning.splitlines()[0] for warning in found]
-    return "\n".join(f"> **Note.** {line}\n" for line in first_lines)
+    yield from (f"> **Note.** {warning.splitlines()[0]}\n" for warning in rows.warnings(measurement))
+    yield f"![The figures below as bars]({CHART})\n"
+    for section in measurement.sections:
+        yield f"## {section.shape.title}\n"
+        yield _table(rows.names(section), rows.figure_rows(section))
+        for peer in rows.references(section):
+            best = " (the best peer)" if peer is rows.best_peer(section) else ""
+            ours = [number for number, result in enumerate(section.results) if not result.peer]
+            lines = [rows.Row(row.label, [row.cells[k] for k in ours]) for row in rows.ratio_rows(section, peer)]
+            yield f"Times better than {peer.name}{best}:\n"
+            yield _table([section.results[k].name for k in ours], lines)
+    yield f"The same in characters:\n\n```\n{bars.text(bars.panels(measurement)).rstrip()}\n```\n"
+    yield _READING
 
 
-def _ratios(measurement: Measurement) -> Iterable[str]:
-    for peer in rows.peer_names(measurement):
-        yield f"### Times better than {peer}\n"
-        yield _table(_names(measurement), rows.ratio_rows(measurement, peer))
+_SWEPT: tuple[tuple[str, Callable[[Figures], str]], ...] = (
+    ("accepted /s", lambda figures: f"{figures.accepted_per_s:,.0f}"),
+    ("committed /s", lambda figures: f"{figures.committed_per_s:,.0f}"),
+    ("accept p99, ms", lambda figures: f"{figures.p99_ms:,.1f}"),
+    ("CPU s / 1,000 events", lambda figures: f"{figures.cpu_total:.3f}"),
+    ("lost and wrong rows", lambda figures: f"{figures.lost + figures.wrong:,}"),
+)
+
+
+def _sweep(measurement: Measurement) -> Iterator[str]:
+    """One table: a block of rows per figure, a row per section, a column per contestant."""
+    names = [each.name for each in measurement.contestants]
+    lines = []
+    for label, read in _SWEPT:
+        lines.append(rows.Row(f"**{label}**", [""] * len(names)))
+        for section in measurement.sections:
+            found = {result.name: read(result.figures) for result in section.results}
+            lines.append(rows.Row(section.shape.title, [found.get(name, "") for name in names], detail=True))
+    yield f"## {measurement.title}\n"
+    yield from (f"> **Note.** {warning.splitlines()[0]}\n" for warning in rows.warnings(measurement))
+    yield _table(names, lines)
+    yield f"{_when(measurement)}\n"
+
+
+def _axis(cost: Measurement, prefix: str, group: str, title: str) -> Iterator[str]:
+    cores = int(cost.machine["cores"])
+    found = model.points(cost, prefix, group)
+    if not found:
+        return
+    lines = []
+    for number, point in enumerate(found):
+        foreseen = model.predict(found[:number], point.number, cores) if number else None
+        said = f"{foreseen.rate:,.0f} ({foreseen.rate / point.rate - 1:+.0%})" if foreseen else ""
+        cells = [f"{point.rate:,.0f}", said, f"{point.demand * 1000:.3f}", f"{point.busy(cores):.0%}"]
+        lines.append(rows.Row(str(point.number), cells))
+    after = model.predict(found, 2 * found[-1].number, cores)
+    lines.append(rows.Row(str(after.number), ["not measured", f"{after.rate:,.0f}", f"{after.demand * 1000:.3f}", ""]))
+    yield f"### {title}\n"
+    yield _table(["committed /s", "foreseen", "CPU s / 1,000 events", f"of {cores} cores"], lines)
+    yield f"What holds the next doubling back: {after.limit}.\n"
+
+
+def _text(
+    document: dict[str, object] | None, title: str, lines: Callable[[dict[str, object]], Iterable[str]]
+) -> list[str]:
+    if document is None:
+        return []
+    text = "\n".join(lines(document))
+    return [f"## {title}\n", f"```\n{text}\n```\n", f"Taken on {document['taken_at']} with `{document['command']}`.\n"]
 
 
 def _table(names: Sequence[str], lines: Iterable[rows.Row]) -> str:
@@ -93,11 +176,18 @@ def _line(row: rows.Row) -> str:
     return f"| {label} | {' | '.join(row.cells)} |\n"
 
 
-def _contestant(result: Result) -> str:
-    commands = "\n".join(result.commands)
-    packages = ", ".join(f"{name} {version}" for name, version in result.packages.items())
-    return f"**{result.name}**: {result.title}.\n\n```\n{commands}\n```\n\n{packages}\n"
+def _contestant(each: Entrant) -> str:
+    commands = "\n".join(each.commands)
+    packages = ", ".join(f"{name} {version}" for name, version in each.packages.items())
+    return f"**{each.name}**: {each.title}.\n\n```\n{commands}\n```\n\n{packages}\n"
 
 
-def _facts(facts: Mapping[str, str]) -> str:
-    return "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in facts.items())
+def _when(measurement: Measurement) -> str:
+    return f"Taken on {measurement.taken_at} in {measurement.took / 60:.0f} minutes with `{measurement.command}`."
+
+
+def _origin(measurement: Measurement) -> Iterator[str]:
+    yield "## Machine and versions\n"
+    yield f"{_when(measurement)}\n"
+    facts = {**measurement.machine, **measurement.versions}
+    yield "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in facts.items())

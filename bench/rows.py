@@ -1,14 +1,18 @@
-"""The rows of the result table, as text. The terminal and the page of the documentation share them."""
+"""The rows of the result tables, as text. The terminal and the page of the documentation share them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.figures import GROUPS, Figures, Measurement, Ratios, ratios
+from bench.figures import GROUPS, Figures, Ratios, ratios
+from bench.results import Measurement, Result, Section
 
 #: A share of foreign CPU above this makes a measurement doubtful.
 FOREIGN_LIMIT = 0.10
+
+#: The peer that ratios are shown against, besides the best one: what most of us run, tuned.
+COMMON_PEER = "p2t"
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,19 @@ def _group(group: str) -> _Line:
     return _Line(group, lambda figures: f"{figures.cpu[group]:.3f}", detail=True)
 
 
-_LINES = (
+_RATES = (
     _Line("accepted /s", lambda figures: f"{figures.accepted_per_s:,.0f}"),
     _Line("committed /s", lambda figures: f"{figures.committed_per_s:,.0f}"),
-    _Line("accept p50, ms", lambda figures: f"{figures.p50_ms:.1f}"),
-    _Line("accept p99, ms", lambda figures: f"{figures.p99_ms:.1f}"),
+)
+_ANSWERS = (
+    _Line("accept p50, ms", lambda figures: f"{figures.p50_ms:,.1f}"),
+    _Line("accept p99, ms", lambda figures: f"{figures.p99_ms:,.1f}"),
+)
+_WORKED = (
+    _Line("to commit p50, ms", lambda figures: f"{figures.worked_p50_ms:,.1f}"),
+    _Line("to commit p99, ms", lambda figures: f"{figures.worked_p99_ms:,.1f}"),
+)
+_COSTS = (
     _Line("CPU s / 1,000 events", lambda figures: f"{figures.cpu_total:.3f}"),
     *(_group(group) for group in GROUPS),
     _Line("peak memory, MB", lambda figures: f"{figures.memory_mb:,.0f}"),
@@ -45,47 +57,66 @@ _LINES = (
     _Line("wrong rows", lambda figures: f"{figures.wrong:,}"),
 )
 
-_RATIOS: tuple[tuple[str, Callable[[Ratios], float]], ...] = (
+_Ratio = tuple[str, Callable[[Ratios], float]]
+_RATE_RATIOS: tuple[_Ratio, ...] = (
     ("accepted", lambda found: found.accepted),
     ("committed", lambda found: found.committed),
-    ("p99", lambda found: found.p99),
+)
+_WORKED_RATIO: _Ratio = ("to commit p99", lambda found: found.worked)
+_OTHER_RATIOS: tuple[_Ratio, ...] = (
+    ("accept p99", lambda found: found.p99),
     ("CPU", lambda found: found.cpu),
     ("memory", lambda found: found.memory),
 )
 
 
-def figure_rows(measurement: Measurement) -> list[Row]:
-    """What was measured: one row per figure, one cell per measured contestant."""
-    columns = [result.figures for result in measurement.measured]
-    return [Row(line.label, [line.read(each) for each in columns], line.detail) for line in _LINES]
+def names(section: Section) -> list[str]:
+    """The head of the section's tables."""
+    return [result.name for result in section.results]
 
 
-def ratio_rows(measurement: Measurement, peer_name: str) -> list[Row]:
-    """How many times better each other contestant is than the peer, whose own cell is empty."""
-    peer = next(each for each in measurement.measured if each.name == peer_name)
-    found = [None if each is peer else ratios(each.figures, peer.figures) for each in measurement.measured]
-    return [Row(label, ["" if each is None else f"{read(each):.1f}x" for each in found]) for label, read in _RATIOS]
+def figure_rows(section: Section) -> list[Row]:
+    """What was measured: one row per figure, one cell per contestant."""
+    lines = (*_ANSWERS, *_WORKED, *_COSTS) if section.shape.paced else (*_RATES, *_ANSWERS, *_COSTS)
+    columns = [result.figures for result in section.results]
+    return [Row(line.label, [line.read(each) for each in columns], line.detail) for line in lines]
 
 
-def peer_names(measurement: Measurement) -> list[str]:
-    """The peers that something was measured against."""
-    return list(dict.fromkeys(peer.name for _, peer in measurement.pairs()))
+def ratio_rows(section: Section, peer: Result) -> list[Row]:
+    """How many times better each of ours is than the peer; other cells are empty."""
+    wanted = (_WORKED_RATIO, *_OTHER_RATIOS) if section.shape.paced else (*_RATE_RATIOS, *_OTHER_RATIOS)
+    found = [None if each.peer else ratios(each.figures, peer.figures) for each in section.results]
+    return [Row(label, ["" if each is None else f"{read(each):.1f}x" for each in found]) for label, read in wanted]
+
+
+def references(section: Section) -> list[Result]:
+    """The peers that ratios are shown against: the one that most of us run, tuned, and the best one."""
+    best = best_peer(section)
+    return [peer for peer in section.peers if peer.name == COMMON_PEER or peer is best]
+
+
+def best_peer(section: Section) -> Result | None:
+    """The peer that commits most; under a steady flow the one that commits soonest."""
+    if not section.peers:
+        return None
+    if section.shape.paced:
+        return min(section.peers, key=lambda peer: peer.figures.worked_p99_ms)
+    return max(section.peers, key=lambda peer: peer.figures.committed_per_s)
 
 
 def warnings(measurement: Measurement) -> list[str]:
     """What a reader must know before quoting a number; empty if all is well."""
     found = [
-        f"{result.name}: {len(result.rounds)} of {measurement.rounds} rounds were measured: {result.failure}"
-        for result in measurement.results
-        if result.failure
+        f"{each.name}: not every round was measured: {each.failure}" for each in measurement.contestants if each.failure
     ]
-    for result in measurement.measured:
-        figures = result.figures
-        if figures.lost or figures.wrong:
-            found.append(f"{result.name}: {figures.lost} rows lost, {figures.wrong} wrong.")
-        if figures.foreign > FOREIGN_LIMIT:
-            found.append(
-                f"{result.name}: {figures.foreign:.0%} of the busy CPU time was used by other"
-                " programs; the machine was not quiet."
-            )
+    for section in measurement.sections:
+        for result in section.results:
+            figures = result.figures
+            if figures.lost or figures.wrong:
+                found.append(f"{result.name}, {section.key}: {figures.lost} rows lost, {figures.wrong} wrong.")
+            if figures.foreign > FOREIGN_LIMIT:
+                found.append(
+                    f"{result.name}, {section.key}: {figures.foreign:.0%} of the busy CPU time was used by other"
+                    " programs; the machine was not quiet."
+                )
     return found

@@ -63,7 +63,7 @@ class Servers:
 def running(directory: Path) -> Iterator[Servers]:
     """Start both servers with their data under the directory, and stop them at the end."""
     with contextlib.ExitStack() as stack:
-        postgres = PostgresServer(directory / "postgres")
+        postgres = PostgresServer(directory / "postgres", options=database.OPTIONS)
         stack.callback(postgres.stop)
         postgres.start()
         rabbit = RabbitNode(directory / "rabbitmq")

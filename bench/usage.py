@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -37,10 +38,26 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return total
 
 
+def forget_peaks(pids: Iterable[int]) -> None:
+    """Let the peaks of resident memory begin anew, from what is resident now (see proc(5), ``clear_refs``)."""
+    for process in (each for pid in pids for each in tree(pid)):
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+
+
+def resident_mb(pids: Iterable[int]) -> float:
+    """The sum of every process's resident memory, MB. Shared pages count once per process."""
+    total = 0
+    for process in (each for pid in pids for each in tree(pid)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total / 1e6
+
+
 def peak_memory(pids: Iterable[int]) -> float:
     """The sum of every process's peak of resident memory, MB. Shared pages count once per process."""
     processes = (process for pid in pids for process in tree(pid))
-    return sum(_high_water_mark(process.pid) for process in processes) / 1024
+    return sum(_high_water_mark(process.pid) for process in processes) * 1024 / 1e6
 
 
 def _high_water_mark(pid: int) -> int:

@@ -9,7 +9,7 @@ import pydantic
 import sqlalchemy
 from sqlalchemy.dialects.postgresql import insert
 
-from bench.work import compute
+from bench.work import TYPES, compute
 from workers import Context, Event, handler
 
 done = sqlalchemy.table(
@@ -60,3 +60,8 @@ def work_ordinary(order: Order, ctx: Context) -> None:
     """Write one row, as most handlers do."""
     value = compute(order.customer, order.amount)
     ctx.session.execute(insert(done).values(id=order.order, value=value))
+
+
+for _number in range(TYPES):
+    handler(f"bench.bulk.t{_number}", payload=Order, bulk=True)(work_bulk)
+    handler(f"bench.ordinary.t{_number}", payload=Order)(work_ordinary)

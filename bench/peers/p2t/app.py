@@ -12,7 +12,7 @@ from kombu import Queue
 from sqlalchemy import BigInteger
 from sqlalchemy.dialects.postgresql import UUID, insert
 
-from bench.work import compute_order
+from bench.work import compute_order, orders_of
 
 QUEUE = "bench.p2t"
 
@@ -54,8 +54,9 @@ def process(order: dict[str, Any]) -> None:
 
 
 @app.post("/orders")
-def post() -> tuple[dict[str, str], int]:
-    """Take one order; answer when the broker has confirmed it."""
-    order = request.get_json()
-    process.delay(order)
-    return {"id": order["order"]}, 202
+def post() -> tuple[dict[str, int], int]:
+    """Take one order, or a list of them; answer when the broker has confirmed all."""
+    orders = orders_of(request.get_json())
+    for order in orders:
+        process.delay(order)
+    return {"taken": len(orders)}, 202

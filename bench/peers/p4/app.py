@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from fastapi import Body, FastAPI
 from taskiq import TaskiqEvents, TaskiqState
 from taskiq_aio_pika import AioPikaBroker, Queue, QueueType
 
-from bench.work import compute_order
+from bench.work import compute_order, orders_of
 
 broker = AioPikaBroker(os.environ["BENCH_BROKER_URL"], qos=100).with_queue(
     Queue(name="bench.p4", type=QueueType.QUORUM)
@@ -53,7 +54,8 @@ app = FastAPI(lifespan=lifespan)
 
 
 @app.post("/orders", status_code=202)
-async def post(order: Annotated[dict[str, Any], Body()]) -> dict[str, str]:
-    """Take one order; answer when the broker has confirmed it."""
-    await process.kiq(order)
-    return {"id": order["order"]}
+async def post(body: Annotated[dict[str, Any] | list[dict[str, Any]], Body()]) -> dict[str, int]:
+    """Take one order, or a list of them; answer when the broker has confirmed all."""
+    orders = orders_of(body)
+    await asyncio.gather(*(process.kiq(order) for order in orders))
+    return {"taken": len(orders)}

@@ -1,0 +1,100 @@
+"""A small model of cost: what the next doubling of processes will give, from the points measured so far.
+
+It rests on the operational laws of Denning and Buzen ("The Operational Analysis of Queueing Network Models", 1978):
+throughput times demand is utilization, and no server is busier than all the time. The demand of a group is its CPU
+time per event. From each point to the next a demand grows or shrinks by as much as it did from the point before
+(more processes mean smaller bundles). The rate is the least of three bounds: the multiplied processes, each as busy
+as before; the other processes, busy all the time; the cores of the machine, as busy as they were seen at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.figures import GROUPS
+from bench.results import Measurement, Section
+
+#: No process or machine is counted on to be busier than this share of the time.
+BUSIEST = 0.95
+#: A demand is never foreseen below this share of what it was last.
+LEAST = 0.5
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measured number of processes."""
+
+    #: Processes of the group that is multiplied.
+    number: int
+    #: The group that is multiplied, and how many processes each group of Python processes has.
+    group: str
+    processes: Mapping[str, int]
+    #: Events per second, up to the last commit.
+    rate: float
+    #: CPU seconds per event: of each group, and of the load generator, which shares the cores.
+    demands: Mapping[str, float]
+    generator: float
+
+    @property
+    def demand(self) -> float:
+        """CPU seconds per event, of everything but the load generator."""
+        return sum(self.demands.values())
+
+    def busy(self, cores: int) -> float:
+        """The share of the machine that is in use."""
+        return self.rate * (self.demand + self.generator) / cores
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of a point."""
+
+    number: int
+    rate: float
+    #: CPU seconds per event.
+    demand: float
+    #: What keeps the rate from being higher, in words.
+    limit: str
+
+
+def predict(points: Sequence[Point], number: int, cores: int) -> Prediction:
+    """Foresee the rate with `number` processes from one or more points with fewer."""
+    last = points[-1]
+    before = points[-2] if len(points) > 1 else last
+    demands = {group: _next(before.demands[group], last.demands[group]) for group in last.demands}
+    total = sum(demands.values()) + _next(before.generator, last.generator)
+    group = last.group
+    each_busy = last.rate * last.demands[group] / last.processes[group]
+    bounds = {f"the {group} processes": number * each_busy / demands[group]}
+    for other, processes in last.processes.items():
+        if other != group:
+            bounds[f"the {other} processes"] = processes * BUSIEST / demands[other]
+    most_busy = max(BUSIEST, *(point.busy(cores) for point in points))
+    bounds["the cores of the machine"] = cores * min(1.0, most_busy) / total
+    limit = min(bounds, key=lambda name: bounds[name])
+    return Prediction(number, bounds[limit], sum(demands.values()), limit)
+
+
+def _next(before: float, last: float) -> float:
+    return max(LEAST * last, last + (last - before))
+
+
+def points(measurement: Measurement, prefix: str, group: str) -> list[Point]:
+    """The points of one axis: the sections whose keys begin with the prefix, by number."""
+    found = [_point(section, group) for section in measurement.sections if section.key.startswith(f"{prefix}-")]
+    return sorted(found, key=lambda point: point.number)
+
+
+def _point(section: Section, group: str) -> Point:
+    figures = section.results[0].figures
+    scale = section.scale
+    processes = {"web": scale.web, "worker": scale.workers * scale.children}
+    return Point(
+        number=processes[group],
+        group=group,
+        processes=processes,
+        rate=figures.committed_per_s,
+        demands={name: figures.cpu[name] / 1000 for name in GROUPS},
+        generator=figures.generator / 1000,
+    )
