@@ -16,6 +16,8 @@ from bench.terminal import Display
 
 #: Parts into which the drain is cut.
 PARTS = 10
+#: Few, so that nothing is refused for being too much at once.
+CONNECTIONS = 8
 #: Seconds for all to be accepted.
 ACCEPT_SECONDS = 1800.0
 #: Seconds without a new row after which the rest counts as lost; workers start meanwhile.
@@ -32,6 +34,7 @@ class Backlog:
     taken_at: str
     command: str
     orders: int
+    refused: int
     accepted_per_s: float
     #: Rows per second in each tenth of the rows, from full to empty.
     drained_per_s: Sequence[float]
@@ -82,7 +85,7 @@ def measure(contestant: Contestant, orders: int, command: str, display: Display)
         on_stage.start_web()
         weigh()
         display.note(f"{contestant.name}: accepting {orders:,} orders while no worker runs")
-        load = on_stage.post(Shape("backlog", "", ACCEPT_SECONDS, batch=100, orders=orders))
+        load = on_stage.post(Shape("backlog", "", ACCEPT_SECONDS, connections=CONNECTIONS, batch=100, orders=orders))
         weigh()
         display.note(f"{contestant.name}: draining")
         on_stage.start_workers()
@@ -98,6 +101,7 @@ def measure(contestant: Contestant, orders: int, command: str, display: Display)
             taken_at=taken_at,
             command=command,
             orders=load.accepted,
+            refused=len(load.refused),
             accepted_per_s=load.accepted / load.seconds,
             drained_per_s=by_parts(sorted(at for _, _, at in rows)),
             broker_mb=broker,
@@ -131,7 +135,7 @@ def lines(found: Backlog) -> list[str]:
         f"drained per second, by tenths from full to empty: {tenths}",
         f"memory of the broker, MB: {_three(found.broker_mb)}",
         f"database on disk, MB: {_three(found.database_mb)}",
-        f"lost {found.lost}, wrong {found.wrong}",
+        f"refused {found.refused}, lost {found.lost}, wrong {found.wrong}",
         found.verdict,
     ]
 

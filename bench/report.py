@@ -41,7 +41,7 @@ _READING = """\
   once for each of them.
 - **Lost** orders were accepted and have no row. **Wrong** rows do not hold the value that the order's number gives.
   Every row is recomputed.
-- Ratios are rounded to one place; above 1 Millrace is better than the peer: more per second, or less milliseconds, CPU
+- Ratios above 1 say that Millrace is better than the peer: more per second, or less milliseconds, CPU
   or memory. They are given against p2t, which is what most of us run, and against the best peer of the table.
 
 ### What it does not say

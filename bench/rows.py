@@ -86,7 +86,11 @@ def ratio_rows(section: Section, peer: Result) -> list[Row]:
     """How many times better each of ours is than the peer; other cells are empty."""
     wanted = (_WORKED_RATIO, *_OTHER_RATIOS) if section.shape.paced else (*_RATE_RATIOS, *_OTHER_RATIOS)
     found = [None if each.peer else ratios(each.figures, peer.figures) for each in section.results]
-    return [Row(label, ["" if each is None else f"{read(each):.1f}x" for each in found]) for label, read in wanted]
+    return [Row(label, ["" if each is None else _times(read(each)) for each in found]) for label, read in wanted]
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}x" if ratio >= 1 else f"{ratio:.2f}x"
 
 
 def references(section: Section) -> list[Result]:
@@ -109,14 +113,18 @@ def warnings(measurement: Measurement) -> list[str]:
     found = [
         f"{each.name}: not every round was measured: {each.failure}" for each in measurement.contestants if each.failure
     ]
+    disturbed = []
     for section in measurement.sections:
         for result in section.results:
             figures = result.figures
             if figures.lost or figures.wrong:
                 found.append(f"{result.name}, {section.key}: {figures.lost} rows lost, {figures.wrong} wrong.")
             if figures.foreign > FOREIGN_LIMIT:
-                found.append(
-                    f"{result.name}, {section.key}: {figures.foreign:.0%} of the busy CPU time was used by other"
-                    " programs; the machine was not quiet."
-                )
+                disturbed.append((figures.foreign, f"{result.name}, {section.key}"))
+    if disturbed:
+        share, where = max(disturbed)
+        found.append(
+            f"The machine was not quiet: in {len(disturbed)} measurements other programs used over {FOREIGN_LIMIT:.0%}"
+            f" of the busy CPU time, at most {share:.0%} ({where})."
+        )
     return found

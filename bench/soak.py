@@ -28,7 +28,7 @@ GROWTH = 0.10
 #: Growth below this is nothing, by the figure: MB, files, connections, milliseconds.
 SLACK = {"memory_mb": 5.0, "files": 3.0, "connections": 3.0, "p99_ms": 5.0}
 #: How a figure is called in a sentence.
-NAMES = {"memory_mb": "memory", "files": "open files", "connections": "connections", "p99_ms": "p99 of the answer"}
+NAMES = {"memory_mb": "own memory", "files": "open files", "connections": "connections", "p99_ms": "p99 of the answer"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Sample:
     at: float
     #: What the process is: its group, and its number in it.
     process: str
+    #: Memory that it shares with no other process: what a leak adds to.
     memory_mb: float
     files: int
     connections: int
@@ -143,7 +144,7 @@ def _sum(processes: Sequence[psutil.Process], name: str, at: float) -> Iterator[
     memory, files, connections = 0.0, 0, 0
     for process in processes:
         try:
-            memory += process.memory_info().rss / 1e6
+            memory += process.memory_full_info().uss / 1e6
             files += process.num_fds()
             connections += len(process.net_connections("inet"))
         except psutil.NoSuchProcess:
@@ -191,7 +192,7 @@ def lines(found: Soak) -> list[str]:
         f" {found.minutes:g} minutes, {found.accepted:,} accepted, {found.refused} refused, {found.lost} lost,"
         f" {found.wrong} wrong",
         f"p99 of the answer, ms, every {found.every:g} s: {'  '.join(f'{each:.1f}' for each in found.p99_ms)}",
-        f"{'process':<14}{'memory, MB':>18}{'files':>12}{'connections':>14}   first and last look",
+        f"{'process':<14}{'own memory, MB':>18}{'files':>12}{'connections':>14}   first and last look",
     ]
     for name in dict.fromkeys(sample.process for sample in found.samples):
         mine = [sample for sample in found.samples if sample.process == name]

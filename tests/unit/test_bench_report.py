@@ -168,7 +168,7 @@ class TestBacklog:
         instants = [number / 100 for number in range(500)] + [5 + number / 10 for number in range(500)]
         rates = backlog.by_parts(instants)
         assert (rates[0], rates[-1]) == pytest.approx((100.0, 10.0), rel=0.02)
-        plain = backlog.Backlog("millrace", "", "", 1000, 1.0, rates, (1, 2, 1), (1, 2, 2), 0, 0, {}, {})
+        plain = backlog.Backlog("millrace", "", "", 1000, 0, 1.0, rates, (1, 2, 1), (1, 2, 2), 0, 0, {}, {})
         assert "not constant" in plain.verdict
         assert backlog.from_document(plain.document()) == plain
 
@@ -187,7 +187,7 @@ class TestSoak:
     def test_names_what_grew(self) -> None:
         said = soak.verdict(soaked([100.0 + 2 * number for number in range(30)], [10.0] * 15 + [40.0] * 15))
         assert said == [
-            "memory of worker 1 grew from 114.0 to 150.0",
+            "own memory of worker 1 grew from 114.0 to 150.0",
             "p99 of the answer of the door grew from 10.0 to 40.0",
         ]
 
