@@ -24,8 +24,8 @@ class Panel:
 
 
 def panels(measurement: Measurement) -> list[Panel]:
-    """Two panels per section: accepted and committed, or the latencies of a steady flow."""
-    return [panel for section in measurement.sections if section.results for panel in _panels(section)]
+    """Two panels per section in which there is something to compare: rates, or the times of a steady flow."""
+    return [panel for section in measurement.sections if len(section.results) > 1 for panel in _panels(section)]
 
 
 def _panels(section: Section) -> Iterator[Panel]:

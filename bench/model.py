@@ -3,8 +3,9 @@
 It rests on the operational laws of Denning and Buzen ("The Operational Analysis of Queueing Network Models", 1978):
 throughput times demand is utilization, and no server is busier than all the time. The demand of a group is its CPU
 time per event. From each point to the next a demand grows or shrinks by as much as it did from the point before
-(more processes mean smaller bundles). The rate is the least of three bounds: the multiplied processes, each as busy
-as before; the other processes, busy all the time; the cores of the machine, as busy as they were seen at most.
+(more processes mean smaller bundles). The rate is the least of four bounds: the multiplied processes, each as busy
+as before; the other processes, busy all the time; the cores of the machine, as busy as they were seen at most; and
+the gain of the doubling before, because gains diminish.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from bench.results import Measurement, Section
 
 #: No process or machine is counted on to be busier than this share of the time.
 BUSIEST = 0.95
+#: From this share on the machine counts as full, and is not counted on to become fuller.
+FULL = 0.80
 #: A demand is never foreseen below this share of what it was last.
 LEAST = 0.5
 
@@ -70,8 +73,10 @@ def predict(points: Sequence[Point], number: int, cores: int) -> Prediction:
     for other, processes in last.processes.items():
         if other != group:
             bounds[f"the {other} processes"] = processes * BUSIEST / demands[other]
-    most_busy = max(BUSIEST, *(point.busy(cores) for point in points))
-    bounds["the cores of the machine"] = cores * min(1.0, most_busy) / total
+    most_busy = max(point.busy(cores) for point in points)
+    bounds["the cores of the machine"] = cores * (most_busy if most_busy >= FULL else BUSIEST) / total
+    if len(points) > 1:
+        bounds["what the doubling before gained"] = last.rate * last.rate / before.rate
     limit = min(bounds, key=lambda name: bounds[name])
     return Prediction(number, bounds[limit], sum(demands.values()), limit)
 

@@ -23,10 +23,16 @@ def test_stops_where_the_other_processes_are_busy_all_the_time() -> None:
 
 def test_stops_where_the_cores_are() -> None:
     found = predict([point(1, 900.0), point(2, 1500.0)], 4, cores=2)
-    assert (found.rate, found.limit) == (pytest.approx(2 * 0.95 / 0.0012), "the cores of the machine")
+    assert (found.rate, found.limit) == (pytest.approx(1500), "the cores of the machine")
 
 
 def test_lets_a_cost_grow_as_it_grew() -> None:
     found = predict([point(1, 900.0, worker=0.0010), point(2, 1700.0, worker=0.0011)], 4, cores=16)
     assert found.demand == pytest.approx(0.0014)
     assert found.rate == pytest.approx(4 * (1700 * 0.0011 / 2) / 0.0012)
+    assert found.limit == "the worker processes"
+
+
+def test_gains_no_more_than_the_doubling_before() -> None:
+    found = predict([point(1, 500.0), point(2, 600.0)], 4, cores=16)
+    assert (found.rate, found.limit) == (pytest.approx(720.0), "what the doubling before gained")
