@@ -21,6 +21,24 @@ ticket_failed = blinker.Signal()
 connection_changed = blinker.Signal()
 #: ``due``, ``out``, ``overdue``: numbers of tickets, as the clock saw them last.
 tickets_counted = blinker.Signal()
+#: ``waits``: dict[(queue, type), seconds] of what waits longest.
+waiting_seen = blinker.Signal()
+#: ``sums``: dict[(type, word), n] since the beginning of the ledger; ``opened``: dict[type, n].
+tallies_read = blinker.Signal()
+#: ``new``: dict[(type, reason), n] that came since the last look; ``unreplayed``: dict[reason, n].
+letters_read = blinker.Signal()
+#: ``without_ticket``: n, ``checked``: n more; ``partitions``: days ahead.
+balance_seen = blinker.Signal()
+#: ``objectives``: dict[type, service.domain.objective.Objective].
+objectives_declared = blinker.Signal()
+#: ``late``: seconds that the most overdue schedule is late, 0 when none is.
+schedules_seen = blinker.Signal()
+#: ``duty``, ``done``: bool. A clock has done one of its duties, or failed at it.
+duty_ended = blinker.Signal()
+#: ``queue``. A synthetic event was sent, or a synthetic tick is awaited.
+canary_sent = blinker.Signal()
+#: ``queue``, ``seconds``, ``loss``: None, or refused, failed, late.
+canary_ended = blinker.Signal()
 #: ``schedule``, ``late``: seconds.
 slot_fired = blinker.Signal()
 #: ``reason``: a message on the dead queue was read; ``ours``: bool.

@@ -195,6 +195,7 @@ class Executor(atomic.Executor):
         report.count(word)
         if word is not Word.SKIPPED:
             report.runs.append(time.monotonic() - since)
+            report.waits.append(max(0.0, run.waited))
         if word is Word.DONE:
             report.latencies.append(run.age + time.monotonic() - since)
 

@@ -43,6 +43,7 @@ class Report:
     words: dict[str, int] = dataclasses.field(default_factory=dict)
     runs: list[float] = dataclasses.field(default_factory=list)  #: seconds in the handler, by event
     latencies: list[float] = dataclasses.field(default_factory=list)  #: seconds from accepted to committed
+    waits: list[float] = dataclasses.field(default_factory=list)  #: seconds from due to the handler's start, by event
 
     def count(self, word: Word, n: int = 1) -> None:
         """Count an outcome."""
@@ -51,8 +52,10 @@ class Report:
 
     def __repr__(self) -> str:
         words = {word.value: self.words.get(word.value, 0) for word in Word}
-        runs, latencies = [round(s, 6) for s in self.runs], [round(s, 4) for s in self.latencies]
-        return json.dumps({"type": self.type, **words, "runs": runs, "latencies": latencies}, separators=(",", ":"))
+        runs = [round(s, 6) for s in self.runs]
+        latencies, waits = [round(s, 4) for s in self.latencies], [round(s, 4) for s in self.waits]
+        found = {"type": self.type, **words, "runs": runs, "latencies": latencies, "waits": waits}
+        return json.dumps(found, separators=(",", ":"))
 
 
 @dataclasses.dataclass(slots=True)
@@ -62,7 +65,7 @@ class _Run:
     claimed: ports.Claimed
     outcome: Outcome
     seconds: float
-    latency_from: float  #: monotonic time at which it was accepted, as far as known
+    begun: float | None  #: monotonic time at which its handler was called; None: it was not
 
 
 @dataclasses.dataclass(slots=True)
@@ -254,7 +257,7 @@ class Executor:
         failure = outcome.Failure("WorkerLost", f"its worker was lost {CRASHES} times while it ran")
         dead = Outcome(event_id, Word.DEAD, failure=failure, reason=Reason.WORKER_LOST)
         with self._work(turn.handler) as work:
-            runs = [_Run(c, dead, 0.0, _since(c)) for c in work.claim(turn.delivery, [event_id])]
+            runs = [_Run(c, dead, 0.0, None) for c in work.claim(turn.delivery, [event_id])]
             work.finish(turn.delivery, [r.outcome for r in runs], _attempts(turn.handler, runs))
             turn.settle(work)
             work.commit()
@@ -264,7 +267,7 @@ class Executor:
 
     def _run(self, work: ports.Work, handler: handlers.Handler, claimed: ports.Claimed, *, shared: bool) -> _Run:
         if claimed.expired:
-            return _Run(claimed, Outcome(claimed.event.id, Word.EXPIRED), 0.0, _since(claimed))
+            return _Run(claimed, Outcome(claimed.event.id, Word.EXPIRED), 0.0, None)
         begin = time.monotonic()
         try:
             found = claimed.event
@@ -274,12 +277,12 @@ class Executor:
             result = self._answered(handler, found, answer)
         except BaseException as error:
             result = self._raised(work, handler, claimed.event, error)
-        return _Run(claimed, result, time.monotonic() - begin, _since(claimed))
+        return _Run(claimed, result, time.monotonic() - begin, begin)
 
     def _run_bulk(
         self, work: ports.Work, handler: handlers.Handler, claimed: list[ports.Claimed], *, shared: bool
     ) -> list[_Run]:
-        late = [_Run(c, Outcome(c.event.id, Word.EXPIRED), 0.0, _since(c)) for c in claimed if c.expired]
+        late = [_Run(c, Outcome(c.event.id, Word.EXPIRED), 0.0, None) for c in claimed if c.expired]
         live = [c for c in claimed if not c.expired]
         if not live:
             return late
@@ -295,7 +298,7 @@ class Executor:
         except BaseException as error:
             first = self._raised(work, handler, live[0].event, error)
         each = (time.monotonic() - begin) / len(live)
-        return late + [_Run(c, dataclasses.replace(first, event_id=c.event.id), each, _since(c)) for c in live]
+        return late + [_Run(c, dataclasses.replace(first, event_id=c.event.id), each, begin) for c in live]
 
     def _answered(self, handler: handlers.Handler, found: event.Event, answer: Any) -> Outcome:
         if isinstance(answer, outcome.Answer):
@@ -356,16 +359,15 @@ class Executor:
         for run in runs:
             report.count(run.outcome.word)
             report.runs.append(run.seconds)
+            claimed = run.claimed
+            if run.begun is not None:
+                report.waits.append(max(0.0, claimed.waited + run.begun - claimed.at))
             if run.outcome.word is Word.DONE:
-                report.latencies.append(max(0.0, now - run.latency_from))
+                report.latencies.append(max(0.0, claimed.age + now - claimed.at))
         report.count(Word.SKIPPED, skipped)
 
     def _work(self, handler: handlers.Handler) -> AbstractContextManager[ports.Work]:
         return self._ledger.work(handler.limits(*self._limits)[1])
-
-
-def _since(claimed: ports.Claimed) -> float:
-    return time.monotonic() - claimed.age
 
 
 def _attempts(handler: handlers.Handler, runs: Sequence[_Run]) -> dict[str, ports.Attempt]:
