@@ -30,6 +30,11 @@ def highest(metric: str, *matchers: str, by: str = "") -> str:
     return f"max{f' by ({by})' if by else ''} ({of(metric, *matchers)})"
 
 
+def highest_rate(metric: str, *matchers: str, by: str = "") -> str:
+    """Of what every process counts for all: how many per second."""
+    return f"max{f' by ({by})' if by else ''} (rate({of(metric, *matchers)}[$__rate_interval]))"
+
+
 def quantile(q: float, histogram: str, *matchers: str, by: str = "") -> str:
     """A quantile of a histogram."""
     within = _sum(f"rate({of(f'{histogram}_bucket', *matchers)}[$__rate_interval])", f"le, {by}" if by else "le")

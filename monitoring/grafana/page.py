@@ -44,8 +44,12 @@ def _board(board: Board) -> str:
     lines.append(f"\n![{_name(board)}]({picture})\n")
     for row in board.rows:
         lines.append(f"\n### {_name(board)}: {row.title}\n\n| Panel | What it tells | When to act |\n|---|---|---|\n")
-        lines += [f"| **{p.title}** | {p.tells}{_limits(p)} | {p.act} |\n" for p in row.panels]
+        lines += [f"| **{p.title}** | {p.tells}{_quiet(p)}{_limits(p)} | {p.act} |\n" for p in row.panels]
     return "".join(lines)
+
+
+def _quiet(panel: Panel) -> str:
+    return f" Empty when {panel.quiet}." if panel.quiet else ""
 
 
 def _limits(panel: Panel) -> str:

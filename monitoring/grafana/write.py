@@ -75,7 +75,7 @@ def _panel(panel: Panel, place: dict[str, int], number: int) -> dict[str, Any]:
         "id": number,
         "type": str(panel.kind),
         "title": panel.title,
-        "description": f"{panel.tells}\n\n{panel.act}",
+        "description": description(panel),
         "datasource": SOURCE,
         "gridPos": place,
         "targets": [_target(panel, query, place) for place, query in enumerate(panel.queries)],
@@ -83,6 +83,12 @@ def _panel(panel: Panel, place: dict[str, int], number: int) -> dict[str, Any]:
         "options": looks.OPTIONS[panel.kind](panel),
         **({"transformations": _transformations(panel)} if panel.kind is Kind.TABLE else {}),
     }
+
+
+def description(panel: Panel) -> str:
+    """What stands behind the *i* in its corner."""
+    quiet = f" Empty when {panel.quiet}." if panel.quiet else ""
+    return f"{panel.tells}{quiet}\n\n{panel.act}"
 
 
 def _target(panel: Panel, query: Query, place: int) -> dict[str, Any]:

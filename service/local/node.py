@@ -20,11 +20,17 @@ class NodeFolder:
     """A folder with ``mnesia`` (the data), ``log``, ``home`` (the cookie), ``node.json`` and ``ports.json``.
 
     Making one prepares the folder: what is there is used again, what is missing is made. ``options`` are lines of
-    ``rabbitmq.conf``. ``beside`` is the folder of a node that has been started, whose cluster this one shall join.
+    ``rabbitmq.conf``, ``plugins`` are enabled from the start. ``beside`` is the folder of a node that has been started,
+    whose cluster this one shall join.
     """
 
     def __init__(
-        self, home: Path, *, options: Mapping[str, str] | None = None, beside: NodeFolder | None = None
+        self,
+        home: Path,
+        *,
+        options: Mapping[str, str] | None = None,
+        plugins: Sequence[str] = (),
+        beside: NodeFolder | None = None,
     ) -> None:
         self.home = spawn.private_folder(home.absolute())
         self.log = self.home / "log"
@@ -34,6 +40,7 @@ class NodeFolder:
             folder.mkdir(exist_ok=True)
         self.scripts = programs.rabbitmq()
         self.options = dict(options or {})
+        self.plugins = tuple(plugins)
         self.name, self.password = self._identity(beside)
         if beside is not None:
             self._share(beside)
@@ -117,4 +124,4 @@ class NodeFolder:
             *(f"{name} = {value}" for name, value in self.options.items()),
         ]
         spawn.write_secret(self.home / "rabbitmq.conf", "\n".join(lines) + "\n")
-        (self.home / "enabled_plugins").write_text("[].\n")
+        (self.home / "enabled_plugins").write_text(f"[{', '.join(self.plugins)}].\n")

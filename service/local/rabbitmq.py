@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import amqp
@@ -26,17 +26,24 @@ class RabbitNode:
     """One private RabbitMQ node in one folder.
 
     A second object on the same folder is the same node: name, password, data and, when they are free, ports.
-    ``options`` are lines of ``rabbitmq.conf``. ``beside`` is a node that has been started: this one shares its epmd,
-    cookie and password, so that it can ``join`` its cluster; it must stop before that one does.
+    ``options`` are lines of ``rabbitmq.conf``, ``plugins`` are enabled from the start. ``beside`` is a node that has
+    been started: this one shares its epmd, cookie and password, so that it can ``join`` its cluster; it must stop
+    before that one does.
     """
 
     name = "rabbitmq"
 
     def __init__(
-        self, home: Path, *, options: Mapping[str, str] | None = None, beside: RabbitNode | None = None
+        self,
+        home: Path,
+        *,
+        options: Mapping[str, str] | None = None,
+        plugins: Sequence[str] = (),
+        beside: RabbitNode | None = None,
     ) -> None:
         self.home = home.absolute()
         self.options = dict(options or {})
+        self.plugins = tuple(plugins)
         self.beside = beside
         self._folder: NodeFolder | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,7 +54,7 @@ class RabbitNode:
         """Its folder, made on the first use."""
         if self._folder is None:
             beside = self.beside.folder if self.beside else None
-            self._folder = NodeFolder(self.home, options=self.options, beside=beside)
+            self._folder = NodeFolder(self.home, options=self.options, plugins=self.plugins, beside=beside)
         return self._folder
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.grafana.ask import TYPE as OF_TYPE
-from monitoring.grafana.ask import rate, ratio, top, total
+from monitoring.grafana.ask import highest, highest_rate, rate, ratio, total
 from monitoring.grafana.model import JOB, ORANGE, RED, TYPE, YELLOW, Board, Kind, Limit, Panel, Query, Row
 
 FINISHED = "millrace_events_finished_total"
@@ -13,7 +13,7 @@ DEAD = 'outcome="dead"'
 
 
 def _stat(title: str, expr: str, limits: tuple[Limit, ...], tells: str, act: str) -> Panel:
-    return Panel(title, tells, act, Kind.STAT, "short", (Query(expr),), limits, width=6, height=4, decimals=0)
+    return Panel(title, tells, act, Kind.STAT, "short", (Query(expr),), limits, width=4, height=4, decimals=0)
 
 
 NOW = Row(
@@ -25,6 +25,12 @@ NOW = Row(
             "`millrace dead` shows them with their errors; `millrace replay` brings them back.",
         ),
         _stat(
+            "Not replayed", f"sum ({highest('millrace_dead_letters_unreplayed', by='reason')})",
+            (Limit(1, ORANGE), Limit(1000, RED)),
+            "Dead letters that wait for a decision now, among the latest 10,000.",
+            "Replay them when their cause is gone, or leave them: they are kept.",
+        ),
+        _stat(
             "Retries", total(FINISHED, OF_TYPE, 'outcome="retry"'), (Limit(1000, YELLOW),),
             "Attempts that failed and will be made again.",
             "Many retries today are dead letters tomorrow, unless their cause goes.",
@@ -33,6 +39,11 @@ NOW = Row(
             "Strays", total(RETURNED, 'owner="stray"'), (Limit(1, ORANGE),),
             "Messages on our queues that are not ours. They were filed, with bytes and headers.",
             "Somebody publishes to our exchanges by mistake, or tries to. `millrace strays` shows them.",
+        ),
+        _stat(
+            "Without a ticket", highest("millrace_events_without_ticket"), (Limit(1, RED),),
+            "Open events that no ticket covers, which nobody would ever work. It must be none.",
+            "Any: run `millrace doctor` and keep what it says; this is a defect.",
         ),
         _stat(
             "Expired", total(FINISHED, OF_TYPE, 'outcome="expired"'), (Limit(1, YELLOW),),
@@ -70,6 +81,14 @@ EVENTS = Row(
             quiet="no event ended in the time that is looked at",
         ),
         Panel(
+            "Dead letters by reason",
+            "Events that became dead letters, per second, as the ledger has them.",
+            "`attempts`: what they call was away too long. `invalid`: a producer. `worker_lost`: they kill workers.",
+            Kind.GRAPH, "suffix: ev/s",
+            (Query(highest_rate("millrace_dead_letters_total", OF_TYPE, by="type, reason"), "{{type}}: {{reason}}"),),
+            width=12, stacked=True,
+        ),
+        Panel(
             "By type",
             "What ended badly in the whole time above, and what was tried again.",
             "Begin with the type at the top: its events and errors are one click away in the console.",
@@ -83,11 +102,11 @@ EVENTS = Row(
             width=12,
         ),
         Panel(
-            "Retries by type",
-            "Attempts that failed and will be made again, per second.",
-            "Look here before there are dead letters.",
-            Kind.GRAPH, "suffix: ev/s",
-            (Query(top(10, rate(FINISHED, OF_TYPE, 'outcome="retry"', by="type")), "{{type}}"),), width=12,
+            "Not replayed, by reason",
+            "Dead letters that wait for a decision, among the latest 10,000.",
+            "It falls when they are replayed. It rises for days: nobody looks.",
+            Kind.GRAPH, "short",
+            (Query(highest("millrace_dead_letters_unreplayed", by="reason"), "{{reason}}"),), width=12,
             stacked=True,
         ),
     ),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from monitoring.grafana.ask import highest, quantile, rate, ratio, share_below, total
+from monitoring.grafana.ask import highest, highest_rate, quantile, rate, ratio, share_below, top, total
 from monitoring.grafana.model import GREEN, JOB, ORANGE, RED, YELLOW, Board, Kind, Limit, Panel, Query, Row
 
+STARTED = "millrace_event_start_latency_seconds"
 LATENCY = "millrace_event_commit_latency_seconds"
 ACCEPTED = "millrace_events_accepted_total"
 FINISHED = "millrace_events_finished_total"
@@ -52,11 +53,13 @@ OBJECTIVES = Row(
             decimals=0,
         ),
         _stat(
-            "Tickets overdue", "short", highest("millrace_tickets_overdue"),
-            (Limit(1, ORANGE), Limit(100, RED)),
-            "Tickets that are with the broker or a worker for longer than their patience.",
-            "More than none for long: workers are missing, or far behind. See Queues and broker.",
-            decimals=0,
+            "Oldest waiting",
+            "s",
+            highest("millrace_oldest_waiting_seconds"),
+            (Limit(60, ORANGE), Limit(600, RED)),
+            "How long the event has waited that has waited longest, of those that are due.",
+            "Above a minute: workers are missing, or far behind. See Queues and broker.",
+            decimals=1,
         ),
         _stat(
             "Alerts firing", "short", ALERTS,
@@ -102,6 +105,24 @@ FLOW = Row(
             tuple(Query(highest(f"millrace_tickets_{word}"), word) for word in ("due", "out", "overdue")),
         ),
         Panel(
+            "Open events",
+            "Events that were accepted and have not ended, by type, as the ledger tallies them.",
+            "It rises and does not fall again: that type is not worked as fast as it comes, or waits for a retry.",
+            Kind.GRAPH,
+            "short",
+            (Query(top(10, highest("millrace_events_open", by="type")), "{{type}}"),),
+            stacked=True,
+        ),
+        Panel(
+            "Canary",
+            "Time from sending a synthetic event, or from the slot of a synthetic tick, until it was worked, by queue.",
+            "It goes the whole road. Slow or gone while all else looks well: believe the canary.",
+            Kind.GRAPH,
+            "s",
+            (Query(quantile(0.5, "millrace_canary_latency_seconds", by="queue"), "{{queue}}"),),
+            (Limit(5, ORANGE), Limit(60, RED)),
+        ),
+        Panel(
             "Answers of the door",
             "HTTP requests by the class of their answer, per second.",
             "5xx: the ledger or the intake cannot take events. See Ingest.",
@@ -110,7 +131,7 @@ FLOW = Row(
                 Query(rate("millrace_http_requests_total", f'code=~"{digit}.."'), f"{digit}xx")
                 for digit in (2, 4, 5)
             ),
-            quiet="4xx and 5xx are there when they were answered for the first time",
+            quiet="no such answer was given yet",
         ),
         Panel(
             "How late slots are",
@@ -121,6 +142,40 @@ FLOW = Row(
                 Query(quantile(q, "millrace_slot_lateness_seconds"), f"p{round(q * 100)}") for q in (0.5, 0.95, 0.99)
             ),
             (Limit(2, ORANGE), Limit(10, RED)), quiet=QUIET_TRAFFIC,
+        ),
+    ),
+)  # fmt: skip
+
+TYPES = Row(
+    "Each type",
+    (
+        Panel(
+            "Objectives of the types",
+            "What a type's handler promises in its `objective`, and how it did in the whole time above: the share of"
+            " its events that succeeded, of those that ended.",
+            "Below the objective: see Processing for the type. No objective: give it one where somebody waits for it.",
+            Kind.TABLE, "percentunit",
+            (
+                Query(highest("millrace_objective_start_seconds", by="type"), "Begun within", "s"),
+                Query(highest("millrace_objective_start_ratio", by="type"), "Objective: begun"),
+                Query(highest("millrace_objective_success_ratio", by="type"), "Objective: succeed"),
+                Query(
+                    ratio(
+                        total(FINISHED, 'outcome="done"', by="type"),
+                        total(FINISHED, 'outcome=~"done|dead|expired"', by="type"),
+                    ),
+                    "Succeeded",
+                ),
+            ),
+            width=12,
+        ),
+        Panel(
+            "What the ledger has",
+            "Events per second by what happened to them, by the ledger's tallies: nothing that happened is missing.",
+            "Its `accepted` and `done` should be those of the graphs above, but for workers that were lost.",
+            Kind.GRAPH, "suffix: ev/s",
+            (Query(f"sum by (word) ({highest_rate('millrace_events_tallied_total', by='type, word')})", "{{word}}"),),
+            width=12,
         ),
     ),
 )  # fmt: skip
@@ -173,6 +228,6 @@ BOARD = Board(
     "Millrace / Overview",
     "Do events flow, and are we within our objectives?",
     "Open it first, and leave it on the wall.",
-    (OBJECTIVES, FLOW, HEALTH),
+    (OBJECTIVES, FLOW, TYPES, HEALTH),
     (JOB,),
 )

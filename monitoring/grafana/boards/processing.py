@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from monitoring.grafana.ask import TYPE as OF_TYPE
-from monitoring.grafana.ask import heat, quantile, rate, ratio, top
+from monitoring.grafana.ask import heat, of, quantile, rate, ratio, top
 from monitoring.grafana.model import JOB, ORANGE, RED, TYPE, YELLOW, Board, Kind, Limit, Panel, Query, Row
 
 FINISHED = "millrace_events_finished_total"
 FAILED = "millrace_tickets_failed_total"
+STARTED = "millrace_event_start_latency_seconds"
 RUN = "millrace_event_run_duration_seconds"
 LATENCY = "millrace_event_commit_latency_seconds"
 QUANTILES = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
@@ -73,6 +74,13 @@ TIME = Row(
             (Limit(5, ORANGE), Limit(60, RED)), quiet=NO_WORK,
         ),
         Panel(
+            "Waiting for a worker",
+            "Time from accepted, or from the instant that was asked for, to the start of the handler; of each attempt.",
+            "It rises and the time in the handler does not: there are too few workers.",
+            Kind.GRAPH, "s", tuple(Query(quantile(q, STARTED, OF_TYPE), name) for q, name in QUANTILES),
+            (Limit(5, ORANGE), Limit(60, RED)), quiet=NO_WORK,
+        ),
+        Panel(
             "Time in the handler",
             "One event's time in its handler; of a bulk handler, an equal share for each.",
             "It rises and nothing was deployed: the database or a service behind the handler is slower.",
@@ -84,7 +92,14 @@ TIME = Row(
             "The 95th percentile of the time in the handler, by type.",
             "A type that takes longer than the others should have a queue of its own.",
             Kind.GRAPH, "s", (Query(top(10, quantile(0.95, RUN, OF_TYPE, by="type")), "{{type}}"),),
-            (Limit(10, ORANGE), Limit(60, RED)), quiet=NO_WORK,
+            (Limit(10, ORANGE), Limit(60, RED)), width=12, quiet=NO_WORK,
+        ),
+        Panel(
+            "Longest waiting types",
+            "The 95th percentile of the time to the start of the handler, by type.",
+            "One type alone: its queue has no worker, it is paused, or its window is full.",
+            Kind.GRAPH, "s", (Query(top(10, quantile(0.95, STARTED, OF_TYPE, by="type")), "{{type}}"),),
+            (Limit(5, ORANGE), Limit(60, RED)), width=12, quiet=NO_WORK,
         ),
         Panel(
             "Spread of the way to the commit",
@@ -109,7 +124,28 @@ LOAD = Row(
             "How many handlers of a type run at once, on average: seconds in the handler per second.",
             "The sum nears the number of all children: workers are full, start more.",
             Kind.GRAPH, "suffix: handlers", (Query(top(10, rate(f"{RUN}_sum", OF_TYPE, by="type")), "{{type}}"),),
-            width=12, stacked=True,
+            stacked=True,
+        ),
+        Panel(
+            "Tickets in work, by worker",
+            "How many tickets the children or threads of each worker work on now.",
+            "All at their `-c`: the workers are full. One at nothing while others are full: it is stuck, or cut off.",
+            Kind.GRAPH, "short",
+            (Query(f"sum by (instance) ({of('millrace_worker_tickets_running')})", "{{instance}}"),),
+        ),
+        Panel(
+            "Since the last ticket",
+            "Seconds since a ticket came back from a child or thread of each worker.",
+            "A worker with tickets in work and no progress for minutes hangs. With none in work it has nothing to do.",
+            Kind.TABLE, "s",
+            (
+                Query(
+                    f"time() - max by (instance) ({of('millrace_worker_last_progress_timestamp_seconds')})",
+                    "Since the last ticket",
+                ),
+                Query(f"sum by (instance) ({of('millrace_worker_tickets_running')})", "In work", "short"),
+            ),
+            width=12,
         ),
         Panel(
             "Events to a ticket, by type",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.grafana.ask import highest, ratio
+from monitoring.grafana.ask import highest, quantile, rate, ratio, top
 from monitoring.grafana.model import (
     GREEN,
     JOB,
@@ -20,7 +20,7 @@ from monitoring.grafana.model import (
 )
 
 OURS = '{vhost=~"$vhost", queue=~"$queue"}'
-SEEN = "RabbitMQ counts it when it happens for the first time"
+SEEN = "nobody has signed in since the broker started"
 
 
 def _depth(what: str) -> tuple[Query, ...]:
@@ -41,6 +41,20 @@ WAITING = Row(
             "`due` rises: the broker is away or blocks, or no clock runs. `overdue`: workers are missing or behind.",
             Kind.GRAPH, "short",
             tuple(Query(highest(f"millrace_tickets_{word}"), word) for word in ("due", "out", "overdue")),
+        ),
+        Panel(
+            "Oldest waiting, by queue",
+            "How long the event has waited that has waited longest, of those that are due; paused ones count.",
+            "A number of messages says little, an age says all. It grows as fast as time goes: nobody takes them.",
+            Kind.GRAPH, "s", (Query(highest("millrace_oldest_waiting_seconds", by="queue"), "{{queue}}"),),
+            (Limit(60, ORANGE), Limit(600, RED)),
+        ),
+        Panel(
+            "Oldest waiting, by type",
+            "The same by event type.",
+            "One type alone: it is paused, its window is full, or its tickets kill their workers.",
+            Kind.GRAPH, "s", (Query(top(10, highest("millrace_oldest_waiting_seconds", by="type")), "{{type}}"),),
+            (Limit(60, ORANGE), Limit(600, RED)),
         ),
         Panel(
             "Messages that wait",
@@ -83,6 +97,33 @@ WAITING = Row(
                 ),
             ),
             (Limit(0.01, YELLOW), Limit(0.1, RED)), top=1, quiet="nothing was delivered in the time that is looked at",
+        ),
+    ),
+)  # fmt: skip
+
+CANARY = Row(
+    "The canary",
+    (
+        Panel(
+            "How long it takes",
+            "Time from sending a synthetic event to reading over HTTP that it was worked; of a tick, from its slot to"
+            " its commit. By queue.",
+            "One queue: its workers. All: the road itself.",
+            Kind.GRAPH, "s", (Query(quantile(0.5, "millrace_canary_latency_seconds", by="queue"), "{{queue}}"),),
+            (Limit(5, ORANGE), Limit(60, RED)), quiet="no canary is sent",
+        ),
+        Panel(
+            "Lost",
+            "Canaries that did not arrive, per second: refused at the door, failed, or not worked within a minute.",
+            "Any: follow the road from the left, web, broker, worker; the first that is not well is it.",
+            Kind.GRAPH, "suffix: /s", (Query(rate("millrace_canary_lost_total", by="queue, reason"),
+            "{{queue}}: {{reason}}"),), (Limit(0.001, RED),),
+        ),
+        Panel(
+            "Sent",
+            "Canaries that the clocks sent or awaited, per second.",
+            "None: no clock runs, or the canary is not set up; then its silence says nothing.",
+            Kind.GRAPH, "suffix: /s", (Query(rate("millrace_canary_sent_total", by="queue"), "{{queue}}"),),
         ),
     ),
 )  # fmt: skip
@@ -202,6 +243,6 @@ BOARD = Board(
     "Millrace / Queues and broker",
     "What waits, who takes it, and how is RabbitMQ?",
     "Open it when events are accepted but not worked.",
-    (WAITING, TROUBLE, ROOM),
+    (WAITING, CANARY, TROUBLE, ROOM),
     (JOB, VHOST, QUEUE),
 )

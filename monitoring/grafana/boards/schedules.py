@@ -87,6 +87,31 @@ CLOCKS = Row(
     "The clocks",
     (
         Panel(
+            "How late it is now",
+            "How late the most overdue schedule is, at each clock's last look.",
+            "It grows as fast as time goes: no clock fires. It is there before any slot is late in a histogram.",
+            Kind.GRAPH, "s", (Query(highest("millrace_clock_lateness_seconds", by="instance"), "{{instance}}"),),
+            (Limit(2, ORANGE), Limit(10, RED)),
+        ),
+        Panel(
+            "Since each duty was done",
+            "Seconds since any clock last did a duty to its end.",
+            "A duty that stands still: the log of the clocks says why, with the action `clock.<duty>`.",
+            Kind.TABLE, "s",
+            (
+                Query(
+                    f"time() - {highest('millrace_duty_last_success_timestamp_seconds', by='duty')}", "Seconds ago",
+                ),
+            ),
+        ),
+        Panel(
+            "Duties that failed",
+            "How often a duty of a clock failed, per second.",
+            "All of them: the ledger is away. One: the log says why.",
+            Kind.GRAPH, "suffix: /s", (Query(rate("millrace_duty_failures_total", by="duty"), "{{duty}}"),),
+            stacked=True,
+        ),
+        Panel(
             "Their connections",
             "What each clock heard last from ledger and broker.",
             "Lost: it says why in its log (`action` is `clock.<duty>`).",
@@ -98,13 +123,26 @@ CLOCKS = Row(
                     "{{instance}} → {{peer}}",
                 ),
             ),
-            (Limit(1, GREEN),), ground=RED, words=(("1", "connected", GREEN), ("0", "lost", RED)), width=12,
+            (Limit(1, GREEN),), ground=RED, words=(("1", "connected", GREEN), ("0", "lost", RED)), width=24, height=6,
+        ),
+        Panel(
+            "Days with a partition",
+            "For how many days from today the ledger's table of events has a partition.",
+            "It falls by one each day: no clock does its upkeep. At none, events go to the default partition.",
+            Kind.GRAPH, "suffix: days", (Query(highest("millrace_partitions_ahead"), "ahead"),),
+            (Limit(3, ORANGE), Limit(7, GREEN)), ground=RED,
+        ),
+        Panel(
+            "Open events looked at",
+            "Events that the clocks look at on their rounds for open ones without a ticket, per second.",
+            "None: nobody checks; that there are no such events is then not known.",
+            Kind.GRAPH, "suffix: ev/s", (Query(rate("millrace_events_checked_total"), "checked"),),
         ),
         Panel(
             "What they have to publish",
             "Tickets that are due: new ones whose web process died, retries, delays, and what was held back.",
             "It does not fall: the broker is away, a type is paused, or its window is full.",
-            Kind.GRAPH, "short", (Query(highest("millrace_tickets_due"), "due"),), (Limit(10_000, ORANGE),), width=12,
+            Kind.GRAPH, "short", (Query(highest("millrace_tickets_due"), "due"),), (Limit(10_000, ORANGE),),
         ),
     ),
 )  # fmt: skip

@@ -1,1 +1,1 @@
-"""An app for tests and pictures of the monitoring: a shop whose work takes as long, and fails as often, as it is told."""
+"""An app for tests and pictures of monitoring: a shop. Its work takes as long, and fails as often, as it is told."""

@@ -8,7 +8,7 @@ import time
 
 import pydantic
 
-from workers import Backoff, Context, Discard, Snooze, handler
+from workers import Backoff, Context, Discard, Objective, Snooze, handler
 
 QUICK = Backoff(base=0.3, cap=1.0)
 
@@ -32,7 +32,13 @@ def _work(job: Job, ctx: Context) -> object:
     return Snooze(seconds=0.2) if job.do == "snooze" and ctx.event.attempt == 1 else None
 
 
-@handler("orders.placed", payload=Job, attempts=3, backoff=QUICK)
+@handler(
+    "orders.placed",
+    payload=Job,
+    attempts=3,
+    backoff=QUICK,
+    objective=Objective(start="5s", p=0.99, success=0.999),
+)
 def placed(job: Job, ctx: Context) -> object:
     """Take an order."""
     return _work(job, ctx)
@@ -44,7 +50,14 @@ def written(job: Job, ctx: Context) -> object:
     return _work(job, ctx)
 
 
-@handler("mails.sent", payload=Job, bundle=1, attempts=3, backoff=QUICK)
+@handler(
+    "mails.sent",
+    payload=Job,
+    bundle=1,
+    attempts=3,
+    backoff=QUICK,
+    objective=Objective(start="30s", p=0.95, success=0.99),
+)
 def sent(job: Job, ctx: Context) -> object:
     """Send a mail."""
     return _work(job, ctx)
