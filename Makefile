@@ -71,7 +71,7 @@ model: $(READY) ## Check the model of the road with spin
 
 lock: ## Resolve the dependencies anew into requirements.lock (needs uv)
 	@command -v uv >/dev/null || { echo "millrace: make lock needs uv" >&2; exit 1; }
-	$(LOCK) --upgrade setup.cfg --extra embedded --extra dev --extra build -o requirements.lock
+	$(LOCK) --upgrade setup.cfg --extra embedded --extra otel --extra dev --extra build -o requirements.lock
 	$(LOCK) --upgrade bench/requirements.in -o bench/requirements.lock
 
 clean: ## Remove the virtual environment and all caches; data under var/ stays

@@ -41,7 +41,7 @@ from service.ledger.upkeep import Upkeep
 from service.ledger.watching import LedgerWatch
 from service.ledger.work import WorkLedger
 from service.settings import Settings, load
-from service.telemetry import exposition, metrics
+from service.telemetry import exposition, metrics, tracing
 from service.telemetry import logging as logs
 
 log = logging.getLogger("millrace")
@@ -106,6 +106,7 @@ def prepare(role: str, settings: Settings | None = None) -> Settings:
     """What every process does first: settings, logs, crash points, the user's apps."""
     settings = settings or load()
     logs.configure(settings, role)
+    tracing.check(settings)
     try:
         crashpoints.arm(settings.crash_at)
     except ValueError as error:
@@ -307,3 +308,13 @@ def watch(settings: Settings, role: str, routes: Iterable[tuple[str, str]] = ())
     objectives = {h.type: h.objective for h in plugins.registry if h.objective is not None}
     signals.objectives_declared.send(None, objectives=objectives)
     exposition.serve(settings, role)
+
+
+def trace(settings: Settings, role: str) -> None:
+    """Trace what this process does, if that is wanted. To be called in the process that does it, after any fork."""
+    tracing.install(settings, role)
+
+
+def end_traces() -> None:
+    """Send the last spans of this process."""
+    tracing.uninstall()

@@ -78,6 +78,8 @@ class Settings(pydantic_settings.BaseSettings):
     log_level: str = pydantic.Field("info", pattern="^(debug|info|warning|error)$")
     #: ``json`` for machines, ``text`` for people.
     log_format: str = pydantic.Field("text", pattern="^(json|text)$")
+    #: Where traces go: an OTLP receiver over HTTP, as ``http://host:4318``. Empty: none. Needs ``millrace[otel]``.
+    otlp_url: str = pydantic.Field("", pattern="^(https?://[^/]+.*)?$")
     #: For tests of faults: ``<crash point>@<file>``. The process kills itself there, once, if it can remove the file.
     crash_at: str = ""
 

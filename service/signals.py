@@ -1,9 +1,12 @@
-"""What happens, by name. The business code sends; metrics and logs listen (``service.telemetry``).
+"""What happens, by name. The business code sends; metrics, logs and traces listen (``service.telemetry``).
 
-Sent once per flush, bundle or batch, never once per event, so that listening costs little.
+Sent once per flush, bundle or batch, never once per event, so that listening costs little. Those of traces are the
+exception: nobody listens to them unless traces are wanted.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import blinker
 
@@ -45,3 +48,20 @@ slot_fired = blinker.Signal()
 message_returned = blinker.Signal()
 #: ``method``, ``route``, ``code``, ``seconds``.
 request_finished = blinker.Signal()
+#: Traces: ``method``, ``traceparent``. A request came; the answer of a listener, if any, is the context from here on.
+request_begun = blinker.Signal()
+#: Traces: ``type``, ``traceparent``. An event was read from a request; the answer is the context that it carries.
+event_created = blinker.Signal()
+#: Traces: ``events``, ``queue``. A handler is called; the answer is the context of the run.
+run_begun = blinker.Signal()
+#: Traces: ``answer``, ``error``. It has returned, or raised.
+run_ended = blinker.Signal()
+
+
+def asked(signal: blinker.Signal, otherwise: str | None, **given: Any) -> str | None:
+    """Send a signal that a listener may answer with a trace context; ``otherwise`` if nobody does."""
+    if signal.receivers:
+        for _, answer in signal.send(None, **given):
+            if answer is not None:
+                return str(answer)
+    return otherwise

@@ -19,6 +19,9 @@ class Context:
         self._work = work
         self._events = events
         self._shared = shared
+        #: W3C trace context, for the header of calls to other services: of this run if it is traced, else as it came
+        #: with the (first) event. None where nobody traces.
+        self.traceparent: str | None = events[0].traceparent
         self.log = logging.LoggerAdapter(log, {"action": "handler", "event_id": events[0].id})
 
     @property

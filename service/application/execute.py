@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from service import crashpoints
-from service.application import context, ports
+from service.application import calling, context, ports
 from service.domain import errors, event, handlers, outcome, topology
 from service.domain import ticket as tickets
 from service.domain.outcome import Outcome, Reason, Word
@@ -273,7 +273,7 @@ class Executor:
             found = claimed.event
             payload = handler.parse(found.payload) if handler.parse else found.payload
             crashpoints.reach("in_handler")
-            answer = handler.function(payload, context.Context(work, [found], shared=shared))
+            answer = calling.call(handler, payload, context.Context(work, [found], shared=shared))
             result = self._answered(handler, found, answer)
         except BaseException as error:
             result = self._raised(work, handler, claimed.event, error)
@@ -293,7 +293,7 @@ class Executor:
                 for c in live
             ]
             crashpoints.reach("in_handler")
-            answer = handler.function(found, context.Context(work, found, shared=shared))
+            answer = calling.call(handler, found, context.Context(work, found, shared=shared))
             first = self._answered(handler, live[0].event, answer)
         except BaseException as error:
             first = self._raised(work, handler, live[0].event, error)

@@ -7,9 +7,10 @@ import difflib
 
 import flask
 
+from service import signals
 from service.application.submission import Accepted
 from service.domain import errors, event, handlers
-from service.web import body, gate, idempotency, road, timing, trace
+from service.web import body, gate, idempotency, road, timing
 
 
 @dataclasses.dataclass(slots=True)
@@ -43,6 +44,7 @@ def check(here: road.Road, sent: Sent) -> event.NewEvent:
         try:
             parse(sent.document.value)
         except errors.InvalidEvent as error:
+            signals.events_accepted.send(None, counts={sent.type: 1}, outcome="invalid")
             if sent.pointer:
                 faults = [errors.Fault(f"{sent.pointer}{f.pointer}", f.detail) for f in error.faults]
                 raise errors.InvalidEvent(faults, str(error)) from None
@@ -52,6 +54,7 @@ def check(here: road.Road, sent: Sent) -> event.NewEvent:
     if sent.key is not None:
         scope = idempotency.scope(environ) if sent.scope is None else sent.scope
         mark = idempotency.fingerprint(sent.type, sent.document, sent.timing.told(), sent.told)
+    traceparent = sent.traceparent or g.traceparent
     return event.NewEvent(
         type=sent.type,
         payload=sent.document.text.decode(),
@@ -63,7 +66,7 @@ def check(here: road.Road, sent: Sent) -> event.NewEvent:
         key=sent.key,
         scope=scope,
         fingerprint=mark,
-        traceparent=sent.traceparent or trace.valid(environ.get("HTTP_TRACEPARENT")),
+        traceparent=signals.asked(signals.event_created, traceparent, type=sent.type, traceparent=traceparent),
         attributes=sent.attributes,
     )
 

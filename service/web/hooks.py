@@ -11,7 +11,7 @@ import flask
 
 from service import signals
 from service.telemetry import logging as logs
-from service.web import road
+from service.web import road, trace
 
 #: A request id that is kept. Any other is replaced, for it goes into logs and headers.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -33,6 +33,8 @@ def begin() -> None:
     g.started = time.perf_counter()
     g.request_id = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
     g.producer = producer(environ)
+    given = trace.valid(environ.get("HTTP_TRACEPARENT"))
+    g.traceparent = signals.asked(signals.request_begun, given, method=environ["REQUEST_METHOD"], traceparent=given)
     g.log_ids = logs.bind(request_id=g.request_id)
 
 

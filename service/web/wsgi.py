@@ -11,3 +11,5 @@ _routes = [(method, rule.rule) for rule in app.url_map.iter_rules() for method i
 server.when_told_to_stop(_road.watch.stop)
 atexit.register(_road.intake.close)
 bootstrap.watch(_road.settings, "web", _routes)
+bootstrap.trace(_road.settings, "web")
+atexit.register(bootstrap.end_traces)

@@ -99,7 +99,7 @@ def draw(answers: dict[str, Any]) -> None:
             source.write_text(drawn.html)
             picture = PLACE / f"{board.uid.removeprefix('millrace-')}.png"
             _shoot(program, source, picture, drawn.height)
-        print(f"{picture.relative_to(ROOT)}: {picture.stat().st_size // 1024} KiB")
+        sys.stdout.write(f"{picture.relative_to(ROOT)}: {picture.stat().st_size // 1024} KiB\n")
 
 
 def _shoot(program: str, source: pathlib.Path, picture: pathlib.Path, height: int) -> None:

@@ -131,6 +131,7 @@ FLOW = Row(
                 Query(rate("millrace_http_requests_total", f'code=~"{digit}.."'), f"{digit}xx")
                 for digit in (2, 4, 5)
             ),
+            width=12,
             quiet="no such answer was given yet",
         ),
         Panel(
@@ -141,7 +142,8 @@ FLOW = Row(
             tuple(
                 Query(quantile(q, "millrace_slot_lateness_seconds"), f"p{round(q * 100)}") for q in (0.5, 0.95, 0.99)
             ),
-            (Limit(2, ORANGE), Limit(10, RED)), quiet=QUIET_TRAFFIC,
+            (Limit(2, ORANGE), Limit(10, RED)), width=12,
+            quiet=QUIET_TRAFFIC,
         ),
     ),
 )  # fmt: skip

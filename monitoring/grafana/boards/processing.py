@@ -124,7 +124,7 @@ LOAD = Row(
             "How many handlers of a type run at once, on average: seconds in the handler per second.",
             "The sum nears the number of all children: workers are full, start more.",
             Kind.GRAPH, "suffix: handlers", (Query(top(10, rate(f"{RUN}_sum", OF_TYPE, by="type")), "{{type}}"),),
-            stacked=True,
+            width=12, stacked=True,
         ),
         Panel(
             "Tickets in work, by worker",
@@ -132,6 +132,7 @@ LOAD = Row(
             "All at their `-c`: the workers are full. One at nothing while others are full: it is stuck, or cut off.",
             Kind.GRAPH, "short",
             (Query(f"sum by (instance) ({of('millrace_worker_tickets_running')})", "{{instance}}"),),
+            width=12,
         ),
         Panel(
             "Since the last ticket",

@@ -19,7 +19,8 @@ from monitoring.grafana.model import (
     Row,
 )
 
-OURS = '{vhost=~"$vhost", queue=~"$queue"}'
+#: Celery's own queues are no work.
+OURS = '{vhost=~"$vhost", queue=~"$queue", queue!~".*[.]pidbox|celeryev.*"}'
 SEEN = "nobody has signed in since the broker started"
 
 
@@ -84,6 +85,7 @@ WAITING = Row(
                 Query(_rate("messages_received_total"), "in"),
                 Query(_rate("messages_acknowledged_total"), "out"),
             ),
+            width=12,
         ),
         Panel(
             "Delivered again",
@@ -96,7 +98,8 @@ WAITING = Row(
                     "delivered again",
                 ),
             ),
-            (Limit(0.01, YELLOW), Limit(0.1, RED)), top=1, quiet="nothing was delivered in the time that is looked at",
+            (Limit(0.01, YELLOW), Limit(0.1, RED)), width=12, top=1,
+            quiet="nothing was delivered in the time that is looked at",
         ),
     ),
 )  # fmt: skip
@@ -155,13 +158,9 @@ TROUBLE = Row(
         ),
         Panel(
             "Unroutable",
-            "Messages that reached an exchange from which no queue is bound.",
+            "Messages of ours for which no queue is bound, and which came back. Celery's own are not in it.",
             "Any: the topology is not there. Run `millrace topology apply`.",
-            Kind.GRAPH, "suffix: msg/s",
-            (
-                Query(_rate("messages_unroutable_returned_total"), "returned"),
-                Query(_rate("messages_unroutable_dropped_total"), "dropped"),
-            ),
+            Kind.GRAPH, "suffix: msg/s", (Query(_rate("messages_unroutable_returned_total"), "returned"),),
             (Limit(0.001, RED),),
         ),
         Panel(

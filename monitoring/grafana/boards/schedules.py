@@ -72,7 +72,7 @@ SLOTS = Row(
                     "Late, on average", "s",
                 ),
             ),
-            width=12,
+            width=12, decimals=0,
         ),
         Panel(
             "Spread of the lateness",

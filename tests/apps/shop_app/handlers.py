@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import time
@@ -29,7 +30,8 @@ def _work(job: Job, ctx: Context) -> object:
         os.kill(os.getpid(), signal.SIGKILL)
     if job.do == "discard":
         return Discard("nobody wants it any more")
-    return Snooze(seconds=0.2) if job.do == "snooze" and ctx.event.attempt == 1 else None
+    age = datetime.datetime.now(datetime.UTC) - ctx.event.accepted_at
+    return Snooze(seconds=0.2) if job.do == "snooze" and age.total_seconds() < 1 else None
 
 
 @handler(
