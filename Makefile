@@ -23,7 +23,7 @@ ARGS ?=
 MILLRACE_APPS ?= numbers_app
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header
 
-.PHONY: help venv run stack test faults chaos matrix lint verify bench-quick model lock clean
+.PHONY: help venv run stack test faults chaos matrix lint verify bench-quick pictures model lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ verify: $(READY) ## Check that what is said twice agrees: settings, docs, topolo
 bench-quick: $(READY) ## Measure one quick round: events per second, p50, p99, CPU, memory
 	@deploy/install-packages
 	@$(BIN)/python -m bench quick
+
+pictures: $(READY) ## Draw the dashboards for the docs, over what Prometheus sees of a real run (Chromium)
+	@deploy/install-packages
+	@$(BIN)/python -m tests.monitoring.pictures
 
 model: $(READY) ## Check the model of the road with spin
 	@deploy/install-packages
