@@ -470,6 +470,7 @@ def start(
             upkeep_engine,
             LedgerWatch(looks_engine),
             looks_engine,
+            None,
             queue,  # type: ignore[arg-type]
         )
         started.append(scheduler.Scheduler(app))
