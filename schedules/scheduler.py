@@ -23,6 +23,7 @@ from service import bootstrap, plugins, signals
 from service.application import publish, returned
 from service.broker.factory import App
 from service.domain import errors, schedules
+from service.telemetry import canary
 
 log = logging.getLogger("millrace.clock")
 
@@ -134,6 +135,8 @@ class Scheduler(celery.beat.Scheduler):
         self._start("release", 0.0, release)
         self._start("upkeep", UPKEEP_EVERY, *upkeep)
         self._start("looks", looking.EVERY, *looks)
+        if road.canary is not None:
+            self._start("canary", canary.STEP, Duty("canary", road.canary.run_once, longest=UPKEEP_REST))
         if road.dead_queue is not None:
             self._start("returned", UPKEEP_EVERY, emptied)
         self._start("lines", SILENT / 6, Duty("lines", self._hang_up_where_silent, longest=UPKEEP_REST))

@@ -24,6 +24,7 @@ from service.application.watch import Watch
 from service.broker import connection as connections
 from service.broker import demo, topology
 from service.broker import publisher as amqp_publisher
+from service.domain import canary as domain_canary
 from service.domain import errors, handlers, schedules
 from service.domain import topology as domain_topology
 from service.ledger import engine as engines
@@ -43,6 +44,7 @@ from service.ledger.work import WorkLedger
 from service.settings import Settings, load
 from service.telemetry import exposition, metrics, tracing
 from service.telemetry import logging as logs
+from service.telemetry.canary import Canary
 
 log = logging.getLogger("millrace")
 
@@ -99,6 +101,7 @@ class ClockRoad:
     upkeep_engine: engines.Engine
     looks: LedgerWatch
     looks_engine: engines.Engine  #: what is looked at for metrics keeps nobody waiting
+    canary: Canary | None  #: None: none is sent
     dead_queue: topology.DeadQueue | None
 
 
@@ -262,8 +265,17 @@ def clock(settings: Settings | None = None) -> ClockRoad:
         upkeep_engine,
         LedgerWatch(looks_engine),
         looks_engine,
+        canary(settings),
         dead,
     )
+
+
+def canary(settings: Settings) -> Canary | None:
+    """What a clock sends through every queue, if the settings say so."""
+    if not settings.canary:
+        return None
+    queues = domain_canary.queues(plugins.registry.queues())
+    return Canary(settings.canary_url or f"http://{settings.http}", every=settings.canary, queues=queues)
 
 
 def broker(settings: Settings, name: str) -> ports.Broker:
@@ -304,7 +316,8 @@ def watch(settings: Settings, role: str, routes: Iterable[tuple[str, str]] = ())
     """Count what happens in this process, and show it on /metrics. ``routes``: (method, template) of the web."""
     types, names = [h.type for h in plugins.registry], [s.name for s in plugins.calendar]
     queues = [q.name for q in domain_topology.queues(plugins.registry.queues()) if q.name != domain_topology.DEAD_QUEUE]
-    metrics.install(role, types, schedules=names, routes=routes, queues=queues)
+    detached = [h.type for h in plugins.registry if h.detached]
+    metrics.install(role, types, detached=detached, schedules=names, routes=routes, queues=queues)
     objectives = {h.type: h.objective for h in plugins.registry if h.objective is not None}
     signals.objectives_declared.send(None, objectives=objectives)
     exposition.serve(settings, role)

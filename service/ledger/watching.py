@@ -21,7 +21,7 @@ LETTERS = 10_000  #: dead letters that are looked at, the latest
 CHECKED = 5_000  #: events checked for their ticket in one look
 LOWEST = "00000000-0000-0000-0000-000000000000"
 
-# By skip scan, as the release does it.
+# By skip scan, as the release does it. What is paused waits because somebody wants it to.
 LANES = """
 lanes (type, queue) as (
     (select type, queue from millrace.tickets where published_at is null order by type, queue limit 1)
@@ -29,13 +29,17 @@ lanes (type, queue) as (
     select next.type, next.queue from lanes cross join lateral (
         select t.type, t.queue from millrace.tickets t
         where t.published_at is null and (t.type, t.queue) > (lanes.type, lanes.queue)
-        order by t.type, t.queue limit 1) next)
+        order by t.type, t.queue limit 1) next),
+open_lanes as (
+    select l.* from lanes l
+    left join millrace.types s on s.name = l.type left join millrace.queues q on q.name = l.queue
+    where s.paused_at is null and q.paused_at is null)
 """
 
 COUNT_TICKETS = f"""
 with recursive {LANES},
 due as (
-    select 1 from lanes l cross join lateral (
+    select 1 from open_lanes l cross join lateral (
         select 1 from millrace.tickets t
         where t.type = l.type and t.queue = l.queue and t.published_at is null and t.due_at <= clock_timestamp()
         limit {COUNTED}) one
@@ -48,6 +52,7 @@ select (select count(*) from due), count(*), count(*) filter (where over) from s
 
 # The time in an event's id tells when it was accepted; a retry or a delay has its own instant in `run_at`. The heads of
 # a lane are not its oldest for certain, for a ticket that could not be published goes to the end of the line: so some.
+# `limit 1` keeps the planner from joining all events instead of looking each one up.
 OLDEST = f"""
 with recursive {LANES},
 queues (queue) as (
@@ -57,7 +62,7 @@ queues (queue) as (
         select t.queue from millrace.tickets t where t.published_at is not null and t.queue > queues.queue
         order by t.queue limit 1) next),
 heads as (
-    select h.* from lanes l cross join lateral (
+    select h.* from open_lanes l cross join lateral (
         select t.queue, t.type, t.event_ids[1] as event from millrace.tickets t
         where t.type = l.type and t.queue = l.queue and t.published_at is null and t.due_at <= clock_timestamp()
         order by t.due_at limit {HEADS}) h
@@ -69,7 +74,7 @@ heads as (
 select h.queue, h.type,
        extract(epoch from clock_timestamp() - min(greatest(e.accepted_at, e.run_at)))::float8
 from heads h cross join lateral (
-    select accepted_at, run_at from millrace.events where id = h.event and state = 'pending') e
+    select accepted_at, run_at from millrace.events where id = h.event and state = 'pending' limit 1) e
 group by 1, 2
 """
 
@@ -92,6 +97,7 @@ select reason, count(*) from (
     select reason, replayed_as from millrace.dead order by died_at desc, event_id desc limit {LETTERS}) latest
 where replayed_as is null group by 1
 """
+NO_JIT = "set local jit = off"  #: to compile these would take longer than they do
 
 CHECK = f"""
 with piece as materialized (
@@ -194,4 +200,5 @@ class LedgerWatch:
 
     def _rows(self, statement: str, values: Any = None) -> list[Any]:
         with fence.transaction(self._engine) as connection:
+            connection.exec_driver_sql(NO_JIT)
             return list(connection.exec_driver_sql(statement, values or ()).all())

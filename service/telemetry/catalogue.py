@@ -185,7 +185,11 @@ CATALOGUE: tuple[Metric, ...] = (
         WAIT,
         TYPE,
     ),
-    _gauge("millrace_worker_tickets_running", "Tickets that children or threads of this worker work on now.", WORKER),
+    _gauge(
+        "millrace_worker_tickets_running",
+        "Tickets that children or threads of this worker work on now, without those of detached handlers.",
+        WORKER,
+    ),
     _gauge(
         "millrace_worker_last_progress_timestamp_seconds",
         "When the last ticket came back from a child or thread, or the first one went there.",
@@ -193,7 +197,8 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     _gauge(
         "millrace_tickets_due",
-        "Tickets that wait to be published and are due, up to 100,000. Every clock counts all: take the max.",
+        "Tickets that are due and not published, up to 100,000, without those that are paused. Every clock counts all:"
+        " take the max.",
         CLOCK,
     ),
     _gauge(
@@ -209,7 +214,8 @@ CATALOGUE: tuple[Metric, ...] = (
     _gauge(
         "millrace_oldest_waiting_seconds",
         "How long the longest-waiting event that is due has waited, for the broker or for a worker; 0 when none does."
-        " Paused ones count. Of each queue the 500 oldest tickets that are out are looked at. Take the max.",
+        " What is paused and not published does not count. Of each queue the 500 oldest tickets that are out are looked"
+        " at. Take the max.",
         CLOCK,
         QUEUE,
         TYPE,

@@ -42,6 +42,7 @@ class Metrics:
         self.registry = self._to.registry
         self._listeners: list[tuple[blinker.Signal, Listener]] = []
         self._lock = threading.Lock()
+        self._detached: set[str] = set()
         self._running = 0  # Tickets with a worker's children or threads.
         self._to.set("millrace_worker_tickets_running", 0)
         self._tallied: dict[tuple[str, str], int] = {}  # What was read last, by type and word.
@@ -52,9 +53,14 @@ class Metrics:
         types: Iterable[str] = (),
         schedules: Iterable[str] = (),
         queues: Iterable[str] = (),
+        detached: Iterable[str] = (),
         routes: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Make series for types, schedules, queues and routes (method, template); all else is ``other``."""
+        """Make series for types, schedules, queues and routes (method, template); all else is ``other``.
+
+        ``detached``: the types whose handlers are detached.
+        """
+        self._detached.update(detached)
         self._to.know("type", types)
         self._to.know("schedule", schedules)
         self._to.know("queue", queues)
@@ -94,7 +100,7 @@ class Metrics:
         """A ticket with ``count`` events was taken."""
         self._to.add("millrace_tickets_started_total", 1, type=type)
         self._to.add("millrace_events_started_total", count, type=type)
-        self._runs(+1)
+        self._runs(+1, type)
 
     def on_ticket_finished(self, *, report: Mapping[str, Any]) -> None:
         """A ticket's report came back."""
@@ -106,12 +112,12 @@ class Metrics:
         latencies = report.get("latencies", ())
         self._to.observe("millrace_event_commit_latency_seconds", latencies, type=type_name)
         self._to.observe("millrace_event_start_latency_seconds", report.get("waits", ()), type=type_name)
-        self._runs(-1)
+        self._runs(-1, type_name)
 
     def on_ticket_failed(self, *, type: str, outcome: str) -> None:
         """A ticket came back without a report."""
         self._to.add("millrace_tickets_failed_total", 1, type=type, outcome=outcome)
-        self._runs(-1)
+        self._runs(-1, type)
 
     def on_connection_changed(self, *, peer: str, up: bool) -> None:
         """A peer was reached, or lost."""
@@ -194,8 +200,10 @@ class Metrics:
         self._to.add("millrace_http_requests_total", 1, **place, code=str(code))
         self._to.observe("millrace_http_request_duration_seconds", [seconds], **place)
 
-    def _runs(self, change: int) -> None:
+    def _runs(self, change: int, type_name: str) -> None:
         """One more, or one less, is with the worker's children or threads."""
+        if type_name in self._detached:
+            return  # It may run for hours, and nothing is wrong.
         with self._lock:
             # To take the first one is progress, too: while nothing ran, nothing could come back.
             progress = change < 0 or not self._running
@@ -236,6 +244,7 @@ def install(
     schedules: Iterable[str] = (),
     routes: Iterable[tuple[str, str]] = (),
     queues: Iterable[str] = (),
+    detached: Iterable[str] = (),
 ) -> Metrics:
     """The metrics of this process, made and listening.
 
@@ -248,7 +257,7 @@ def install(
                 _installed.close()  # Those of the parent.
             _installed = Metrics(role)
             _installed.listen()
-        _installed.know(types=types, schedules=schedules, queues=queues, routes=routes)
+        _installed.know(types=types, schedules=schedules, queues=queues, detached=detached, routes=routes)
         return _installed
 
 
