@@ -17,7 +17,6 @@ from service.local import ports
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests import servers
-from tests.door import Door
 from tests.monitoring.prometheus import Jobs, Prometheus
 from tests.processes import Process
 from tests.road import Road
@@ -59,13 +58,20 @@ class Story:
         options = {"prometheus.tcp.port": port, "prometheus.tcp.ip": ports.LOOPBACK}
         self.broker = RabbitNode(self.folder / "rabbitmq", options=options, plugins=["rabbitmq_prometheus"]).start()
         stack.callback(self.broker.stop)
-        quick = {"apps": "tests.apps.shop_app", "patience": "10", "soft_limit": "3", "hard_limit": "5"}
+        quick = {
+            "apps": "tests.apps.shop_app,service.canary",
+            "canary": "5",
+            "patience": "10",
+            "soft_limit": "3",
+            "hard_limit": "5",
+        }
         self.road = Road(self.ledger.dsn, self.broker.url, self.folder, **quick).prepare()
         stack.callback(self.road.stop)
         self.door = self.road.web()
+        self.road.settings["MILLRACE_CANARY_URL"] = f"http://{self.door.address}"
         self.clocks = [self.road.clock(), self.road.clock()]
         self.workers = [self.road.worker(), self.road.worker()]
-        self.prometheus = Prometheus(self.folder / "prometheus", self._jobs(f"{ports.LOOPBACK}:{port}"), rules())
+        self.prometheus = Prometheus(self.folder / "prometheus", self._jobs(f"{ports.LOOPBACK}:{port}"), self._rules())
         self.prometheus.start()
         stack.callback(self.prometheus.stop)
         stack.callback(self._stop.set)
@@ -78,6 +84,20 @@ class Story:
             "rabbitmq": ("/metrics", {"rabbit-1": rabbitmq}),
             "rabbitmq-detailed": (DETAILED, {"rabbit-1": rabbitmq}),
         }
+
+    def _objectives(self) -> str:
+        said = self.road.run("objectives", "service", "objectives")
+        assert said.wait_for_end(30) == 0, said.text()
+        return said.text()
+
+    def _rules(self) -> list[pathlib.Path]:
+        """Those that come with Millrace, and those of the shop's objectives."""
+        folder = self.folder / "rules"
+        folder.mkdir()
+        for path in RULES.glob("*.yml"):
+            said = self._objectives() if path.name == "objectives.yml" else path.read_text()
+            (folder / path.name).write_text(said.replace("interval: 30s", "interval: 1s"))
+        return sorted(folder.iterdir())
 
     # --- what happens -------------------------------------------------------------------------------------------
 
@@ -143,11 +163,6 @@ class Story:
         time.sleep(seconds)
 
 
-def rules() -> list[pathlib.Path]:
-    """The rules that Prometheus is given."""
-    return sorted(RULES.glob("*.yml"))
-
-
 def _addresses(name: str, processes: list[Process]) -> dict[str, str]:
     return {
         f"{name}-{number}": f"{ports.LOOPBACK}:{process.environment['MILLRACE_METRICS_PORT']}"
@@ -155,4 +170,4 @@ def _addresses(name: str, processes: list[Process]) -> dict[str, str]:
     }
 
 
-__all__ = ["Door", "Story", "rules"]
+__all__ = ["Story"]

@@ -16,6 +16,7 @@ from monitoring.grafana.model import Kind, Panel
 from monitoring.grafana.write import variables_in
 from service.telemetry import catalogue
 from tests.monitoring import questions
+from tests.repository import pages
 
 #: Links and runbooks name them: they stay.
 UIDS = {
@@ -37,7 +38,7 @@ OTHERS = {
     "rabbitmq_global_messages_dead_lettered_expired_total", "rabbitmq_global_messages_dead_lettered_maxlen_total",
     "rabbitmq_global_messages_dead_lettered_rejected_total", "rabbitmq_global_messages_delivered_total",
     "rabbitmq_global_messages_received_total", "rabbitmq_global_messages_redelivered_total",
-    "rabbitmq_global_messages_unroutable_dropped_total", "rabbitmq_global_messages_unroutable_returned_total",
+    "rabbitmq_global_messages_unroutable_returned_total",
     "rabbitmq_process_max_fds", "rabbitmq_process_open_fds", "rabbitmq_process_resident_memory_bytes",
     "rabbitmq_raft_entry_commit_latency_seconds", "rabbitmq_resident_memory_limit_bytes",
 }  # fmt: skip
@@ -161,4 +162,6 @@ def _names(metric: catalogue.Metric) -> set[str]:
 
 
 def _known() -> set[str]:
-    return OTHERS | {name for metric in catalogue.CATALOGUE for name in _names(metric)}
+    rules = (pages.ROOT / "monitoring/prometheus/rules").glob("*.yml")
+    recorded = {name for path in rules for name in re.findall(r"record: ([\w:]+)", path.read_text())}
+    return OTHERS | recorded | {name for metric in catalogue.CATALOGUE for name in _names(metric)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from monitoring.grafana.ask import highest, highest_rate, quantile, rate, ratio, share_below, top, total
+from monitoring.grafana.ask import highest, quantile, rate, ratio, share_below, top, total
+from monitoring.grafana.boards import promises
 from monitoring.grafana.model import GREEN, JOB, ORANGE, RED, YELLOW, Board, Kind, Limit, Panel, Query, Row
 
 STARTED = "millrace_event_start_latency_seconds"
@@ -11,7 +12,7 @@ ACCEPTED = "millrace_events_accepted_total"
 FINISHED = "millrace_events_finished_total"
 BAD = 'outcome="unavailable"'
 ASKED = 'outcome=~"accepted|duplicate|unavailable"'
-ALERTS = 'count(ALERTS{alertstate="firing", alertname=~"Millrace.*"}) or vector(0)'
+ALERTS = 'count(ALERTS{alertstate="firing", alertname=~"Millrace.*", alertname!="MillraceWatchdog"}) or vector(0)'
 QUIET_TRAFFIC = "nothing happened in the time that is looked at"
 
 
@@ -148,40 +149,6 @@ FLOW = Row(
     ),
 )  # fmt: skip
 
-TYPES = Row(
-    "Each type",
-    (
-        Panel(
-            "Objectives of the types",
-            "What a type's handler promises in its `objective`, and how it did in the whole time above: the share of"
-            " its events that succeeded, of those that ended.",
-            "Below the objective: see Processing for the type. No objective: give it one where somebody waits for it.",
-            Kind.TABLE, "percentunit",
-            (
-                Query(highest("millrace_objective_start_seconds", by="type"), "Begun within", "s"),
-                Query(highest("millrace_objective_start_ratio", by="type"), "Objective: begun"),
-                Query(highest("millrace_objective_success_ratio", by="type"), "Objective: succeed"),
-                Query(
-                    ratio(
-                        total(FINISHED, 'outcome="done"', by="type"),
-                        total(FINISHED, 'outcome=~"done|dead|expired"', by="type"),
-                    ),
-                    "Succeeded",
-                ),
-            ),
-            width=12,
-        ),
-        Panel(
-            "What the ledger has",
-            "Events per second by what happened to them, by the ledger's tallies: nothing that happened is missing.",
-            "Its `accepted` and `done` should be those of the graphs above, but for workers that were lost.",
-            Kind.GRAPH, "suffix: ev/s",
-            (Query(f"sum by (word) ({highest_rate('millrace_events_tallied_total', by='type, word')})", "{{word}}"),),
-            width=12,
-        ),
-    ),
-)  # fmt: skip
-
 HEALTH = Row(
     "Is everybody there?",
     (
@@ -230,6 +197,6 @@ BOARD = Board(
     "Millrace / Overview",
     "Do events flow, and are we within our objectives?",
     "Open it first, and leave it on the wall.",
-    (OBJECTIVES, FLOW, TYPES, HEALTH),
+    (OBJECTIVES, FLOW, promises.TYPES, HEALTH),
     (JOB,),
 )
