@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,10 @@ from service.application import ports
 from service.domain.event import Event
 
 log = logging.getLogger("millrace.handler")
+
+
+#: The run that this thread is at, for what is logged in it.
+running: contextvars.ContextVar[Context | None] = contextvars.ContextVar("millrace_running", default=None)
 
 
 class Context:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import urllib.parse
 from collections.abc import Iterator
 
 import pytest
@@ -96,6 +97,16 @@ def test_every_series_that_a_rule_asks_for_is_there(story: Story) -> None:
                 if not story.prometheus.now(f"count({name})"):
                     missing.append(f"{rule['name']}: {name}")
     assert [place for place in missing if place not in EXCEPTIONS] == []
+
+
+def test_no_password_is_in_a_log(story: Story) -> None:
+    """On a road on which processes were lost, messages refused, and handlers failed."""
+    secrets = {urllib.parse.urlsplit(url).password for url in (story.road.database, story.road.broker)} - {None}
+    assert secrets
+    for process in story.road.processes:
+        assert process.text(), process.name
+        for secret in secrets:
+            assert str(secret) not in process.text(), process.name
 
 
 def test_no_alert_fires_without_a_reason(story: Story) -> None:
