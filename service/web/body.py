@@ -22,6 +22,7 @@ from service.domain import errors
 MEDIA_TYPE = re.compile(r"application/(json|[a-z0-9!#$&^_.+-]+\+json)")
 HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 MOST_FAULTS = 10  #: named in one answer
+LINGER = 1_048_576  #: bytes more that are read, and thrown away, of a body that turned out to be too large
 
 decoder = msgspec.json.Decoder()
 encoder = msgspec.json.Encoder()
@@ -69,8 +70,16 @@ def read_bytes(request: flask.Request) -> bytes:
     if length is None:
         # Of a body of unknown length werkzeug hands out the beginning, and raises only when it is asked for more.
         if len(data) == request.max_content_length:
+            # A client that is still sending when its connection is closed may lose the answer.
+            request.environ["wsgi.input"].read(LINGER)
             raise exceptions.RequestEntityTooLarge()
-    elif len(data) < length:
+        return data
+    return whole(data, length)
+
+
+def whole(data: bytes, length: int) -> bytes:
+    """``data`` itself if it has all that was announced; raises NotStrictJson for a body that was cut off."""
+    if len(data) < length:
         # A part of a document may be a document: 12 of 1234, and any number of whole lines.
         raise NotStrictJson(errors.Fault("", f"the body was cut off after {len(data)} of {length} bytes"))
     return data
