@@ -11,7 +11,7 @@ import flask
 from service import signals
 from service.application.submission import Accepted
 from service.domain import errors, event, handlers
-from service.web import body, gate, idempotency, road, timing
+from service.web import body, gate, idempotency, road, timing, trace
 
 
 @dataclasses.dataclass(slots=True)
@@ -62,7 +62,7 @@ def new_event(
     if sent.key is not None:
         scope = idempotency.scope(environ) if sent.scope is None else sent.scope
         mark = idempotency.fingerprint(sent.type, sent.document, sent.timing.told(), sent.told)
-    traceparent = sent.traceparent or g.traceparent
+    traceparent = sent.traceparent or environ.get(trace.KEY)
     return event.NewEvent(
         type=sent.type,
         payload=sent.document.text.decode(),

@@ -54,8 +54,7 @@ def begin() -> None:
     g.started = time.perf_counter() if already is None else already.started
     g.request_id = request_id(environ.get("HTTP_X_REQUEST_ID", "")) if already is None else already.request_id
     g.producer = producer(environ)
-    given = trace.valid(environ.get("HTTP_TRACEPARENT"))
-    g.traceparent = signals.asked(signals.request_begun, given, method=environ["REQUEST_METHOD"], traceparent=given)
+    trace.begin(environ)
     g.log_ids = logs.bind(request_id=g.request_id)
     if already is not None:
         raise already.error

@@ -17,7 +17,7 @@ from typing import Any
 import flask
 
 from service import signals
-from service.web import answer, body, entry, gate, hooks, idempotency, show, timing
+from service.web import answer, body, entry, gate, hooks, idempotency, show, timing, trace
 from service.web.road import Road
 
 PREFIX = "/v1/events/"
@@ -44,6 +44,7 @@ class Lane:
             return self._flask(environ, start_response)
         started = time.perf_counter()
         request_id = hooks.request_id(environ.get("HTTP_X_REQUEST_ID", ""))
+        trace.begin(environ)
         try:
             document = self._take(environ, request_id)
         except Exception as error:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,15 @@ class TestOnTheRoad:
         assert request.attributes["http.response.status_code"] == 202
         assert (request.service, run.service) == ("millrace-web", "millrace-worker")
         assert request.process != run.process
+
+    def test_each_event_of_a_request_has_a_span_of_its_own(self, door: Door, receiver: Receiver) -> None:
+        trace = uuid.uuid4().hex
+        lines = '{"type": "traced.bulk", "payload": {}}\n' * 2
+        answer = send(door, "/v1/events", lines, f"00-{trace}-00f067aa0ba902b7-01", "application/x-ndjson")
+        assert answer["accepted"] == 2
+        request = the(receiver, "POST /v1/events", trace)
+        wait(lambda: len([s for s in receiver.named("create traced.bulk") if s.trace == trace]) == 2, 20, "both")
+        assert {s.parent for s in receiver.named("create traced.bulk") if s.trace == trace} == {request.id}
 
     def test_no_span_is_lost_when_children_are_recycled(self, door: Door, receiver: Receiver) -> None:
         ids = {post(door, "traced.later", {}, CLIENT) for _ in range(6)}
@@ -164,15 +174,19 @@ def test_the_setting_without_the_extra_is_refused_in_one_line(monkeypatch: pytes
 
 def post(door: Door, type_name: str, payload: object, traceparent: str) -> str:
     """One post with a trace context; the event's id."""
+    return str(send(door, f"/v1/events/{type_name}", json.dumps(payload), traceparent, "application/json")["id"])
+
+
+def send(door: Door, path: str, body: str, traceparent: str, media_type: str) -> dict[str, Any]:
+    """One request with a trace context; the document that is answered."""
     host, _, port = door.address.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=20)
-    headers = {"Content-Type": "application/json", "traceparent": traceparent}
-    connection.request("POST", f"/v1/events/{type_name}", json.dumps(payload), headers)
+    connection.request("POST", path, body, {"Content-Type": media_type, "traceparent": traceparent})
     response = connection.getresponse()
-    document = json.load(response)
+    document: dict[str, Any] = json.load(response)
     connection.close()
     assert response.status == 202, document
-    return str(document["id"])
+    return document
 
 
 def the(receiver: Receiver, name: str, trace: str) -> Span:
