@@ -101,7 +101,8 @@ def _clock(time: Time, width: int, height: int, left: int) -> list[str]:
     while at <= time.end:
         x = left + (at - time.begin) / (time.end - time.begin) * (width - left - 10)
         clock = datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%H:%M")
-        found.append(f'<text x="{x:.1f}" y="{height - 6}" class="x" fill="{INK}">{clock}</text>')
+        if x < width - 26:
+            found.append(f'<text x="{x:.1f}" y="{height - 6}" class="x" fill="{INK}">{clock}</text>')
         at += step
     return found
 

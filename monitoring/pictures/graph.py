@@ -122,7 +122,8 @@ def _grid(place: _Place, unit: str) -> list[str]:
         x = place.x(at)
         clock = datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%H:%M" if step >= 60 else "%H:%M:%S")
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{place.height - BOTTOM}" stroke="{GRID}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{place.height - 6}" class="x">{clock}</text>')
+        if x < place.width - 26:  # Else it would be cut off.
+            parts.append(f'<text x="{x:.1f}" y="{place.height - 6}" class="x">{clock}</text>')
         at += step
     return parts
 

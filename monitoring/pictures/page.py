@@ -18,7 +18,6 @@ from monitoring.pictures.graph import Line, Time
 WIDTH = 1680  #: pixels
 CELL, GAP, EDGE, HEAD = 38, 8, 16, 92
 SERIES = 6  #: rows of a legend
-ROWS = 9  #: rows of a table
 
 STYLE = """
 * { box-sizing: border-box; margin: 0 }
@@ -165,7 +164,7 @@ def _table(panel: Panel, answers: Sequence[Any], time: Time, width: int, height:
     heads = "".join(f"<th>{escape(n)}</th>" for n in labels)
     heads += "".join(f'<th class="n">{escape(q.legend)}</th>' for q in panel.queries)
     body = ""
-    for row, values in sorted(rows.items())[:ROWS]:
+    for row, values in sorted(rows.items())[: (height - 34) // 30]:
         cells = "".join(f"<td>{escape(dict(row).get(n, ''))}</td>" for n in labels)
         cells += "".join(f'<td class="n">{_cell(panel, q, values)}</td>' for q in panel.queries)
         body += f"<tr>{cells}</tr>"

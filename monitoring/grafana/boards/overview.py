@@ -12,7 +12,7 @@ ACCEPTED = "millrace_events_accepted_total"
 FINISHED = "millrace_events_finished_total"
 BAD = 'outcome="unavailable"'
 ASKED = 'outcome=~"accepted|duplicate|unavailable"'
-ALERTS = 'count(ALERTS{alertstate="firing", alertname=~"Millrace.*", alertname!="MillraceWatchdog"}) or vector(0)'
+FIRING = 'ALERTS{alertstate="firing", alertname=~"Millrace.*", alertname!="MillraceWatchdog"}'
 QUIET_TRAFFIC = "nothing happened in the time that is looked at"
 
 
@@ -63,11 +63,22 @@ OBJECTIVES = Row(
             decimals=1,
         ),
         _stat(
-            "Alerts firing", "short", ALERTS,
+            "Alerts firing", "short", f"count({FIRING}) or vector(0)",
             (Limit(1, RED),),
             "Alerts of Millrace that fire now.",
             "Each has a runbook under docs/runbooks.",
             decimals=0,
+        ),
+        Panel(
+            "What fires",
+            "The alerts that fire now, one row each.",
+            "`critical` wakes somebody, `warning` is for the day. Each name is that of a page under docs/runbooks.",
+            Kind.TABLE,
+            "short",
+            (Query(f"count by (severity, alertname, job, type, queue) ({FIRING})", "Number"),),
+            width=24,
+            height=7,
+            quiet="no alert fires",
         ),
     ),
 )  # fmt: skip

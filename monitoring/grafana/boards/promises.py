@@ -8,6 +8,11 @@ from monitoring.grafana.model import ORANGE, RED, YELLOW, Kind, Limit, Panel, Qu
 FINISHED = "millrace_events_finished_total"
 
 
+def _promised(objective: str) -> str:
+    """Of the types that have an objective; it is NaN for the others."""
+    return f"({highest(objective, by='type')} >= 0)"
+
+
 def _burn(title: str, word: str, objective: str, tells: str) -> Panel:
     spent = f"max by (type) (millrace:objective_{word}_bad:ratio_rate1h)"
     return Panel(
@@ -28,23 +33,25 @@ TYPES = Row(
     (
         Panel(
             "Objectives of the types",
-            "What a type's handler promises in its `objective`, and how it did in the whole time above: the share of"
-            " its events that succeeded, of those that ended.",
-            "Below the objective: see Processing for the type. No objective: give it one where somebody waits for it.",
+            "What a type's handler promises in its `objective`, and what came of it: the share of events begun"
+            " in time in the last hour, and of those that succeeded in the whole time above.",
+            "Below what was promised: see Processing for the type. Where somebody waits, give it an objective.",
             Kind.TABLE, "percentunit",
             (
-                Query(highest("millrace_objective_start_seconds", by="type"), "Begun within", "s"),
-                Query(highest("millrace_objective_start_ratio", by="type"), "Objective: begun"),
-                Query(highest("millrace_objective_success_ratio", by="type"), "Objective: succeed"),
+                Query(_promised("millrace_objective_start_seconds"), "To begin within", "s"),
+                Query(_promised("millrace_objective_start_ratio"), "Promised"),
+                Query("1 - max by (type) (millrace:objective_start_bad:ratio_rate1h)", "Begun in time"),
+                Query(_promised("millrace_objective_success_ratio"), "To succeed"),
                 Query(
                     ratio(
                         total(FINISHED, 'outcome="done"', by="type"),
                         total(FINISHED, 'outcome=~"done|dead|expired"', by="type"),
-                    ),
+                    )
+                    + f" and on (type) {_promised('millrace_objective_success_ratio')}",
                     "Succeeded",
                 ),
             ),
-            width=12,
+            width=12, quiet="no handler declares an objective",
         ),
         Panel(
             "What the ledger has",
