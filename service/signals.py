@@ -43,5 +43,5 @@ canary_ended = blinker.Signal()
 slot_fired = blinker.Signal()
 #: ``reason``: a message on the dead queue was read; ``ours``: bool.
 message_returned = blinker.Signal()
-#: ``method``, ``route``, ``code``, ``seconds``.
+#: ``method``, ``route``, ``code``, ``seconds``; ``traceparent``: the header, None without one.
 request_finished = blinker.Signal()

@@ -90,6 +90,7 @@ def finish(response: flask.Response) -> flask.Response:
         route=request.url_rule.rule if request.url_rule else UNMATCHED,
         code=response.status_code,
         seconds=time.perf_counter() - g.started,
+        traceparent=request.environ.get("HTTP_TRACEPARENT"),
     )
     return response
 

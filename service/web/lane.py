@@ -60,7 +60,14 @@ class Lane:
             ],
         )
         seconds = time.perf_counter() - started
-        signals.request_finished.send(None, method="POST", route=ROUTE, code=202, seconds=seconds)
+        signals.request_finished.send(
+            None,
+            method="POST",
+            route=ROUTE,
+            code=202,
+            seconds=seconds,
+            traceparent=environ.get("HTTP_TRACEPARENT"),
+        )
         return (data,)
 
     def _is_plain(self, environ: dict[str, Any]) -> bool:
