@@ -59,6 +59,19 @@ def stack() -> None:
 
 @main.command()
 @told
+def monitor() -> None:
+    """Run the stack with Prometheus and Alertmanager beside it.
+
+    They watch it by the rules in monitoring/, a canary runs through every
+    queue, and alerts are told in the console. In a checkout only.
+    """
+    from service.local import up as local
+
+    local.monitor(bootstrap.prepare("monitor"))
+
+
+@main.command()
+@told
 def web() -> None:
     """Serve HTTP on MILLRACE_HTTP."""
     settings = bootstrap.prepare("web")

@@ -46,7 +46,7 @@ canary_ended = blinker.Signal()
 slot_fired = blinker.Signal()
 #: ``reason``: a message on the dead queue was read; ``ours``: bool.
 message_returned = blinker.Signal()
-#: ``method``, ``route``, ``code``, ``seconds``.
+#: ``method``, ``route``, ``code``, ``seconds``; ``traceparent``: the header, None without one.
 request_finished = blinker.Signal()
 #: Traces: ``method``, ``traceparent``. A request came; the answer of a listener, if any, is the context from here on.
 request_begun = blinker.Signal()

@@ -103,6 +103,8 @@ def _target(panel: Panel, query: Query, place: int) -> dict[str, Any]:
         "instant": once,
         "range": not once,
         "editorMode": "code",
+        # A point of a quantile leads to a trace that was so slow.
+        "exemplar": panel.kind is Kind.GRAPH and "histogram_quantile" in query.expr,
     }
 
 

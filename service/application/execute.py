@@ -44,6 +44,7 @@ class Report:
     runs: list[float] = dataclasses.field(default_factory=list)  #: seconds in the handler, by event
     latencies: list[float] = dataclasses.field(default_factory=list)  #: seconds from accepted to committed
     waits: list[float] = dataclasses.field(default_factory=list)  #: seconds from due to the handler's start, by event
+    trace: str | None = None  #: the W3C traceparent of the slowest event that succeeded, if it has one
 
     def count(self, word: Word, n: int = 1) -> None:
         """Count an outcome."""
@@ -54,7 +55,7 @@ class Report:
         words = {word.value: self.words.get(word.value, 0) for word in Word}
         runs = [round(s, 6) for s in self.runs]
         latencies, waits = [round(s, 4) for s in self.latencies], [round(s, 4) for s in self.waits]
-        found = {"type": self.type, **words, "runs": runs, "latencies": latencies, "waits": waits}
+        found = {"type": self.type, **words, "runs": runs, "latencies": latencies, "waits": waits, "trace": self.trace}
         return json.dumps(found, separators=(",", ":"))
 
 
@@ -356,6 +357,7 @@ class Executor:
 
     def _count(self, report: Report, runs: Sequence[_Run], skipped: int = 0) -> None:
         now = time.monotonic()
+        slowest = max(report.latencies, default=0.0)
         for run in runs:
             report.count(run.outcome.word)
             report.runs.append(run.seconds)
@@ -364,6 +366,8 @@ class Executor:
                 report.waits.append(max(0.0, claimed.waited + run.begun - claimed.at))
             if run.outcome.word is Word.DONE:
                 report.latencies.append(max(0.0, claimed.age + now - claimed.at))
+                if report.latencies[-1] >= slowest:
+                    slowest, report.trace = report.latencies[-1], claimed.event.traceparent
         report.count(Word.SKIPPED, skipped)
 
     def _work(self, handler: handlers.Handler) -> AbstractContextManager[ports.Work]:

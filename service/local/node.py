@@ -20,8 +20,8 @@ class NodeFolder:
     """A folder with ``mnesia`` (the data), ``log``, ``home`` (the cookie), ``node.json`` and ``ports.json``.
 
     Making one prepares the folder: what is there is used again, what is missing is made. ``options`` are lines of
-    ``rabbitmq.conf``, ``plugins`` are enabled from the start. ``beside`` is the folder of a node that has been started,
-    whose cluster this one shall join.
+    ``rabbitmq.conf``. ``beside`` is the folder of a node that has been started, whose cluster this one shall join.
+    With ``prometheus`` it serves metrics, on a port of its own.
     """
 
     def __init__(
@@ -29,8 +29,8 @@ class NodeFolder:
         home: Path,
         *,
         options: Mapping[str, str] | None = None,
-        plugins: Sequence[str] = (),
         beside: NodeFolder | None = None,
+        prometheus: bool = False,
     ) -> None:
         self.home = spawn.private_folder(home.absolute())
         self.log = self.home / "log"
@@ -40,7 +40,7 @@ class NodeFolder:
             folder.mkdir(exist_ok=True)
         self.scripts = programs.rabbitmq()
         self.options = dict(options or {})
-        self.plugins = tuple(plugins)
+        self.prometheus = prometheus
         self.name, self.password = self._identity(beside)
         if beside is not None:
             self._share(beside)
@@ -53,8 +53,11 @@ class NodeFolder:
         # Whoever was told the address relies on it, and a node killed a moment ago may hold it a little longer.
         mine = [port for name, port in self.ports.items() if name not in keep]
         spawn.wait_until(lambda: all(ports.is_free(port) for port in mine), 5)
-        self.ports = ports.remembered(self.home / "ports.json", ["amqp", "dist", "epmd"], keep=keep)
+        self.ports = ports.remembered(self.home / "ports.json", self._names(), keep=keep)
         self._configure()
+
+    def _names(self) -> list[str]:
+        return ["amqp", "dist", "epmd", *(["prometheus"] if self.prometheus else [])]
 
     def running(self) -> int:
         """The process id of the node that runs on this data now, 0 when none does."""
@@ -123,5 +126,7 @@ class NodeFolder:
             "log.file = node.log",
             *(f"{name} = {value}" for name, value in self.options.items()),
         ]
+        if self.prometheus:
+            lines += [f"prometheus.tcp.ip = {ports.LOOPBACK}", f"prometheus.tcp.port = {self.ports['prometheus']}"]
         spawn.write_secret(self.home / "rabbitmq.conf", "\n".join(lines) + "\n")
-        (self.home / "enabled_plugins").write_text(f"[{', '.join(self.plugins)}].\n")
+        (self.home / "enabled_plugins").write_text("[rabbitmq_prometheus].\n" if self.prometheus else "[].\n")

@@ -8,11 +8,13 @@ import importlib.metadata
 import itertools
 import math
 import platform
+import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import prometheus_client
-from prometheus_client import gc_collector, platform_collector, process_collector
+from prometheus_client import gc_collector, platform_collector, process_collector, samples
 
 import service
 from service.telemetry import catalogue
@@ -21,6 +23,9 @@ Instrument: TypeAlias = prometheus_client.Counter | prometheus_client.Gauge | pr
 
 #: Codes that alerts ask for. A counter that is born at 1 shows no increase.
 BORN_CODES = ("500", "503")
+
+#: A traceparent of a trace that is kept; its first group is the id of the trace.
+TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f][13579bdf].*")
 
 #: (metric, label) → the values that may be.
 CLOSED = {
@@ -37,14 +42,18 @@ class Durations(prometheus_client.Histogram):
     One by one they would cost a worker's parent a quarter of what it spends on a whole message.
     """
 
-    def observe_all(self, seconds: Iterable[float]) -> None:
-        """Put in all values."""
+    def observe_all(self, seconds: Iterable[float], example: str | None = None) -> None:
+        """Put in all values; the longest one is the example of its bucket, if its trace is known and was sampled."""
         # The clocks of two machines may differ by more than something takes.
         values = [max(0.0, float(value)) for value in seconds]
         counts = collections.Counter(bisect.bisect_left(self._upper_bounds, v) for v in values)
         self._sum.inc(math.fsum(values))
         for number, n in counts.items():
             self._buckets[number].inc(n)
+        if example and values and (found := TRACE.fullmatch(example)):
+            longest = max(values)
+            shown = samples.Exemplar({"trace_id": found[1]}, longest, time.time())
+            self._buckets[bisect.bisect_left(self._upper_bounds, longest)].set_exemplar(shown)
 
 
 class Instruments:
@@ -99,10 +108,10 @@ class Instruments:
         for key, value in (found | known).items():
             self._instruments[name].labels(*key).set(value)  # type: ignore[union-attr]
 
-    def observe(self, name: str, seconds: Iterable[float], **labels: str) -> None:
-        """Put durations into a histogram."""
+    def observe(self, name: str, seconds: Iterable[float], *, example: str | None = None, **labels: str) -> None:
+        """Put durations into a histogram. ``example``: the W3C traceparent of the longest."""
         if (found := self._series(name, **labels)) is not None:
-            found.observe_all(seconds)
+            found.observe_all(seconds, example)
 
     def know(self, label: str, values: Iterable[str]) -> None:
         """Add types, schedules or queues to what is known; each gets its series at once, at 0."""

@@ -110,7 +110,9 @@ class Metrics:
                 self._to.add("millrace_events_finished_total", n, type=type_name, outcome=word.value)
         self._to.observe("millrace_event_run_duration_seconds", report.get("runs", ()), type=type_name)
         latencies = report.get("latencies", ())
-        self._to.observe("millrace_event_commit_latency_seconds", latencies, type=type_name)
+        self._to.observe(
+            "millrace_event_commit_latency_seconds", latencies, example=report.get("trace"), type=type_name
+        )
         self._to.observe("millrace_event_start_latency_seconds", report.get("waits", ()), type=type_name)
         self._runs(-1, type_name)
 
@@ -194,11 +196,13 @@ class Metrics:
         owner = "ours" if ours else "stray"
         self._to.add("millrace_messages_returned_total", 1, owner=owner, reason=reason)
 
-    def on_request_finished(self, *, method: str, route: str, code: int, seconds: float) -> None:
+    def on_request_finished(
+        self, *, method: str, route: str, code: int, seconds: float, traceparent: str | None = None
+    ) -> None:
         """An HTTP request was answered."""
         place = {"method": method, "route": route}
         self._to.add("millrace_http_requests_total", 1, **place, code=str(code))
-        self._to.observe("millrace_http_request_duration_seconds", [seconds], **place)
+        self._to.observe("millrace_http_request_duration_seconds", [seconds], example=traceparent, **place)
 
     def _runs(self, change: int, type_name: str) -> None:
         """One more, or one less, is with the worker's children or threads."""

@@ -85,7 +85,7 @@ class Tracing:
         self._end()
         return self._begin(method, self._trace.SpanKind.SERVER, traceparent, {}) if method == "POST" else None
 
-    def on_request_finished(self, *, method: str, route: str, code: int, seconds: float) -> None:
+    def on_request_finished(self, *, method: str, route: str, code: int, **_: Any) -> None:
         """Its answer is known."""
         span = self._current()
         if span is not None:

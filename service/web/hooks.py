@@ -91,6 +91,7 @@ def finish(response: flask.Response) -> flask.Response:
         route=request.url_rule.rule if request.url_rule else UNMATCHED,
         code=response.status_code,
         seconds=time.perf_counter() - g.started,
+        traceparent=request.environ.get(trace.KEY),
     )
     return response
 

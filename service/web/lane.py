@@ -61,7 +61,14 @@ class Lane:
             ],
         )
         seconds = time.perf_counter() - started
-        signals.request_finished.send(None, method="POST", route=ROUTE, code=202, seconds=seconds)
+        signals.request_finished.send(
+            None,
+            method="POST",
+            route=ROUTE,
+            code=202,
+            seconds=seconds,
+            traceparent=environ.get(trace.KEY),
+        )
         return (data,)
 
     def _is_plain(self, environ: dict[str, Any]) -> bool:

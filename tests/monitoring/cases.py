@@ -443,7 +443,7 @@ CASES = (
         "MillraceUnroutable",
         {
             "rabbitmq_global_messages_unroutable_returned_total": "0x10 4x40",
-            "rabbitmq_global_messages_unroutable_dropped_total": "0x60",
+            "rabbitmq_global_messages_unroutable_dropped_total": "0+1x60",
         },
         "5m",
         "6m",

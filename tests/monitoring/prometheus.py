@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shutil
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pytest
-
-from service import settings
-from service.local import ports, spawn
+from service.local import ports, programs, spawn
 from tests.patience import wait
 
 #: A job's name → (path, {instance: address}).
 Jobs = Mapping[str, tuple[str, Mapping[str, str]]]
-
-
-def need() -> None:
-    """Skip the test, or fail it in CI, when there is no Prometheus."""
-    if shutil.which("prometheus") is None:
-        if settings.environment("CI") == "true":
-            pytest.fail("CI needs prometheus: deploy/install-packages installs it")
-        pytest.skip("needs prometheus")
 
 
 class Prometheus:
@@ -49,7 +36,7 @@ class Prometheus:
     def start(self) -> Prometheus:
         """Start it, and wait until it answers."""
         words = [
-            "prometheus", f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/data",
+            str(programs.prometheus()), f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/data",
             f"--web.listen-address={ports.LOOPBACK}:{self.port}", "--log.level=warn",
         ]  # fmt: skip
         with (self.folder / "log").open("wb") as log:
@@ -101,8 +88,3 @@ def _job(name: str, path: str, instances: Mapping[str, str]) -> dict[str, Any]:
         "params": urllib.parse.parse_qs(asked),
         "static_configs": targets,
     }
-
-
-def pause(seconds: float) -> None:
-    """Let scrapes happen: time is what a graph is made of."""
-    time.sleep(seconds)

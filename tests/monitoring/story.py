@@ -54,9 +54,7 @@ class Story:
     def _start(self, stack: contextlib.ExitStack) -> None:
         self.ledger = PostgresServer(self.folder / "postgres", options=servers.FAST).start()
         stack.callback(self.ledger.stop)
-        port = str(ports.free())
-        options = {"prometheus.tcp.port": port, "prometheus.tcp.ip": ports.LOOPBACK}
-        self.broker = RabbitNode(self.folder / "rabbitmq", options=options, plugins=["rabbitmq_prometheus"]).start()
+        self.broker = RabbitNode(self.folder / "rabbitmq", prometheus=True).start()
         stack.callback(self.broker.stop)
         quick = {
             "apps": "tests.apps.shop_app,service.canary",
@@ -71,7 +69,9 @@ class Story:
         self.road.settings["MILLRACE_CANARY_URL"] = f"http://{self.door.address}"
         self.clocks = [self.road.clock(), self.road.clock()]
         self.workers = [self.road.worker(), self.road.worker()]
-        self.prometheus = Prometheus(self.folder / "prometheus", self._jobs(f"{ports.LOOPBACK}:{port}"), self._rules())
+        self.prometheus = Prometheus(
+            self.folder / "prometheus", self._jobs(f"{ports.LOOPBACK}:{self.broker.metrics_port}"), self._rules()
+        )
         self.prometheus.start()
         stack.callback(self.prometheus.stop)
         stack.callback(self._stop.set)

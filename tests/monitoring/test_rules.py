@@ -27,7 +27,6 @@ RABBITMQ = {
     "rabbitmq_detailed_queue_consumers",
     "rabbitmq_detailed_queue_messages_ready",
     "rabbitmq_global_messages_unroutable_returned_total",
-    "rabbitmq_global_messages_unroutable_dropped_total",
     "rabbitmq_global_messages_redelivered_total",
     "rabbitmq_global_messages_delivered_total",
     "rabbitmq_unreachable_cluster_peers_count",

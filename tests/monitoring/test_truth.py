@@ -13,7 +13,7 @@ import pytest
 from monitoring.grafana import boards, files, fill
 from monitoring.grafana.model import Query
 from tests import servers
-from tests.monitoring import prometheus, questions
+from tests.monitoring import questions
 from tests.monitoring.story import Story
 from tests.patience import wait
 
@@ -31,7 +31,7 @@ PROVOKED = {"MillraceDeadLettersArrive", "MillraceWatchdog"}
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """A road on which everything has happened that a dashboard tells of."""
-    prometheus.need()
+    servers.need_prometheus()
     servers.need_postgres()
     servers.need_rabbitmq()
     with Story(tmp_path_factory.mktemp("story")) as found:
