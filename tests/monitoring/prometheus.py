@@ -36,9 +36,12 @@ class Prometheus:
     def start(self) -> Prometheus:
         """Start it, and wait until it answers."""
         words = [
-            str(programs.prometheus()), f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/data",
-            f"--web.listen-address={ports.LOOPBACK}:{self.port}", "--log.level=warn",
-        ]  # fmt: skip
+            str(programs.prometheus()),
+            f"--config.file={self.folder}/prometheus.yml",
+            f"--storage.tsdb.path={self.folder}/data",
+            f"--web.listen-address={ports.LOOPBACK}:{self.port}",
+            "--log.level=warn",
+        ]
         with (self.folder / "log").open("wb") as log:
             self._process = spawn.spawn(words, environment=spawn.ENVIRONMENT, output=log, cwd=self.folder)
         wait(self._is_ready, 20, f"Prometheus is ready: {(self.folder / 'log').read_text()[-500:]}")

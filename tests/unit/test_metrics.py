@@ -22,7 +22,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from service import settings, signals
 from service.domain import ticket as tickets
 from service.domain import topology
-from service.telemetry import catalogue, exposition, instruments, metrics, reference
+from service.telemetry import catalogue, exposition, instruments, metrics, reference, tracing
 
 ROOT = pathlib.Path(__file__).parents[2]
 DONE = {"done": 3, "retry": 1, "dead": 0, "snoozed": 0, "expired": 0, "skipped": 2}
@@ -138,7 +138,8 @@ def test_the_page_agrees_with_the_catalogue() -> None:
 def test_every_signal_is_listened_to() -> None:
     names = [n for n, found in vars(signals).items() if isinstance(found, blinker.Signal)]
     assert names
-    assert [n for n in names if not hasattr(metrics.Metrics, f"on_{n}")] == []
+    listeners = {*vars(metrics.Metrics), *(f"on_{name}" for name in tracing.NAMES)}
+    assert [n for n in names if f"on_{n}" not in listeners] == []
 
 
 def test_label_sets_begin_at_zero_and_gauges_without_a_value() -> None:
