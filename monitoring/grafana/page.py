@@ -14,10 +14,10 @@ HEAD = """\
 Six dashboards for Grafana 10.4 and later, over Prometheus. Each answers one question, and each panel says in its
 description (the *i* in its corner) what it tells and what to do: the same words as here.
 
-To have them: copy `monitoring/grafana/dashboards` to `/var/lib/grafana/dashboards/millrace`, and the two files under
-`monitoring/grafana/provisioning` to `/etc/grafana/provisioning`. Prometheus scrapes the processes of Millrace and
-RabbitMQ's own plugin `rabbitmq_prometheus`, both its `/metrics` and
-`/metrics/detailed?family=queue_coarse_metrics&family=queue_consumer_count`.
+`make monitor` starts Millrace with Prometheus and Alertmanager on one machine; a Grafana is yours to bring. Copy `monitoring/grafana/dashboards` to `/var/lib/grafana/dashboards/millrace`, and the two files under
+`monitoring/grafana/provisioning` to `/etc/grafana/provisioning`. Prometheus scrapes what
+`monitoring/prometheus/prometheus.yml` says: the processes of Millrace, and RabbitMQ's plugin `rabbitmq_prometheus`, by node
+and by queue.
 
 - Above each dashboard you choose the jobs, and types, routes, schedules or queues. *All* is the default.
 - Purple marks on the graphs are deploys: a version that was not there before. Grey ones, which you may switch on, are
@@ -27,7 +27,8 @@ RabbitMQ's own plugin `rabbitmq_prometheus`, both its `/metrics` and
 
 The pictures below are drawn from a real run with `make pictures`: a road of web, worker and clocks on RabbitMQ and
 PostgreSQL under steady traffic, with a worker killed, handlers that fail, a broker that stops and comes back, and
-foreign messages; Prometheus was asked the very questions of the panels.
+foreign messages. A real Prometheus was asked the very questions of the panels; the drawing is our own, in Grafana's places
+and colours, for it needs no Grafana.
 """
 
 

@@ -7,7 +7,7 @@ came. With it, this module listens to signals, as metrics do, and answers some w
     └─ create <type>         PRODUCER   an event; its context is stored with the event
        └─ process <type>     CONSUMER   a run of the handler, in the worker's child; one for each attempt
 
-Names and attributes: OpenTelemetry semantic conventions for messaging and HTTP, version 1.38. To be installed in the
+Names and attributes are those of OpenTelemetry's semantic conventions for messaging and HTTP. To be installed in the
 process that does the work, after any fork: the thread that exports does not survive one.
 """
 
