@@ -14,9 +14,10 @@ HEAD = """\
 Six dashboards for Grafana 10.4 and later, over Prometheus. Each answers one question, and each panel says in its
 description (the *i* in its corner) what it tells and what to do: the same words as here.
 
-`make monitor` starts Millrace with Prometheus and Alertmanager on one machine; a Grafana is yours to bring. Copy `monitoring/grafana/dashboards` to `/var/lib/grafana/dashboards/millrace`, and the two files under
-`monitoring/grafana/provisioning` to `/etc/grafana/provisioning`. Prometheus scrapes what
-`monitoring/prometheus/prometheus.yml` says: the processes of Millrace, and RabbitMQ's plugin `rabbitmq_prometheus`, by node
+`make monitor` starts Millrace with Prometheus and Alertmanager on one machine; a Grafana is yours to bring. Copy
+`monitoring/grafana/dashboards` to `/var/lib/grafana/dashboards/millrace`, and the two files under
+`monitoring/grafana/provisioning` to `/etc/grafana/provisioning`. What Prometheus scrapes stands in
+`monitoring/prometheus/prometheus.yml`: the processes of Millrace, and RabbitMQ's plugin `rabbitmq_prometheus`, by node
 and by queue.
 
 - Above each dashboard you choose the jobs, and types, routes, schedules or queues. *All* is the default.
@@ -26,9 +27,9 @@ and by queue.
 - A colour means the same everywhere: blue came in, green is done, orange is tried again, red is lost or refused.
 
 The pictures below are drawn from a real run with `make pictures`: a road of web, worker and clocks on RabbitMQ and
-PostgreSQL under steady traffic, with a worker killed, handlers that fail, a broker that stops and comes back, and
-foreign messages. A real Prometheus was asked the very questions of the panels; the drawing is our own, in Grafana's places
-and colours, for it needs no Grafana.
+PostgreSQL under steady traffic, with a worker killed, handlers that fail, a broker that stops and comes back, a burst
+of orders, and foreign messages. A real Prometheus was asked the very questions of the panels; the drawing is our own,
+in the places and colours of Grafana, which it does not need.
 """
 
 

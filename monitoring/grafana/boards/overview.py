@@ -34,8 +34,8 @@ OBJECTIVES = Row(
         _stat(
             "Begun within 5 s", "percentunit", share_below("5.0", STARTED),
             (Limit(0.98, ORANGE), Limit(0.99, GREEN)),
-            "The share of attempts that were begun at most 5 s after they were due. What still waits is not in it: look at"
-            " the oldest, too. The objective is 99 %.",
+            "The share of attempts that were begun at most 5 s after they were due. What still waits is not in it:"
+            " look at the oldest, too. The objective is 99 %.",
             "Below: Queues tells what waits and for whom, Processing whether the workers are full.",
             ground=RED, top=1, decimals=2, quiet=QUIET_TRAFFIC,
         ),
