@@ -229,10 +229,10 @@ def install(settings: Settings, role: str) -> Tracing | None:
 
 
 def check(settings: Settings) -> None:
-    """Raises SettingsError when traces are wanted and OpenTelemetry is not there."""
+    """Raises SettingsError when traces are wanted without OpenTelemetry. What is imported before a fork is shared."""
     if settings.otlp_url:
         try:
-            import opentelemetry.exporter.otlp.proto.http
+            import opentelemetry.exporter.otlp.proto.http.trace_exporter
             import opentelemetry.sdk.trace  # noqa: F401
         except ImportError:
             raise errors.SettingsError(
