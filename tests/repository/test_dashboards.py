@@ -165,3 +165,11 @@ def _known() -> set[str]:
     rules = (pages.ROOT / "monitoring/prometheus/rules").glob("*.yml")
     recorded = {name for path in rules for name in re.findall(r"record: ([\w:]+)", path.read_text())}
     return OTHERS | recorded | {name for metric in catalogue.CATALOGUE for name in _names(metric)}
+
+
+def test_grafana_is_told_of_the_folder_that_the_page_names() -> None:
+    folder = "/var/lib/grafana/dashboards/millrace"
+    provisioning = pages.ROOT / "monitoring/grafana/provisioning"
+    assert f"path: {folder}\n" in (provisioning / "dashboards/millrace.yml").read_text()
+    assert f"`{folder}`" in (pages.ROOT / "docs/dashboards.md").read_text()
+    assert "type: prometheus\n" in (provisioning / "datasources/prometheus.yml").read_text()
