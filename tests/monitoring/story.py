@@ -36,8 +36,9 @@ TRAFFIC = {
 class Story:
     """Servers, processes and Prometheus, from entering to leaving."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, *, pairs: bool = True) -> None:
         self.folder = folder
+        self.number = 2 if pairs else 1  #: of workers, and of clocks
         self._stack = contextlib.ExitStack()
         self._stop = threading.Event()
         self.random = random.Random(7)
@@ -67,8 +68,8 @@ class Story:
         stack.callback(self.road.stop)
         self.door = self.road.web()
         self.road.settings["MILLRACE_CANARY_URL"] = f"http://{self.door.address}"
-        self.clocks = [self.road.clock(), self.road.clock()]
-        self.workers = [self.road.worker(), self.road.worker()]
+        self.clocks = [self.road.clock() for _ in range(self.number)]
+        self.workers = [self.road.worker() for _ in range(self.number)]
         self.prometheus = Prometheus(
             self.folder / "prometheus", self._jobs(f"{ports.LOOPBACK}:{self.broker.metrics_port}"), self._rules()
         )
