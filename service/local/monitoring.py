@@ -33,11 +33,16 @@ class Monitor:
         self.alertmanager = f"http://{ports.LOOPBACK}:{self.ports['alertmanager']}"
         self._configure(targets, receiver)
 
+    def programs(self) -> list[list[str]]:
+        """The words that start the two, Alertmanager first."""
+        return [self._alertmanager(), self._prometheus()]
+
     def commands(self, console: Console) -> list[Command]:
-        """The two programs, to be started and watched over."""
+        """The two, to be started and watched over."""
+        alertmanager, prometheus = self.programs()
         return [
-            Command("prometheus", self._prometheus(), console=console),
-            Command("alerts", self._alertmanager(), console=console),
+            Command("alerts", alertmanager, console=console),
+            Command("metrics", prometheus, console=console),
         ]
 
     def _configure(self, targets: Mapping[str, Sequence[str]], receiver: str) -> None:

@@ -27,11 +27,13 @@ from service import signals
 from service.domain import errors, topology
 from service.domain.outcome import Answer
 from service.settings import Settings
+from service.telemetry import conventions
 from service.telemetry.masking import Mask
 
 log = logging.getLogger("millrace.traces")
 
 HEADER = "traceparent"
+REQUESTS = 10_000  #: open at once; of more, the oldest are given up
 FLUSH = 2.0  #: seconds that the end of a process waits for its last spans
 EXPORT = 5.0  #: seconds for one export; what waits meanwhile is bounded, and then dropped
 NAMES = ("request_begun", "request_finished", "event_created", "run_begun", "run_ended")  #: signals that are heard
@@ -58,7 +60,8 @@ class Tracing:
         if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             trace.set_tracer_provider(self._provider)  # For the instruments that handlers bring along.
         self._tracer = self._provider.get_tracer("millrace", service.__version__)
-        #: What is open in each thread: the request, or the run, that it works on.
+        self._requests: dict[str, Any] = {}  #: the spans of those that are open, by the context that goes on from them
+        #: The span of the run that each thread is at.
         self._open = threading.local()
         self._listeners: list[tuple[blinker.Signal, Callable[..., Any]]] = []
 
@@ -82,22 +85,30 @@ class Tracing:
 
     def on_request_begun(self, *, method: str, traceparent: str | None) -> str | None:
         """A request has come. Only those that may bring events are worth a span."""
-        self._end()
-        return self._begin(method, self._trace.SpanKind.SERVER, traceparent, {}) if method == "POST" else None
+        if method != "POST":
+            return None
+        span = self._tracer.start_span(method, self._read(traceparent), self._trace.SpanKind.SERVER)
+        own = self._written(self._trace.set_span_in_context(span))
+        while len(self._requests) >= REQUESTS:  # Those whose client has gone.
+            self._requests.pop(next(iter(self._requests))).end()
+        self._requests[own] = span
+        return own
 
-    def on_request_finished(self, *, method: str, route: str, code: int, **_: Any) -> None:
-        """Its answer is known."""
-        span = self._current()
+    def on_request_finished(
+        self, *, method: str, route: str, code: int, seconds: float, traceparent: str | None = None
+    ) -> None:
+        """Its answer is known, perhaps in another thread: the event loop and Flask's threads share the work."""
+        span = self._requests.pop(traceparent, None) if traceparent else None
         if span is not None:
             span.update_name(f"{method} {route}")
             span.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": code})
             if code >= 500:
                 span.set_status(self._trace.StatusCode.ERROR)
-        self._end()
+            span.end()
 
     def on_event_created(self, *, type: str, traceparent: str | None) -> str | None:
         """An event was read from a request. What it carries is the context of this span from now on."""
-        attributes = {**_destination(topology.EVENTS, f"event.{type}"), **_operation("create")}
+        attributes = {**conventions.destination(topology.EVENTS, f"event.{type}"), **conventions.operation("create")}
         parent = self._read(traceparent)
         span = self._tracer.start_span(f"create {type}", parent, self._trace.SpanKind.PRODUCER, attributes)
         span.end()
@@ -110,7 +121,7 @@ class Tracing:
         self._end()
         first = events[0]
         attributes: dict[str, Any] = {
-            **_destination(queue), **_operation("process"),
+            **conventions.destination(queue), **conventions.operation("process"),
             "messaging.message.id": first.id, "millrace.type": first.type, "millrace.attempt": first.attempt,
         }  # fmt: skip
         kind, name = self._trace.SpanKind.CONSUMER, f"process {first.type}"
@@ -130,7 +141,7 @@ class Tracing:
                 span.set_attribute("millrace.answer", type(said).__name__.lower())
             elif error is not None:
                 span.set_attribute("error.type", type(error).__qualname__)
-                span.set_status(self._trace.StatusCode.ERROR, self._mask.text(_line(error)))
+                span.set_status(self._trace.StatusCode.ERROR, self._mask.text(conventions.line(error)))
         self._end()
 
     # --- one span -----------------------------------------------------------------------------------------------
@@ -188,22 +199,6 @@ def _propagator() -> Any:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     return TraceContextTextMapPropagator()
-
-
-def _destination(name: str, key: str = "") -> dict[str, Any]:
-    where = {"messaging.system": "rabbitmq", "messaging.destination.name": f"{name}:{key}" if key else name}
-    return where | ({"messaging.rabbitmq.destination.routing_key": key} if key else {})
-
-
-def _operation(name: str) -> dict[str, Any]:
-    return {"messaging.operation.name": name, "messaging.operation.type": name}
-
-
-def _line(error: BaseException) -> str:
-    try:
-        return str(error).strip().partition("\n")[0][:500]
-    except Exception:
-        return ""
 
 
 _installed: Tracing | None = None

@@ -7,7 +7,7 @@ from types import ModuleType
 import flask
 
 from service import plugins
-from service.web import api, envelopes, errors, gate, health, hooks, lane, letters, operations
+from service.web import api, envelopes, errors, gate, health, hooks, letters, operations
 from service.web.road import NAME, Road
 
 
@@ -30,7 +30,6 @@ def create_app(road: Road) -> flask.Flask:
         views = plugins.optional(name, "views")
         if views is not None:
             mount(app, views)
-    app.wsgi_app = lane.Lane(app, road)  # type: ignore[method-assign]
     return app
 
 

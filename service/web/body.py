@@ -22,7 +22,6 @@ from service.domain import errors
 MEDIA_TYPE = re.compile(r"application/(json|[a-z0-9!#$&^_.+-]+\+json)")
 HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 MOST_FAULTS = 10  #: named in one answer
-LINGER = 1_048_576  #: bytes more that are read, and thrown away, of a body that turned out to be too large
 
 decoder = msgspec.json.Decoder()
 encoder = msgspec.json.Encoder()
@@ -70,8 +69,6 @@ def read_bytes(request: flask.Request) -> bytes:
     if length is None:
         # Of a body of unknown length werkzeug hands out the beginning, and raises only when it is asked for more.
         if len(data) == request.max_content_length:
-            # A client that is still sending when its connection is closed may lose the answer.
-            request.environ["wsgi.input"].read(LINGER)
             raise exceptions.RequestEntityTooLarge()
         return data
     return whole(data, length)

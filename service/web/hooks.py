@@ -24,7 +24,7 @@ ALREADY = "millrace.already"  #: key in a WSGI environment: what was done of a r
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Already:
-    """A request that went wrong before Flask got it (``service.web.lane``)."""
+    """A request that went wrong before Flask got it (``service.web.door``)."""
 
     started: float  #: by ``time.perf_counter()``
     request_id: str
@@ -36,6 +36,11 @@ def install(app: flask.Flask) -> None:
     app.before_request(begin)
     app.after_request(finish)
     app.teardown_request(end)
+
+
+def refuse(environ: dict[str, Any], error: Exception) -> None:
+    """Have Flask answer this request with an error."""
+    environ[ALREADY] = Already(time.perf_counter(), request_id(environ.get("HTTP_X_REQUEST_ID", "")), error)
 
 
 def are_others(app: flask.Flask) -> bool:

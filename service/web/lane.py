@@ -1,65 +1,81 @@
-"""The express lane: a plain post of one event is answered before Flask takes it apart.
+"""The express lane: a plain post of one event is answered on the event loop, without Flask and without a thread.
 
-Of what a post costs, Flask's machinery (contexts, routing, request and response objects) was more than half. So the
-plain case, ``POST /v1/events/<type>`` with a JSON body of known length and nothing unusual in its headers, is served
-here as a WSGI middleware, with the very functions that the view uses. Everything else goes through Flask, and so does
-everything that goes wrong here: the error is raised there, in the one place where errors become answers.
+Of what a post costs, Flask's contexts, routing and objects were more than half, and most of the rest was threads that
+woke each other up. So the plain case, ``POST /v1/events/<type>`` with a JSON body of known length and nothing unusual
+in its headers, is served here, by the very functions that the view uses. Everything else goes through Flask, and so
+does everything that goes wrong here: the error is raised there, in the one place where errors become answers.
 
 An application that hooks into requests by Flask's means has its hooks called for every request: then there is no lane.
+A payload model's validators run on the loop: they must not wait for anything.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import flask
 
 from service import signals
-from service.web import answer, body, entry, gate, hooks, idempotency, show, timing, trace
+from service.application.submission import Accepted, Submission
+from service.domain import event
+from service.web import answer, body, entry, hooks, idempotency, inbound, show, trace
 from service.web.road import Road
 
 PREFIX = "/v1/events/"
 ROUTE = "/v1/events/<name>"  #: as the view's route is named in metrics
 #: With one of these a request is not plain.
-UNUSUAL = ("HTTP_PREFER", "HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING")
-
-StartResponse = Callable[..., Any]
-Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+UNUSUAL = frozenset({"HTTP_PREFER", "HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT"})
 
 
 class Lane:
-    """A WSGI application around that of Flask."""
+    """Takes plain posts; one for each process, used by its event loop alone."""
 
     def __init__(self, app: flask.Flask, road: Road) -> None:
-        self._app = app
-        self._flask: Wsgi = app.wsgi_app
         self._road = road
-        self._gate: gate.Gate = app.extensions[gate.NAME].posts
-        self._hooked: bool | None = None  # Known with the first request: hooks come after us.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_open = not hooks.are_others(app)
 
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        if not self._is_plain(environ):
-            return self._flask(environ, start_response)
+    def open_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve requests of this loop."""
+        self._loop = loop
+
+    def takes(self, environ: dict[str, Any]) -> bool:
+        """Whether this request is a plain one."""
+        path: str = environ["PATH_INFO"]
+        return (
+            self._is_open
+            and environ["REQUEST_METHOD"] == "POST"
+            and path.startswith(PREFIX)
+            and path[len(PREFIX) :] in self._road.registry
+            and not environ["QUERY_STRING"]
+            and environ.get("CONTENT_TYPE") == "application/json"
+            and 0 < inbound.length(environ) <= self._road.settings.max_body
+            and UNUSUAL.isdisjoint(environ)
+        )
+
+    async def serve(self, environ: dict[str, Any], protocol: Answerable) -> bool:
+        """Answer a plain post; False if it went wrong, and Flask shall say how."""
         started = time.perf_counter()
         request_id = hooks.request_id(environ.get("HTTP_X_REQUEST_ID", ""))
         trace.begin(environ)
         try:
-            document = self._take(environ, request_id)
+            length = inbound.length(environ)
+            data = await inbound.read(protocol, length, self._road.settings.body_deadline)
+            new = self._read(environ, data, length, request_id)
+            document = show.accepted_document(await self._store(new), environ)
         except Exception as error:
             environ[hooks.ALREADY] = hooks.Already(started, request_id, error)
-            return self._flask(environ, start_response)
-        data = answer.encoder.encode(document)
-        start_response(
-            "202 ACCEPTED",
-            [
-                ("Content-Type", "application/json"),
-                ("Content-Length", str(len(data))),
-                ("Location", document["links"]["self"]),
-                ("X-Request-Id", request_id),
-            ],
-        )
+            return False
+        headers = [
+            ("content-type", "application/json"),
+            ("location", document["links"]["self"]),
+            ("x-request-id", request_id),
+        ]
+        protocol.response_bytes(202, headers, answer.encoder.encode(document))
         seconds = time.perf_counter() - started
         signals.request_finished.send(
             None,
@@ -69,38 +85,51 @@ class Lane:
             seconds=seconds,
             traceparent=environ.get(trace.KEY),
         )
-        return (data,)
+        return True
 
-    def _is_plain(self, environ: dict[str, Any]) -> bool:
-        path: str = environ["PATH_INFO"]
-        return (
-            environ["REQUEST_METHOD"] == "POST"
-            and path.startswith(PREFIX)
-            and path[len(PREFIX) :] in self._road.registry
-            and not environ.get("QUERY_STRING")
-            and environ.get("CONTENT_TYPE") == "application/json"
-            and 0 < _length(environ) <= self._road.settings.max_body
-            and not any(name in environ for name in UNUSUAL)
-            and not self._is_hooked()
-        )
-
-    def _is_hooked(self) -> bool:
-        if self._hooked is None:
-            self._hooked = hooks.are_others(self._app)
-        return self._hooked
-
-    def _take(self, environ: dict[str, Any], request_id: str) -> dict[str, Any]:
-        here = self._road
+    def _read(self, environ: dict[str, Any], data: bytes, length: int, request_id: str) -> event.NewEvent:
         key = idempotency.key(environ.get("HTTP_IDEMPOTENCY_KEY"))
-        data = body.whole(environ["wsgi.input"].read(_length(environ)), _length(environ))
-        document = body.parse(data, here.settings.max_depth)
-        sent = entry.Sent(environ["PATH_INFO"][len(PREFIX) :], document, key=key, timing=timing.NONE)
-        new = entry.new_event(here, sent, hooks.producer(environ), request_id, environ)
-        with self._gate:
-            accepted = here.intake.submit([new])[0]
-        return show.accepted_document(accepted, environ)
+        document = body.parse(body.whole(data, length), self._road.settings.max_depth)
+        sent = entry.Sent(environ["PATH_INFO"][len(PREFIX) :], document, key=key)
+        return entry.new_event(self._road, sent, hooks.producer(environ), request_id, environ)
+
+    async def _store(self, new: event.NewEvent) -> Accepted:
+        """Hand the event to the intake, and wait without a thread; raises as ``Intake.submit`` does."""
+        assert self._loop is not None
+        waiter = self._loop.create_future()
+        submission = self._road.intake.begin(new, self._answered, waiter)
+        late = self._loop.call_later(self._road.settings.accept_deadline, self._give_up, submission)
+        try:
+            accepted: Accepted = (await waiter)[0]
+        finally:
+            late.cancel()
+        return accepted
+
+    def _answered(self, submissions: Sequence[Submission]) -> None:
+        """Called by the intake thread, once for all of a flush."""
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # The loop may have ended, and with it whoever waited.
+            self._loop.call_soon_threadsafe(_resolve, submissions)
+
+    def _give_up(self, submission: Submission) -> None:
+        try:
+            self._road.intake.give_up(submission)
+        except Exception as error:
+            if not submission.waiter.done():
+                submission.waiter.set_exception(error)
 
 
-def _length(environ: dict[str, Any]) -> int:
-    given: str = environ.get("CONTENT_LENGTH", "")
-    return int(given) if given.isdecimal() and len(given) < 12 else 0
+class Answerable(inbound.Readable, Protocol):
+    """What the lane needs of RSGI's protocol."""
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
+
+
+def _resolve(submissions: Sequence[Submission]) -> None:
+    for submission in submissions:
+        if submission.waiter.done():
+            continue  # It has given up, or its client has gone.
+        if submission.error is not None:
+            submission.waiter.set_exception(submission.error)
+        else:
+            submission.waiter.set_result(submission.accepted)

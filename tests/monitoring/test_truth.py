@@ -36,7 +36,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     servers.need_rabbitmq()
     with Story(tmp_path_factory.mktemp("story"), pairs=False) as found:
         found.road.wait_for_consumers(1)
-        with found.traffic():
+        with found.traffic(0.4):
             found.wrong()
             wait(lambda: _sum(found, 'millrace_events_finished_total{outcome="dead"}') >= 2, 40, "dead letters")
             wait(lambda: _sum(found, 'millrace_tickets_failed_total{outcome="worker_lost"}') >= 1, 40, "a lost worker")
@@ -44,6 +44,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             for recorded in ("objective_start_bad", "objective_success_bad"):
                 wait(lambda name=recorded: found.prometheus.now(f"millrace:{name}:ratio_rate1h"), 40, recorded)
             wait(lambda: _sum(found, "millrace_canary_latency_seconds_count") >= 2, 40, "the canary")
+            wait(lambda: _sum(found, 'ALERTS{alertname="MillraceDeadLettersArrive"}') >= 1, 40, "an alert")
             found.wait(6)  # For rates to have two scrapes of all of it.
             yield found
 
