@@ -140,6 +140,17 @@ class TestInOneProcess:
         assert run.links == (f"{1:016x}", f"{2:016x}")
         assert run.attributes["messaging.batch.message_count"] == 2
 
+    def test_requests_that_an_event_loop_serves_at_once_keep_apart(self, traced: Receiver) -> None:
+        asked = [f"00-{n:032x}-{n:016x}-01" for n in (1, 2)]
+        begun = [signals.asked(signals.request_begun, None, method="POST", traceparent=a) for a in asked]
+        for code, own in zip((503, 202), reversed(begun), strict=True):
+            signals.request_finished.send(None, method="POST", route="/", code=code, seconds=0.1, traceparent=own)
+        tracing.uninstall()
+        assert {(s.trace, s.attributes["http.response.status_code"]) for s in traced.spans} == {
+            (f"{1:032x}", 202),
+            (f"{2:032x}", 503),
+        }
+
     def test_a_run_that_a_time_limit_cut_off_is_closed_by_the_next(self, traced: Receiver) -> None:
         for number in (1, 2):
             signals.asked(signals.run_begun, None, events=[event(f"00-{number:032x}-{1:016x}-01")], queue="events")
