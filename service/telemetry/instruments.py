@@ -46,16 +46,17 @@ class Durations(prometheus_client.Histogram):
         """Put in all values; the longest one is the example of its bucket, if its trace is known and was sampled."""
         # The clocks of two machines may differ by more than something takes.
         values = [max(0.0, float(value)) for value in seconds]
+        trace = TRACE.fullmatch(example) if example else None
         if len(values) == 1:
-            self.observe(values[0])
+            self.observe(values[0], {"trace_id": trace[1]} if trace else None)
             return
         counts = collections.Counter(bisect.bisect_left(self._upper_bounds, v) for v in values)
         self._sum.inc(math.fsum(values))
         for number, n in counts.items():
             self._buckets[number].inc(n)
-        if example and values and (found := TRACE.fullmatch(example)):
+        if trace and values:
             longest = max(values)
-            shown = samples.Exemplar({"trace_id": found[1]}, longest, time.time())
+            shown = samples.Exemplar({"trace_id": trace[1]}, longest, time.time())
             self._buckets[bisect.bisect_left(self._upper_bounds, longest)].set_exemplar(shown)
 
 

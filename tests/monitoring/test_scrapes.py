@@ -148,15 +148,18 @@ def test_a_request_that_was_traced_is_an_example_in_the_histogram(watched: Watch
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert answer.status == 202
+    wait(lambda: {"trace_id": trace} in _examples(watched), 10, "the request is an example")
+
+
+def _examples(watched: Watched) -> list[dict[str, str]]:
     text = watched.text("web", "application/openmetrics-text; version=1.0.0")
-    examples = [
+    return [
         sample.exemplar.labels
         for family in openmetrics.text_string_to_metric_families(text)
         if family.name == "millrace_http_request_duration_seconds"
         for sample in family.samples
         if sample.exemplar
     ]
-    assert {"trace_id": trace} in examples
 
 
 def test_nothing_is_written_for_metrics(watched: Watched) -> None:
