@@ -18,10 +18,12 @@ from typing import Any
 
 import celery.beat
 
+from schedules import looking
 from service import bootstrap, plugins, signals
 from service.application import publish, returned
 from service.broker.factory import App
 from service.domain import errors, schedules
+from service.telemetry import canary
 
 log = logging.getLogger("millrace.clock")
 
@@ -60,10 +62,12 @@ class Duty:
             rest = min(self._longest, FIRST_REST * 2.0 ** min(self._failures - 1, 10))
             self._resting_until = time.monotonic() + random.uniform(rest / 2, rest)
             self._tell(error)
+            signals.duty_ended.send(None, duty=self._name, done=False)
             return not isinstance(error, errors.LedgerUnavailable)
         finally:
             self._since = None
         self._failures, self._resting_until = 0, 0.0
+        signals.duty_ended.send(None, duty=self._name, done=True)
         return True
 
     def rest(self) -> float:
@@ -120,14 +124,20 @@ class Scheduler(celery.beat.Scheduler):
                 "partitions": road.upkeep.make_partitions,
                 "windows": road.upkeep.count_windows,
                 "paces": road.upkeep.measure_paces,
-                "tickets": self._count_tickets,
                 "tallies": road.upkeep.fold_tallies,
                 "keys": road.upkeep.forget_keys,
             }.items()
         ]
-        self._all = [self._slots, release, emptied, *upkeep]
+        looks = [
+            Duty(name, once, longest=UPKEEP_REST, hang_up=road.looks_engine.hang_up)
+            for name, once in looking.looks(road.looks).items()
+        ]
+        self._all = [self._slots, release, emptied, *upkeep, *looks]
         self._start("release", 0.0, release)
         self._start("upkeep", UPKEEP_EVERY, *upkeep)
+        self._start("looks", looking.EVERY, *looks)
+        if road.canary is not None:
+            self._start("canary", canary.STEP, Duty("canary", road.canary.run_once, longest=UPKEEP_REST))
         if road.dead_queue is not None:
             self._start("returned", UPKEEP_EVERY, emptied)
         self._start("lines", SILENT / 6, Duty("lines", self._hang_up_where_silent, longest=UPKEEP_REST))
@@ -158,6 +168,7 @@ class Scheduler(celery.beat.Scheduler):
             self._due.set()  # The publisher need not wait for its next round.
         shortest, longest = WAITS
         wait = slots.next_in(self._calendar)
+        signals.schedules_seen.send(None, late=max(0.0, -(wait or 0.0)))
         # What is due and was not fired is in the hands of another clock.
         self._wait = longest if wait is None else min(longest, max(0.0 if fired else shortest, wait))
 
@@ -170,10 +181,6 @@ class Scheduler(celery.beat.Scheduler):
         if sent < publish.BATCH // 2:
             self._due.wait(RELEASE_PAUSE)
             self._due.clear()
-
-    def _count_tickets(self) -> None:
-        due, out, overdue = self.road.upkeep.count_tickets()
-        signals.tickets_counted.send(None, due=due, out=out, overdue=overdue)
 
     def _empty_dead(self) -> None:
         assert self.road.dead_queue is not None

@@ -13,7 +13,7 @@ import socket
 import traceback
 from collections.abc import Callable, Iterable
 
-from service import crashpoints, plugins
+from service import crashpoints, plugins, signals
 from service.application import ports
 from service.application.accept import Intake
 from service.application.control import Control
@@ -24,7 +24,9 @@ from service.application.watch import Watch
 from service.broker import connection as connections
 from service.broker import demo, topology
 from service.broker import publisher as amqp_publisher
+from service.domain import canary as domain_canary
 from service.domain import errors, handlers, schedules
+from service.domain import topology as domain_topology
 from service.ledger import engine as engines
 from service.ledger import schema
 from service.ledger.cancel import CancelLedger
@@ -37,10 +39,12 @@ from service.ledger.release import ReleaseLedger
 from service.ledger.slots import SlotLedger
 from service.ledger.strays import StrayLedger
 from service.ledger.upkeep import Upkeep
+from service.ledger.watching import LedgerWatch
 from service.ledger.work import WorkLedger
 from service.settings import Settings, load
-from service.telemetry import exposition, metrics
+from service.telemetry import exposition, metrics, tracing
 from service.telemetry import logging as logs
+from service.telemetry.canary import Canary
 
 log = logging.getLogger("millrace")
 
@@ -95,6 +99,9 @@ class ClockRoad:
     release_engine: engines.Engine
     upkeep: Upkeep
     upkeep_engine: engines.Engine
+    looks: LedgerWatch
+    looks_engine: engines.Engine  #: what is looked at for metrics keeps nobody waiting
+    canary: Canary | None  #: None: none is sent
     dead_queue: topology.DeadQueue | None
 
 
@@ -102,6 +109,7 @@ def prepare(role: str, settings: Settings | None = None) -> Settings:
     """What every process does first: settings, logs, crash points, the user's apps."""
     settings = settings or load()
     logs.configure(settings, role)
+    tracing.check(settings)
     try:
         crashpoints.arm(settings.crash_at)
     except ValueError as error:
@@ -239,6 +247,7 @@ def clock(settings: Settings | None = None) -> ClockRoad:
     engine = engines.Engine(settings.database_url, role="millrace-clock")
     release_engine = engines.Engine(settings.database_url, role="millrace-release")
     upkeep_engine = engines.Engine(settings.database_url, size=2, role="millrace-upkeep")  # And for the queue `dead`.
+    looks_engine = engines.Engine(settings.database_url, role="millrace-looks")
     release = ReleaseLedger(
         release_engine, patience=settings.patience, window=settings.window, forgetful=settings.demo_broker
     )
@@ -254,8 +263,19 @@ def clock(settings: Settings | None = None) -> ClockRoad:
         release_engine,
         Upkeep(upkeep_engine),
         upkeep_engine,
+        LedgerWatch(looks_engine),
+        looks_engine,
+        canary(settings),
         dead,
     )
+
+
+def canary(settings: Settings) -> Canary | None:
+    """What a clock sends through every queue, if the settings say so."""
+    if not settings.canary:
+        return None
+    queues = domain_canary.queues(plugins.registry.queues())
+    return Canary(settings.canary_url or f"http://{settings.http}", every=settings.canary, queues=queues)
 
 
 def broker(settings: Settings, name: str) -> ports.Broker:
@@ -295,5 +315,19 @@ def operations_here(settings: Settings) -> Operations:
 def watch(settings: Settings, role: str, routes: Iterable[tuple[str, str]] = ()) -> None:
     """Count what happens in this process, and show it on /metrics. ``routes``: (method, template) of the web."""
     types, names = [h.type for h in plugins.registry], [s.name for s in plugins.calendar]
-    metrics.install(role, types, schedules=names, routes=routes)
+    queues = [q.name for q in domain_topology.queues(plugins.registry.queues()) if q.name != domain_topology.DEAD_QUEUE]
+    detached = [h.type for h in plugins.registry if h.detached]
+    metrics.install(role, types, detached=detached, schedules=names, routes=routes, queues=queues)
+    objectives = {h.type: h.objective for h in plugins.registry if h.objective is not None}
+    signals.objectives_declared.send(None, objectives=objectives)
     exposition.serve(settings, role)
+
+
+def trace(settings: Settings, role: str) -> None:
+    """Trace what this process does, if that is wanted. To be called in the process that does it, after any fork."""
+    tracing.install(settings, role)
+
+
+def end_traces() -> None:
+    """Send the last spans of this process."""
+    tracing.uninstall()

@@ -50,13 +50,6 @@ on conflict (name) do update set pace = excluded.pace
 where types.pace is null or abs(types.pace - excluded.pace) > types.pace / 10
 """
 
-COUNT_TICKETS = """
-select count(*) filter (where published_at is null and due_at <= clock_timestamp()),
-       count(*) filter (where published_at is not null),
-       count(*) filter (where published_at is not null and due_at <= clock_timestamp())
-from millrace.tickets
-"""
-
 FORGET_KEYS = f"""
 delete from millrace.idempotency_keys where ctid = any(array(
     select ctid from millrace.idempotency_keys where created_at < now() - interval '{KEYS_KEPT}' limit {KEYS_PIECE}))
@@ -114,11 +107,6 @@ class Upkeep:
     def forget_keys(self) -> None:
         """Idempotency keys that are old enough, once a minute, until none is left."""
         self._duty("keys", 60.0, FORGET_KEYS, full=KEYS_PIECE)
-
-    def count_tickets(self) -> tuple[int, int, int]:
-        """Tickets that are due, out, and overdue."""
-        row = self._run(COUNT_TICKETS, ())[0]
-        return row[0], row[1], row[2]
 
     def give_back(self, ticket: str, *, careful: bool) -> None:
         """A ticket came back through the dead queue: due again, later each time. Nothing if its row is gone."""

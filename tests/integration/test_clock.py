@@ -25,6 +25,7 @@ from service.ledger import engine as engines
 from service.ledger.release import ReleaseLedger
 from service.ledger.slots import SlotLedger
 from service.ledger.upkeep import Upkeep
+from service.ledger.watching import LedgerWatch
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
@@ -456,7 +457,7 @@ def start(
     started, queue = [], StuckQueue()
 
     def start() -> scheduler.Scheduler:
-        upkeep_engine = engines.Engine(ledger.url)
+        upkeep_engine, looks_engine = engines.Engine(ledger.url), engines.Engine(ledger.url)
         app = factory.App("test", set_as_current=False)
         app.road = bootstrap.ClockRoad(
             settings.Settings(database_url=ledger.url, broker_url="amqp://unused"),
@@ -467,6 +468,9 @@ def start(
             ledger.engine,
             Upkeep(upkeep_engine),
             upkeep_engine,
+            LedgerWatch(looks_engine),
+            looks_engine,
+            None,
             queue,  # type: ignore[arg-type]
         )
         started.append(scheduler.Scheduler(app))
