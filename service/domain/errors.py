@@ -42,6 +42,26 @@ class StrayNotFound(MillraceError):
     """There is no stray message with this id."""
 
 
+class ScheduleNotFound(MillraceError):
+    """There is no schedule of this name."""
+
+
+class ScheduleExists(MillraceError):
+    """There is a schedule of this name already."""
+
+
+class DeclaredInCode(MillraceError):
+    """The schedule is declared in code: change it there."""
+
+
+class ScheduleRetired(MillraceError):
+    """The schedule is retired: the code that declared it does so no more."""
+
+
+class ScheduleChanged(MillraceError):
+    """The schedule was changed meanwhile: look at it again."""
+
+
 class BeingWorked(MillraceError):
     """The event is being worked; ask again in a moment."""
 
@@ -80,6 +100,10 @@ class InvalidEvent(MillraceError):
     def __init__(self, faults: list[Fault] | None = None, message: str | None = None) -> None:
         super().__init__(message)
         self.faults = faults or []
+
+
+class InvalidSchedule(InvalidEvent):
+    """The schedule cannot be as it is described."""
 
 
 class Fault:
