@@ -25,6 +25,10 @@ class SettingsError(MillraceError):
 class DeclarationError(MillraceError):
     """A handler or a schedule is declared wrongly."""
 
+    def __init__(self, message: str | None = None, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field  #: the member of a plan that is wrong, "" where it is none or all of them
+
 
 class UnknownEventType(MillraceError):
     """No handler is declared for this event type."""

@@ -15,17 +15,27 @@ NAME_PATTERN = re.compile(r"[a-z][a-z0-9_.-]{0,99}")
 COUNTED = 1000  #: missed instants are counted up to here where each must be looked for: so many, or more
 
 
-class Plan(Protocol):
-    """When a schedule is due. Time is an argument; no plan asks a clock."""
+class Next(Protocol):
+    """Whoever can say what comes next."""
 
     def next_after(self, moment: datetime.datetime) -> datetime.datetime | None:
         """The first due instant later than ``moment``, in UTC; None when there is none."""
 
+
+class Plan(Next, Protocol):
+    """When a schedule is due. Time is an argument; no plan asks a clock."""
+
     def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
         """The latest due instant in ``[first, now]``, and how many before it were missed. ``first`` is due itself."""
 
+    def between(self, start: datetime.datetime, end: datetime.datetime) -> Iterator[datetime.datetime]:
+        """The due instants in ``[start, end)``, one after the other."""
+
     def spec(self) -> dict[str, Any]:
         """The plan as JSON, to tell whether it changed."""
+
+    def describe(self) -> str:
+        """The plan in one line for people."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,7 +83,7 @@ class Calendar:
         return len(self._schedules)
 
 
-def last_due(plan: Plan, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
+def last_due(plan: Next, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
     """``Plan.last_due`` for a plan that can only say what comes next: more than COUNTED are not counted."""
     missed, late = 0, now
     while (later := plan.next_after(first)) is not None and later <= now:

@@ -14,7 +14,6 @@ import psycopg2
 import pytest
 
 from schedules import scheduler
-from schedules.calendar import Cron, Interval
 from service import bootstrap, plugins, settings
 from service.application import returned
 from service.application.publish import Release
@@ -25,6 +24,7 @@ from service.ledger import engine as engines
 from service.ledger.release import ReleaseLedger
 from service.ledger.slots import SlotLedger
 from service.ledger.upkeep import Upkeep
+from service.plans import Cron, Interval
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres

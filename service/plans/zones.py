@@ -1,0 +1,79 @@
+"""Time zones: local time and the instants that it stands for.
+
+Source: PEP 495 (fold), and zoneinfo's reading of the IANA database: of a local time that is missing or comes twice,
+``fold=0`` gives the offset before the change and ``fold=1`` the one after.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import zoneinfo
+
+from service.domain import errors
+
+FIRST_YEAR, LAST_YEAR = 1900, 9000  #: instants outside of these years are not looked for
+SECOND = datetime.timedelta(seconds=1)
+#: Zones that mean something else on every host, or count leap seconds, which no clock of ours does.
+HOSTS_OWN = ("localtime", "posixrules", "Factory", "right/", "posix/")
+
+
+@functools.cache
+def get(name: object) -> zoneinfo.ZoneInfo:
+    """The zone of that name; raises DeclarationError. Cached for the life of the process."""
+    try:
+        if not isinstance(name, str) or name.startswith(HOSTS_OWN):
+            raise ValueError
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise errors.DeclarationError(
+            f"tz: {name!r} is no time zone: an IANA name like Europe/Berlin is wanted", field="tz"
+        ) from None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a zone's offset, as people see it: local times that are missing, or that come twice."""
+
+    begin: datetime.datetime  #: local, naive: the first such time
+    end: datetime.datetime  #: local, naive: the first time after them
+    before: datetime.timedelta  #: the offset until the change
+    after: datetime.timedelta  #: the offset from then on
+    instant: datetime.datetime  #: of the change, in UTC
+
+    @property
+    def doubled(self) -> bool:
+        """Whether these times come twice; else they are missing."""
+        return self.before > self.after
+
+
+def offsets(zone: zoneinfo.ZoneInfo, wall: datetime.datetime) -> tuple[datetime.timedelta, datetime.timedelta]:
+    """Of a local time (naive): the offset from UTC before a change that concerns it, and after. Mostly they are one."""
+    here = wall.replace(tzinfo=zone)
+    before, after = here.utcoffset(), here.replace(fold=1).utcoffset()
+    assert before is not None
+    assert after is not None
+    return before, after
+
+
+def change(
+    zone: zoneinfo.ZoneInfo, wall: datetime.datetime, before: datetime.timedelta, after: datetime.timedelta
+) -> Change:
+    """The change that makes this local time (naive) missing or doubled, for ``offsets`` that differ."""
+    low, high = wall - max(before, after), wall - min(before, after)
+    # In (low, high] lies the change: halve that.
+    while high - low > SECOND:
+        middle = low + (high - low) // (2 * SECOND) * SECOND
+        if _offset_at(zone, middle) == before:
+            low = middle
+        else:
+            high = middle
+    begin, end = sorted((high + before, high + after))
+    return Change(begin, end, before, after, high.replace(tzinfo=datetime.UTC))
+
+
+def _offset_at(zone: zoneinfo.ZoneInfo, utc: datetime.datetime) -> datetime.timedelta:
+    found = utc.replace(tzinfo=datetime.UTC).astimezone(zone).utcoffset()
+    assert found is not None
+    return found
