@@ -13,26 +13,30 @@ import random
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import celery.beat
 
-from service import bootstrap, plugins, signals
+from service import bootstrap, signals
 from service.application import publish, returned
 from service.broker.factory import App
-from service.domain import errors, schedules
+from service.domain import errors
+from service.domain.slots import Outcome
+from service.ledger import firing
 
 log = logging.getLogger("millrace.clock")
 
-FIRE_BATCH = 200  #: slots fired in one transaction
+FIRE_BATCH = 1000  #: schedules that are fired in one transaction
 WAITS = (0.05, 0.5)  #: seconds between looks at the schedules when nothing was fired: shortest, longest
 RELEASE_PAUSE = 0.1  #: seconds between looks at the tickets
 OVERDUE_EVERY = 1.0  #: seconds between looks for lost tickets
+LIVE_EVERY = 5.0  #: seconds between signs of life
 UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
 SILENT = 30.0  #: seconds after which a duty is not waited for any more: its ledger is there and does not answer
 FIRST_REST = 0.2  #: seconds that a duty rests after its first fault, doubling
-ROAD_REST = 2.0  #: seconds, the longest rest of what the road waits for
+ROAD_REST = 1.0  #: seconds, the longest rest of what the road waits for
 UPKEEP_REST = 10.0  #: seconds, the longest rest of any other duty
 
 
@@ -101,11 +105,10 @@ class Scheduler(celery.beat.Scheduler):
         self.road: bootstrap.ClockRoad = self.app.road
         self._stopping = False
         self._due = threading.Event()
-        self._looked = 0.0  # For lost tickets, by time.monotonic().
+        self._looked = self._lived = 0.0  # For lost tickets, and with a sign of life; by time.monotonic().
         self._declared = False
         self._wait = 0.0
-        self._slots = Duty("slots", self._fire, longest=ROAD_REST, hang_up=self.road.engine.hang_up)
-        self._calendar = _handled(self.road.calendar)
+        self._slots = Duty("slots", self._fire, longest=ROAD_REST, hang_up=self._hang_up_slots)
         try:
             bootstrap.check_or_wait(self.road.settings, action="clock.waiting")
         except errors.SchemaNotReady as error:
@@ -117,6 +120,7 @@ class Scheduler(celery.beat.Scheduler):
         upkeep = [
             Duty(name, once, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
             for name, once in {
+                "clocks": self._live,
                 "partitions": road.upkeep.make_partitions,
                 "windows": road.upkeep.count_windows,
                 "tickets": self._count_tickets,
@@ -144,21 +148,24 @@ class Scheduler(celery.beat.Scheduler):
         self._stopping = True
 
     def _fire(self) -> None:
-        slots = self.road.slots
+        slots, declarations = self.road.slots, self.road.declarations
         if not self._declared:
-            # Once in a clock's life: the clocks of an old version, which run on for a while when a new one is rolled
-            # out, must not undo what it declares. The last clock to start has the say.
-            slots.declare(self._calendar)
+            declarations.declare()
             self._declared = True
-        fired = slots.fire_due(self._calendar, FIRE_BATCH)
-        for schedule, late in fired:
-            signals.slot_fired.send(None, schedule=schedule, late=late)
-        if fired:
+        settled, orphans = slots.fire_due(FIRE_BATCH)
+        declarations.take_over(orphans)
+        if settled:
             self._due.set()  # The publisher need not wait for its next round.
+            _tell(settled)
         shortest, longest = WAITS
-        wait = slots.next_in(self._calendar)
+        wait = slots.next_in()
         # What is due and was not fired is in the hands of another clock.
-        self._wait = longest if wait is None else min(longest, max(0.0 if fired else shortest, wait))
+        self._wait = longest if wait is None else min(longest, max(0.0 if settled else shortest, wait))
+
+    def _live(self) -> None:
+        if time.monotonic() - self._lived > LIVE_EVERY:
+            self.road.declarations.live()
+            self._lived = time.monotonic()
 
     def _release(self) -> None:
         """Publish whatever is due, whatever made it due."""
@@ -178,6 +185,10 @@ class Scheduler(celery.beat.Scheduler):
         assert self.road.dead_queue is not None
         returned.empty(self.road.dead_queue, self.road.upkeep)
 
+    def _hang_up_slots(self) -> None:
+        self.road.engine.hang_up()
+        self.road.upkeep_engine.hang_up()  # It declares by that one.
+
     def _hang_up_where_silent(self) -> None:
         for duty in self._all:
             duty.hang_up_if_silent()
@@ -193,18 +204,13 @@ class Scheduler(celery.beat.Scheduler):
         threading.Thread(target=repeat, name=f"millrace-{name}", daemon=True).start()
 
 
-def _handled(calendar: schedules.Calendar) -> schedules.Calendar:
-    """The schedules whose events somebody handles; of the others it is told. The door, too, takes no such events."""
-    found = schedules.Calendar()
-    for schedule in calendar:
-        if schedule.type in plugins.registry:
-            found.add(schedule)
-        else:
-            log.error(
-                "The schedule %s is left out: no handler is declared for its event type %r (mend the type, declare a"
-                " handler, or name its package in MILLRACE_APPS)",
-                schedule.name,
-                schedule.type,
-                extra={"action": "clock.left_out"},
-            )
-    return found
+def _tell(settled: Sequence[firing.Settled]) -> None:
+    """Tell the listeners of slots that were written."""
+    late: dict[str, list[float]] = {}
+    skipped: Counter[tuple[str, str]] = Counter()
+    for slot in settled:
+        if slot.late is not None:
+            late.setdefault(slot.schedule, []).append(slot.late)
+        elif slot.outcome is Outcome.SKIPPED:
+            skipped[slot.schedule, str(slot.reason)] += 1 + slot.missed
+    signals.slots_settled.send(None, late=late, skipped=skipped)

@@ -28,6 +28,7 @@ from service.domain import errors, handlers, schedules
 from service.ledger import engine as engines
 from service.ledger import schema
 from service.ledger.cancel import CancelLedger
+from service.ledger.declared import Declarations
 from service.ledger.intake import IntakeLedger
 from service.ledger.leases import LeaseLedger
 from service.ledger.letters import LetterLedger
@@ -88,9 +89,9 @@ class ClockRoad:
     """What a clock needs."""
 
     settings: Settings
-    calendar: schedules.Calendar
     engine: engines.Engine
     slots: SlotLedger
+    declarations: Declarations
     release: Release
     release_engine: engines.Engine
     upkeep: Upkeep
@@ -238,24 +239,50 @@ def clock(settings: Settings | None = None) -> ClockRoad:
     # Slots, publishing and upkeep have a connection each, so that none waits for another.
     engine = engines.Engine(settings.database_url, role="millrace-clock")
     release_engine = engines.Engine(settings.database_url, role="millrace-release")
-    upkeep_engine = engines.Engine(settings.database_url, size=2, role="millrace-upkeep")  # And for the queue `dead`.
+    # And for the queue `dead`, and what the code declares.
+    upkeep_engine = engines.Engine(settings.database_url, size=3, role="millrace-upkeep")
     release = ReleaseLedger(
         release_engine, patience=settings.patience, window=settings.window, forgetful=settings.demo_broker
     )
     dead = None
     if not settings.demo_broker:
         dead = topology.DeadQueue(settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat)
+    declarations = Declarations(
+        upkeep_engine, handled(plugins.calendar), clock=name, apps=plugins.apps(settings.apps), bundle=bundle_of
+    )
     return ClockRoad(
         settings,
-        plugins.calendar,
         engine,
-        SlotLedger(engine, clock=name),
+        SlotLedger(engine, declarations.calendar, clock=name, bundle=bundle_of),
+        declarations,
         Release(release, broker(settings, "millrace-clock")),
         release_engine,
         Upkeep(upkeep_engine),
         upkeep_engine,
         dead,
     )
+
+
+def bundle_of(type_name: str) -> int:
+    """How many events of a type ride on one ticket at the most; one where no handler is known here."""
+    return plugins.registry.get(type_name).bundle if type_name in plugins.registry else 1
+
+
+def handled(calendar: schedules.Calendar) -> schedules.Calendar:
+    """The schedules whose events somebody handles; of the others it is told. The door, too, takes no such events."""
+    found = schedules.Calendar()
+    for schedule in calendar:
+        if schedule.type in plugins.registry:
+            found.add(schedule)
+        else:
+            log.error(
+                "The schedule %s is left out: no handler is declared for its event type %r (mend the type, declare a"
+                " handler, or name its package in MILLRACE_APPS)",
+                schedule.name,
+                schedule.type,
+                extra={"action": "clock.left_out"},
+            )
+    return found
 
 
 def broker(settings: Settings, name: str) -> ports.Broker:

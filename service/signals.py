@@ -21,8 +21,8 @@ ticket_failed = blinker.Signal()
 connection_changed = blinker.Signal()
 #: ``due``, ``out``, ``overdue``: numbers of tickets, as the clock saw them last.
 tickets_counted = blinker.Signal()
-#: ``schedule``, ``late``: seconds.
-slot_fired = blinker.Signal()
+#: ``late``: schedule → seconds for each slot that became an event; ``skipped``: (schedule, reason) → number.
+slots_settled = blinker.Signal()
 #: ``reason``: a message on the dead queue was read; ``ours``: bool.
 message_returned = blinker.Signal()
 #: ``method``, ``route``, ``code``, ``seconds``.

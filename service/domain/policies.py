@@ -107,7 +107,7 @@ def instant(value: object) -> datetime.datetime:
 def _one_of(words: type[enum.StrEnum]) -> Callable[[object], Any]:
     def parse(value: object) -> enum.StrEnum:
         try:
-            return words(value)
+            return words(str(value))
         except ValueError:
             raise ValueError(f"{value!r}: one of {', '.join(words)} is wanted") from None
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import json
 import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from service.domain import errors
+from service.domain import errors, policies
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_.-]{0,99}")
 COUNTED = 1000  #: missed instants are counted up to here where each must be looked for: so many, or more
@@ -46,10 +47,14 @@ class Schedule:
     type: str  #: of the event that each slot becomes
     plan: Plan
     payload: dict[str, Any] = dataclasses.field(default_factory=dict)
+    policy: policies.Policy = dataclasses.field(default_factory=policies.Policy)
+    app: str | None = None  #: the app that declares it
 
     def spec(self) -> str:
         """Everything that decides what is fired when, as stable JSON."""
         document = {"type": self.type, "plan": self.plan.spec(), "payload": self.payload}
+        if policy := self.policy.spec():
+            document["policy"] = policy
         return json.dumps(document, sort_keys=True, allow_nan=False, ensure_ascii=False)
 
 
@@ -61,11 +66,7 @@ class Calendar:
 
     def add(self, schedule: Schedule) -> None:
         """Take a schedule in; raises DeclarationError for a bad or doubled name, or for a payload that is no JSON."""
-        if not NAME_PATTERN.fullmatch(schedule.name):
-            raise errors.DeclarationError(
-                f"{schedule.name!r} is no name for a schedule: lower case letters, digits and . _ - are wanted,"
-                " at most 100"
-            )
+        check_name(schedule.name)
         _check_payload(schedule)
         known = self._schedules.get(schedule.name)
         if known is not None and known.spec() != schedule.spec():
@@ -75,6 +76,11 @@ class Calendar:
     def get(self, name: str) -> Schedule | None:
         """The schedule of that name, or None."""
         return self._schedules.get(name)
+
+    def digest(self) -> str:
+        """What tells this calendar from that of another version of the code."""
+        specs = sorted(f"{s.name} {s.app} {s.spec()}" for s in self)
+        return hashlib.md5("\n".join(specs).encode(), usedforsecurity=False).hexdigest()
 
     def __iter__(self) -> Iterator[Schedule]:
         return iter(self._schedules.values())
@@ -98,6 +104,15 @@ def last_due(plan: Next, first: datetime.datetime, now: datetime.datetime) -> tu
         else:
             late = middle
     return first, missed
+
+
+def check_name(name: str) -> None:
+    """Raises DeclarationError for what cannot be the name of a schedule."""
+    if not NAME_PATTERN.fullmatch(name):
+        raise errors.DeclarationError(
+            f"{name[:200]!r} is no name for a schedule: lower case letters, digits and . _ - are wanted, at most 100",
+            field="name",
+        )
 
 
 def _check_payload(schedule: Schedule) -> None:

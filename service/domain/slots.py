@@ -148,9 +148,7 @@ def wake_at(course: Course, standing: Standing, now: datetime.datetime) -> datet
 class _Desk:
     """Where one decision is made, step by step."""
 
-    def __init__(
-        self, course: Course, policy: policies.Policy, standing: Standing, now: datetime.datetime
-    ) -> None:
+    def __init__(self, course: Course, policy: policies.Policy, standing: Standing, now: datetime.datetime) -> None:
         self._course = course
         self._policy = policy
         self._now = now

@@ -57,7 +57,7 @@ slot as (
     set outcome = excluded.outcome, reason = excluded.reason, event_id = excluded.event_id,
         fired_at = excluded.fired_at, clock = excluded.clock, late = excluded.late
     where w.event_id is null and w.outcome = any(%(over)s)
-    returning w.schedule, w.due_at, w.outcome, w.reason, w.missed, w.late),
+    returning w.schedule, w.due_at, w.outcome, w.reason, w.missed, w.late, w.event_id),
 new as (
     select a.event_id, a.ticket_id, a.expires_at, a.schedule, a.due_at, s.type, s.spec->'payload' as payload
     from asked a join slot using (schedule, due_at) join millrace.schedules s on s.name = a.schedule
@@ -75,7 +75,7 @@ tally as (
 event as (
     insert into millrace.events (id, type, ticket_id, payload, expires_at, producer, schedule, slot_at)
     select event_id, type, ticket_id, payload, expires_at, 'schedule', schedule, due_at from new)
-select schedule, due_at, outcome, reason, missed, late from slot
+select schedule, due_at, outcome, reason, missed, late, event_id::text from slot
 """
 
 ADVANCE = """
@@ -121,6 +121,7 @@ class Settled:
     reason: slots.Reason | None
     missed: int
     late: float | None  #: seconds; None where it became no event
+    event_id: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -140,10 +141,15 @@ class Firing:
         self._bundle = bundle  #: how many ticks of a type ride on one ticket at the most
 
     def fire(
-        self, connection: sqlalchemy.Connection, rows: Iterable[Any], now: datetime.datetime
+        self, connection: sqlalchemy.Connection, rows: Iterable[Any], now: datetime.datetime, *, hurry: bool = False
     ) -> list[Settled]:
-        """Settle what is due of these schedules (``COLUMNS``), and have them advance."""
+        """Settle what is due of these schedules (``COLUMNS``), and have them advance.
+
+        ``hurry``: whatever was planned is fired now, without its jitter, for the schedule is about to change.
+        """
         due = self._understood(connection, rows)
+        if hurry:
+            due = [dataclasses.replace(d, policy=dataclasses.replace(d.policy, jitter=0.0)) for d in due]
         still_open = self._open(connection, due)
         decisions: list[tuple[Due, slots.Decision]] = []
         for one in due:
@@ -194,9 +200,7 @@ class Firing:
         )
         return [_settled(row) for row in found]
 
-    def _tickets(
-        self, asked: Sequence[Asked], now: datetime.datetime
-    ) -> list[tuple[str | None, tuple[str, str]]]:
+    def _tickets(self, asked: Sequence[Asked], now: datetime.datetime) -> list[tuple[str | None, tuple[str, str]]]:
         """For each slot its ticket, and that one's route: ticks of one type ride together, as its bundle allows."""
         found: list[tuple[str | None, tuple[str, str]]] = [(None, ("", ""))] * len(asked)
         by_type: dict[str, list[int]] = {}
@@ -244,7 +248,11 @@ class Firing:
 def understand(row: Any) -> Due:
     """The schedule in a row (``COLUMNS``); raises MillraceError."""
     return Due(
-        row.name, row.type, read_plan(row.plan), read_policy(row.policy), slots.Standing(row.planned, row.runs, row.held)
+        row.name,
+        row.type,
+        read_plan(row.plan),
+        read_policy(row.policy),
+        slots.Standing(row.planned, row.runs, row.held),
     )
 
 
@@ -274,6 +282,18 @@ def advance(
         connection.exec_driver_sql(ADVANCE, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
 
 
+def first(
+    schedule: schedules.Schedule, now: datetime.datetime
+) -> tuple[datetime.datetime | None, datetime.datetime | None]:
+    """When a schedule that begins now must be looked at first, and the planned instant if that is another one."""
+    course = slots.Course(schedule.name, schedule.plan, schedule.policy, jitter.jittered)
+    planned = course.next_after(now)
+    if planned is None:
+        return None, None
+    fire_at = course.fire_at(planned)
+    return fire_at, None if fire_at == planned else planned
+
+
 def _open_since(
     one: Due, decision: slots.Decision, still_open: Iterable[tuple[str, datetime.datetime]]
 ) -> datetime.datetime | None:
@@ -288,4 +308,4 @@ def _open_since(
 
 def _settled(row: Any) -> Settled:
     reason = None if row.reason is None else slots.Reason(row.reason)
-    return Settled(row.schedule, row.due_at, slots.Outcome(row.outcome), reason, row.missed, row.late)
+    return Settled(row.schedule, row.due_at, slots.Outcome(row.outcome), reason, row.missed, row.late, row.event_id)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from service.domain import outcome, topology
+from service.domain import outcome, slots, topology
 
 OTHER = "other"  #: the value of a label for all that is not on its list
 
@@ -67,10 +67,11 @@ class Metric:
 
 BUILD = tuple(Label(n, source="this process") for n in ("version", "python", "celery", "role"))
 TYPE = Label("type", source="the event types that have a handler")
-SCHEDULE = Label("schedule", source="the declared schedules")
+SCHEDULE = Label("schedule", source="the declared schedules; one made at run time is `other`")
 METHOD = Label("method", source="the methods of the routes")
 ROUTE = Label("route", source="the routes, as templates")
 CODE = Label("code", source="the status codes answered; 500 and 503 are there from the start")
+SKIP_REASON = Label("reason", tuple(reason.value for reason in slots.Reason))
 EXCHANGE = Label("exchange", (topology.EVENTS, topology.PERIODIC))
 PEER = Label("peer", ("broker", "ledger"))
 OWNER = Label("owner", ("ours", "stray"))
@@ -183,6 +184,20 @@ CATALOGUE: tuple[Metric, ...] = (
     _counter(
         "millrace_slots_fired_total",
         "Planned instants of schedules that became events.",
+        CLOCK,
+        SCHEDULE,
+    ),
+    _counter(
+        "millrace_slots_skipped_total",
+        "Planned instants of schedules that became no event, and why.",
+        CLOCK,
+        SCHEDULE,
+        SKIP_REASON,
+    ),
+    _gauge(
+        "millrace_schedule_last_success_timestamp_seconds",
+        "When the latest event of a declared schedule succeeded, in seconds since the epoch. Every clock asks: take the"
+        " max.",
         CLOCK,
         SCHEDULE,
     ),
