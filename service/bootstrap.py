@@ -20,6 +20,7 @@ from service.application.control import Control
 from service.application.detached import Executor
 from service.application.publish import Publisher, Release
 from service.application.replay import Replayer
+from service.application.schedules import Schedules
 from service.application.watch import Watch
 from service.broker import connection as connections
 from service.broker import demo, topology
@@ -35,6 +36,7 @@ from service.ledger.letters import LetterLedger
 from service.ledger.pauses import PauseLedger
 from service.ledger.queries import Queries
 from service.ledger.release import ReleaseLedger
+from service.ledger.schedules import ScheduleLedger
 from service.ledger.slots import SlotLedger
 from service.ledger.strays import StrayLedger
 from service.ledger.upkeep import Upkeep
@@ -58,6 +60,8 @@ class Operations:
     strays: StrayLedger
     control: Control
     replayer: Replayer
+    schedules: Schedules
+    schedule_ledger: ScheduleLedger
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -192,12 +196,15 @@ def operations(
     registry = plugins.registry if registry is None else registry
     letters, strays = LetterLedger(engine), StrayLedger(engine)
     types, queues = PauseLedger(engine, "types"), PauseLedger(engine, "queues")
+    schedule_ledger = ScheduleLedger(engine, bundle=bundle_of(registry))
     return Operations(
         Queries(engine, window=settings.window),
         letters,
         strays,
         Control(registry, CancelLedger(engine), types, queues, strays),
         Replayer(letters, registry, rate=settings.replay_rate),
+        Schedules(registry, schedule_ledger),
+        schedule_ledger,
     )
 
 
@@ -247,13 +254,12 @@ def clock(settings: Settings | None = None) -> ClockRoad:
     dead = None
     if not settings.demo_broker:
         dead = topology.DeadQueue(settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat)
-    declarations = Declarations(
-        upkeep_engine, handled(plugins.calendar), clock=name, apps=plugins.apps(settings.apps), bundle=bundle_of
-    )
+    bundle, apps = bundle_of(plugins.registry), plugins.apps(settings.apps)
+    declarations = Declarations(upkeep_engine, handled(plugins.calendar), clock=name, apps=apps, bundle=bundle)
     return ClockRoad(
         settings,
         engine,
-        SlotLedger(engine, declarations.calendar, clock=name, bundle=bundle_of),
+        SlotLedger(engine, declarations.calendar, clock=name, bundle=bundle),
         declarations,
         Release(release, broker(settings, "millrace-clock")),
         release_engine,
@@ -263,9 +269,9 @@ def clock(settings: Settings | None = None) -> ClockRoad:
     )
 
 
-def bundle_of(type_name: str) -> int:
+def bundle_of(registry: handlers.Registry) -> Callable[[str], int]:
     """How many events of a type ride on one ticket at the most; one where no handler is known here."""
-    return plugins.registry.get(type_name).bundle if type_name in plugins.registry else 1
+    return lambda type_name: registry.get(type_name).bundle if type_name in registry else 1
 
 
 def handled(calendar: schedules.Calendar) -> schedules.Calendar:

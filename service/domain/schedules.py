@@ -67,7 +67,7 @@ class Calendar:
     def add(self, schedule: Schedule) -> None:
         """Take a schedule in; raises DeclarationError for a bad or doubled name, or for a payload that is no JSON."""
         check_name(schedule.name)
-        _check_payload(schedule)
+        check_payload(schedule)
         known = self._schedules.get(schedule.name)
         if known is not None and known.spec() != schedule.spec():
             raise errors.DeclarationError(f"two schedules are named {schedule.name}: give one of them name=")
@@ -115,7 +115,7 @@ def check_name(name: str) -> None:
         )
 
 
-def _check_payload(schedule: Schedule) -> None:
+def check_payload(schedule: Schedule) -> None:
     """Raises DeclarationError for a payload that the ledger cannot keep as it is."""
     payload: object = schedule.payload
     fault = ""
