@@ -9,6 +9,7 @@ time.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import sys
 import threading
@@ -32,6 +33,8 @@ FIRE_BATCH = 1000  #: schedules that are fired in one transaction
 WAITS = (0.05, 0.5)  #: seconds between looks at the schedules when nothing was fired: shortest, longest
 RELEASE_PAUSE = 0.1  #: seconds between looks at the tickets
 OVERDUE_EVERY = 1.0  #: seconds between looks for lost tickets
+TELL_EVERY = 15.0  #: seconds between looks for the last success of each declared schedule
+MOST_TOLD = 500  #: schedules whose last success is told
 LIVE_EVERY = 5.0  #: seconds between signs of life
 UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
 SILENT = 30.0  #: seconds after which a duty is not waited for any more: its ledger is there and does not answer
@@ -105,7 +108,7 @@ class Scheduler(celery.beat.Scheduler):
         self.road: bootstrap.ClockRoad = self.app.road
         self._stopping = False
         self._due = threading.Event()
-        self._looked = self._lived = 0.0  # For lost tickets, and with a sign of life; by time.monotonic().
+        self._looked = self._lived = self._told = -math.inf  # For what is done now and then, by time.monotonic().
         self._declared = False
         self._wait = 0.0
         self._slots = Duty("slots", self._fire, longest=ROAD_REST, hang_up=self._hang_up_slots)
@@ -121,6 +124,7 @@ class Scheduler(celery.beat.Scheduler):
             Duty(name, once, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
             for name, once in {
                 "clocks": self._live,
+                "successes": self._tell_successes,
                 "partitions": road.upkeep.make_partitions,
                 "windows": road.upkeep.count_windows,
                 "tickets": self._count_tickets,
@@ -166,6 +170,12 @@ class Scheduler(celery.beat.Scheduler):
         if time.monotonic() - self._lived > LIVE_EVERY:
             self.road.declarations.live()
             self._lived = time.monotonic()
+
+    def _tell_successes(self) -> None:
+        names = self.road.declarations.names[:MOST_TOLD]
+        if names and time.monotonic() - self._told > TELL_EVERY:
+            signals.schedules_succeeded.send(None, last=self.road.upkeep.last_success(names))
+            self._told = time.monotonic()
 
     def _release(self) -> None:
         """Publish whatever is due, whatever made it due."""

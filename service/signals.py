@@ -23,6 +23,8 @@ connection_changed = blinker.Signal()
 tickets_counted = blinker.Signal()
 #: ``late``: schedule → seconds for each slot that became an event; ``skipped``: (schedule, reason) → number.
 slots_settled = blinker.Signal()
+#: ``last``: schedule → seconds since the epoch.
+schedules_succeeded = blinker.Signal()
 #: ``reason``: a message on the dead queue was read; ``ours``: bool.
 message_returned = blinker.Signal()
 #: ``method``, ``route``, ``code``, ``seconds``.

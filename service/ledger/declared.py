@@ -117,6 +117,11 @@ class Declarations:
         self._firing = firing.Firing(by=clock, bundle=bundle)
         self.calendar = calendar.digest()  #: by which the clocks of one version know each other
 
+    @property
+    def names(self) -> list[str]:
+        """Of the schedules, in order."""
+        return [s.name for s in self._schedules]
+
     def declare(self, names: Iterable[str] | None = None) -> None:
         """Bring the schedules, or those of these names, into the ledger; without names, retire what is not among them.
 
@@ -199,7 +204,7 @@ class Declarations:
             connection.exec_driver_sql(DECLARE, columns)
 
     def _retire(self) -> None:
-        values = {"calendar": self.calendar, "apps": self._apps, "names": [s.name for s in self._schedules]}
+        values = {"calendar": self.calendar, "apps": self._apps, "names": self.names}
         with fence.transaction(self._engine) as connection:
             for (name,) in connection.exec_driver_sql(RETIRE, values).all():
                 log.info(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from service.ledger import engine as engines
@@ -43,6 +44,17 @@ select count(*) filter (where published_at is null and due_at <= clock_timestamp
        count(*) filter (where published_at is not null),
        count(*) filter (where published_at is not null and due_at <= clock_timestamp())
 from millrace.tickets
+"""
+
+# Of each schedule the latest slots only: one that always fails must not be searched for to its beginning.
+LAST_SUCCESS = """
+select n.name, extract(epoch from found.finished_at)::float8
+from unnest(%s::text[]) as n (name) cross join lateral (
+    select e.finished_at
+    from (select event_id from millrace.slots s where s.schedule = n.name and s.event_id is not null
+          order by s.due_at desc limit 50) s
+    join millrace.events e on e.id = s.event_id
+    where e.state = 'succeeded' order by e.finished_at desc limit 1) found
 """
 
 FORGET_KEYS = f"""
@@ -103,6 +115,10 @@ class Upkeep:
         """Tickets that are due, out, and overdue."""
         row = self._run(COUNT_TICKETS, ())[0]
         return row[0], row[1], row[2]
+
+    def last_success(self, schedules: Sequence[str]) -> dict[str, float]:
+        """When the latest event of each of these schedules succeeded, in seconds since the epoch, where one did."""
+        return dict(tuple(row) for row in self._run(LAST_SUCCESS, (list(schedules),)))
 
     def give_back(self, ticket: str, *, careful: bool) -> None:
         """A ticket came back through the dead queue: due again, later each time. Nothing if its row is gone."""
