@@ -29,7 +29,7 @@ from service.ledger import firing
 
 log = logging.getLogger("millrace.clock")
 
-FIRE_BATCH = 1000  #: schedules that are fired in one transaction
+FIRE_BATCH = 250  #: schedules that are fired in one transaction
 WAITS = (0.05, 0.5)  #: seconds between looks at the schedules when nothing was fired: shortest, longest
 RELEASE_PAUSE = 0.1  #: seconds between looks at the tickets
 OVERDUE_EVERY = 1.0  #: seconds between looks for lost tickets
@@ -38,6 +38,7 @@ MOST_TOLD = 500  #: schedules whose last success is told
 LIVE_EVERY = 5.0  #: seconds between signs of life
 UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
 SILENT = 30.0  #: seconds after which a duty is not waited for any more: its ledger is there and does not answer
+STALLED = SILENT + 15.0  #: seconds without a round of what the road waits for, after which a clock is not healthy
 FIRST_REST = 0.2  #: seconds that a duty rests after its first fault, doubling
 ROAD_REST = 1.0  #: seconds, the longest rest of what the road waits for
 UPKEEP_REST = 10.0  #: seconds, the longest rest of any other duty
@@ -49,8 +50,9 @@ class Duty:
     def __init__(
         self, name: str, once: Callable[[], None], *, longest: float, hang_up: Callable[[], None] = lambda: None
     ) -> None:
-        self._name = name
+        self.name = name
         self._once = once
+        self._ended = time.monotonic()  # The last time that it was done, or tried.
         self._longest = longest  #: rest, in seconds
         self._hang_up = hang_up  #: breaks its connections to the ledger
         self._since: float | None = None  # When it was begun, while it is at it.
@@ -69,13 +71,17 @@ class Duty:
             self._tell(error)
             return not isinstance(error, errors.LedgerUnavailable)
         finally:
-            self._since = None
+            self._since, self._ended = None, time.monotonic()
         self._failures, self._resting_until = 0, 0.0
         return True
 
     def rest(self) -> float:
         """How many seconds more it rests after a fault."""
         return max(0.0, self._resting_until - time.monotonic())
+
+    def age(self) -> float:
+        """Seconds since it was done, or tried, for the last time."""
+        return time.monotonic() - self._ended
 
     def hang_up_if_silent(self) -> None:
         """To be called by another thread now and then, for this one may be waiting without end."""
@@ -84,11 +90,11 @@ class Duty:
             self._hang_up()
 
     def _tell(self, error: Exception) -> None:
-        extra = {"action": f"clock.{self._name}"}
+        extra = {"action": f"clock.{self.name}"}
         if isinstance(error, errors.LedgerUnavailable | errors.BrokerUnavailable):
-            log.warning("The clock's duty %s waits: %s", self._name, error, extra=extra)
+            log.warning("The clock's duty %s waits: %s", self.name, error, extra=extra)
         else:
-            log.error("The clock's duty %s failed", self._name, extra=extra, exc_info=error)
+            log.error("The clock's duty %s failed", self.name, extra=extra, exc_info=error)
 
 
 def in_turn(duties: Sequence[Duty]) -> None:
@@ -116,7 +122,6 @@ class Scheduler(celery.beat.Scheduler):
             bootstrap.check_or_wait(self.road.settings, action="clock.waiting")
         except errors.SchemaNotReady as error:
             sys.exit(f"millrace: {error}")
-        bootstrap.watch(self.road.settings, "clock")
         road = self.road
         release = Duty("release", self._release, longest=ROAD_REST, hang_up=road.release_engine.hang_up)
         emptied = Duty("returned", self._empty_dead, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
@@ -133,6 +138,8 @@ class Scheduler(celery.beat.Scheduler):
             }.items()
         ]
         self._all = [self._slots, release, emptied, *upkeep]
+        self._road_duties = (self._slots, release)
+        bootstrap.watch(self.road.settings, "clock", health=self.health)
         self._start("release", 0.0, release)
         self._start("upkeep", UPKEEP_EVERY, *upkeep)
         if road.dead_queue is not None:
@@ -143,6 +150,15 @@ class Scheduler(celery.beat.Scheduler):
         """Fire what is due; the seconds until the next look. No fault ends beat."""
         signals.connection_changed.send(None, peer="ledger", up=self._slots.run())
         return self._slots.rest() or self._wait
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether slots and tickets are looked after, and the seconds since each was for the last time.
+
+        A ledger or a broker that is away is waited for, and no reason to end a clock: it is told of by the metrics.
+        """
+        ages = {duty.name: round(duty.age(), 1) for duty in self._road_duties}
+        healthy = max(ages.values()) < STALLED
+        return healthy, {"status": "ok" if healthy else "stalled", "seconds_since": ages}
 
     def close(self) -> None:
         """Called when beat stops, by Celery's signal handler too: in the middle of anything, perhaps twice.

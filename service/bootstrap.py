@@ -325,8 +325,16 @@ def operations_here(settings: Settings) -> Operations:
     return found
 
 
-def watch(settings: Settings, role: str, routes: Iterable[tuple[str, str]] = ()) -> None:
-    """Count what happens in this process, and show it on /metrics. ``routes``: (method, template) of the web."""
+def watch(
+    settings: Settings,
+    role: str,
+    routes: Iterable[tuple[str, str]] = (),
+    health: exposition.Health | None = None,
+) -> None:
+    """Count what happens in this process, and show it on /metrics. ``routes``: (method, template) of the web.
+
+    ``health`` is shown beside it, on /healthz.
+    """
     types, names = [h.type for h in plugins.registry], [s.name for s in plugins.calendar]
     metrics.install(role, types, schedules=names, routes=routes)
-    exposition.serve(settings, role)
+    exposition.serve(settings, role, health)

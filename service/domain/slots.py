@@ -88,20 +88,27 @@ class Course:
         self._plan = plan
         self._policy = policy
         self._jitter = jitter
+        self._following: tuple[datetime.datetime, datetime.datetime | None] | None = None  # What was found last.
 
     def fire_at(self, instant: datetime.datetime) -> datetime.datetime:
         """When a planned instant is to be fired."""
         if not self._policy.jitter:
             return instant
-        return self._jitter(self._name, instant, self._policy.jitter, self._plan.next_after(instant))
+        return self._jitter(self._name, instant, self._policy.jitter, self._after(instant))
 
     def next_after(self, moment: datetime.datetime) -> datetime.datetime | None:
         """The first planned instant after ``moment``."""
         start, end = self._policy.starts_at, self._policy.ends_at
         if start is not None and moment < start:
             moment = start - TICK
-        found = self._plan.next_after(moment)
+        found = self._after(moment)
         return None if found is None or (end is not None and found > end) else found
+
+    def _after(self, instant: datetime.datetime) -> datetime.datetime | None:
+        """The plan's next instant. It is asked for several times in one decision, and a cron takes its time."""
+        if self._following is None or self._following[0] != instant:
+            self._following = instant, self._plan.next_after(instant)
+        return self._following[1]
 
     def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int] | None:
         """The latest instant in ``[first, now]``, and how many before it; None if ``first`` is not due yet.
@@ -111,7 +118,10 @@ class Course:
         if self.fire_at(first) > now:
             return None
         until = now if self._policy.ends_at is None else min(now, self._policy.ends_at)
-        latest, missed = self._plan.last_due(first, max(first, until))
+        following = self._after(first)
+        if following is None or following > until:
+            return first, 0
+        latest, missed = self._plan.last_due(first, until)
         while latest > first and self.fire_at(latest) > now:
             latest, missed = self._plan.last_due(first, latest - TICK)
         return latest, missed

@@ -292,10 +292,10 @@ class FreezingPlan(Interval):
 
     reached, thawed = threading.Event(), threading.Event()
 
-    def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
+    def next_after(self, moment: datetime.datetime) -> datetime.datetime:
         self.reached.set()
         self.thawed.wait(30)
-        return super().last_due(first, now)
+        return super().next_after(moment)
 
 
 @pytest.mark.fault(47)
@@ -517,7 +517,7 @@ def start(
     ledger: Ledger, calendar: schedules.Calendar, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], scheduler.Scheduler]]:
     """Starts a clock as beat does; the test ticks."""
-    monkeypatch.setattr(bootstrap, "watch", lambda *_: None)
+    monkeypatch.setattr(bootstrap, "watch", lambda *_, **__: None)
     started, queue = [], StuckQueue()
 
     def start() -> scheduler.Scheduler:
@@ -586,6 +586,21 @@ def test_a_duty_that_rests_is_left_out_and_a_lost_ledger_ends_the_round() -> Non
     assert done == ["broken", "lost"]
     scheduler.in_turn(duties)
     assert done == ["broken", "lost", "sound"]
+
+
+def test_a_clock_is_healthy_while_it_ticks_whatever_comes_of_it_and_not_when_it_stalls(
+    ledger: Ledger, start: Callable[[], scheduler.Scheduler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "STALLED", 0.5)
+    clock = start()
+    clock.tick()
+    assert clock.health()[0]
+    ledger.until(lambda: clock.health()[1]["status"] == "stalled")
+    assert clock.health()[1]["seconds_since"]["slots"] >= 0.5
+    ledger.sql("alter table millrace.slots rename to gone")
+    ledger.sql("update millrace.schedules set next_due = next_due - interval '1 hour'")
+    clock.tick()
+    assert clock.health()[0]
 
 
 def test_no_fault_ends_beat(ledger: Ledger, start: Callable[[], scheduler.Scheduler]) -> None:

@@ -42,9 +42,9 @@ def counting(role: str, **known: Any) -> Iterator[metrics.Metrics]:
 
 
 @contextlib.contextmanager
-def serving(registry: prometheus_client.CollectorRegistry) -> Iterator[int]:
+def serving(registry: prometheus_client.CollectorRegistry, health: exposition.Health | None = None) -> Iterator[int]:
     """A server; its port."""
-    server = exposition.open_server("127.0.0.1", free_ports(1), registry)
+    server = exposition.open_server("127.0.0.1", free_ports(1), registry, health)
     assert server is not None
     try:
         yield server.port
@@ -235,6 +235,14 @@ def test_the_clock_counts_tickets_slots_and_returned_messages() -> None:
     stray = {"owner": "stray", "reason": "other"}
     assert value(found, "millrace_messages_returned_total", **ours) == 1
     assert value(found, "millrace_messages_returned_total", **stray) == 1
+
+
+@pytest.mark.parametrize(("healthy", "status"), [(True, 200), (False, 503)])
+def test_health_is_served_beside_the_metrics_where_the_process_can_say(healthy: bool, status: int) -> None:
+    with counting("clock") as found, serving(found.registry, lambda: (healthy, {"ok": healthy})) as port:
+        assert get(port, "/healthz") == (status, "application/json", f'{{"ok": {str(healthy).lower()}}}')
+    with counting("worker") as found, serving(found.registry) as port:
+        assert get(port, "/healthz")[0] == 404
 
 
 def test_threads_lose_no_count() -> None:
