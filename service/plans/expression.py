@@ -54,7 +54,7 @@ class Field:
             low, high = self.low, self.high
         elif dash:
             low, high = self.number(first), self.number(last)
-            high = 7 if self is WEEKDAY and high == 0 else high
+            high = 7 if self is WEEKDAY and low > high == 0 else high  # Sunday ends a week, too.
         else:
             low = self.number(first)
             high = self.high if slash else low

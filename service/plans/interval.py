@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import re
 from typing import Any
 
@@ -23,8 +24,10 @@ def seconds(value: object, *, field: str) -> float:
         if found:
             return float(found[1]) * UNITS[found[2]]
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    raise errors.DeclarationError(f"{field}: {value!r} is no interval: 30s, 5m, 2h or 1d is wanted, or seconds")
+        return float(value) if abs(value) <= LONGEST else math.inf  # A whole number may be too large for a float.
+    raise errors.DeclarationError(
+        f"{field}: {value!r} is no interval: 30s, 5m, 2h or 1d is wanted, or seconds", field=field
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -19,17 +19,21 @@ SECOND = datetime.timedelta(seconds=1)
 HOSTS_OWN = ("localtime", "posixrules", "Factory", "right/", "posix/")
 
 
-@functools.cache
 def get(name: object) -> zoneinfo.ZoneInfo:
-    """The zone of that name; raises DeclarationError. Cached for the life of the process."""
+    """The zone of that name; raises DeclarationError. Its rules are read once in the life of a process."""
     try:
         if not isinstance(name, str) or name.startswith(HOSTS_OWN):
             raise ValueError
-        return zoneinfo.ZoneInfo(name)
+        return _read(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         raise errors.DeclarationError(
             f"tz: {name!r} is no time zone: an IANA name like Europe/Berlin is wanted", field="tz"
         ) from None
+
+
+@functools.cache
+def _read(name: str) -> zoneinfo.ZoneInfo:
+    return zoneinfo.ZoneInfo(name)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
