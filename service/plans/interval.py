@@ -80,6 +80,9 @@ class Interval(Plan):
             return text
         return f"{text}, on the grid through {self.anchor.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
+    def _count(self, start: datetime.datetime, end: datetime.datetime) -> int:
+        return self._number(end - end.resolution) - self._number(start - start.resolution)
+
     def _number(self, moment: datetime.datetime) -> int:
         return (moment - self.anchor) // datetime.timedelta(seconds=self.seconds)
 
