@@ -46,6 +46,15 @@ class At(Plan):
         local = self._instant().astimezone(zones.get(self.tz))
         return f"once, on {local:%A %Y-%m-%d} at {local:%H:%M:%S} ({self.tz})"
 
+    def why(self, instant: datetime.datetime) -> str:
+        """What daylight saving has to do with it, in words."""
+        if self.moment.tzinfo is not None:
+            return ""
+        before, after = zones.offsets(zones.get(self.tz), self.moment)
+        if before < after:
+            return f"{self.moment:%H:%M} is missing, so it runs at the first instant after the gap"
+        return f"{self.moment:%H:%M} comes twice; this is the first time" if before > after else ""
+
     def _instant(self) -> datetime.datetime:
         if self.moment.tzinfo is not None:
             return self.moment.astimezone(datetime.UTC)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from service.domain import schedules
+from service.plans import zones
 
 
 class Plan(abc.ABC):
@@ -39,3 +40,15 @@ class Plan(abc.ABC):
         while found is not None and found < end:
             yield found
             found = self.next_after(found)
+
+    def count_on(self, day: datetime.date) -> int:
+        """How many instants a day of the plan's zone has."""
+        zone = zones.get(self.tz)
+        return self._count(zones.midnight(zone, day), zones.midnight(zone, day + datetime.timedelta(days=1)))
+
+    def _count(self, start: datetime.datetime, end: datetime.datetime) -> int:
+        return sum(1 for _ in self.between(start, end))
+
+    def why(self, instant: datetime.datetime) -> str:
+        """What daylight saving has to do with one of the plan's instants, in words; nothing for most."""
+        return ""

@@ -13,6 +13,8 @@ from service.plans import words, zones
 from service.plans.base import Plan
 from service.plans.choices import Doubled, Missing
 
+DAY = datetime.timedelta(days=1)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cron(Plan):
@@ -88,6 +90,45 @@ class Cron(Plan):
                 return change.instant
             wall = change.end
         return None
+
+    def count_on(self, day: datetime.date) -> int:
+        """How many instants a day of the plan's zone has, counted without going through them."""
+        begin = datetime.datetime.combine(day, datetime.time())
+        end = begin + datetime.timedelta(days=1)
+        found = self._parsed.count(begin, end)
+        for change in zones.changes(self._zone, begin - DAY, end + DAY):
+            inside = max(begin, min(end, change.begin)), max(begin, min(end, change.end))
+            if change.doubled:
+                found += self._parsed.count(*inside) if self._policies[1] == "both" else 0
+                continue
+            found -= self._parsed.count(*inside)
+            if begin <= change.end < end and self._missing_in(change) and not self._names(change.end):
+                found += 1
+        return found
+
+    def why(self, instant: datetime.datetime) -> str:
+        """What daylight saving has to do with one of the plan's instants, in words; nothing for most."""
+        here = instant.astimezone(self._zone)
+        wall = here.replace(tzinfo=None, fold=0)
+        before, after = zones.offsets(self._zone, wall)
+        if before > after:
+            return f"{wall:%H:%M} comes twice; this is the {'second' if here.fold else 'first'} time"
+        for change in zones.changes(self._zone, *(instant.replace(tzinfo=None) + n * zones.SECOND for n in (0, 1))):
+            if not change.doubled and (missing := self._missing_in(change)):
+                # A gap may be a whole day, where a zone leaves one out.
+                shown = f"{missing:%H:%M}" if missing.date() == wall.date() else f"{missing:%Y-%m-%d %H:%M}"
+                more = self._parsed.count(change.begin, change.end) - 1
+                missed = f"{shown} and {more} more, which are missing" if more else f"{shown}, which is missing"
+                return f"for itself and for {missed}" if self._names(wall) else f"in place of {missed}"
+        return ""
+
+    def _missing_in(self, change: zones.Change) -> datetime.datetime | None:
+        """The first local time that is missing, and is made good after the gap."""
+        found = self._parsed.first_from(change.begin) if self._policies[0] == "shift" else None
+        return found if found is not None and found < change.end else None
+
+    def _names(self, wall: datetime.datetime) -> bool:
+        return self._parsed.first_from(wall) == wall
 
     def policies(self) -> tuple[Missing, Doubled]:
         """What becomes of a local time that is missing, and of one that comes twice: as stated, or by default."""

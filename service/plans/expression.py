@@ -54,7 +54,7 @@ class Field:
             low, high = self.low, self.high
         elif dash:
             low, high = self.number(first), self.number(last)
-            high = 7 if self is WEEKDAY and high == 0 else high
+            high = 7 if self is WEEKDAY and low > high == 0 else high  # Sunday ends a week, too.
         else:
             low = self.number(first)
             high = self.high if slash else low
@@ -139,6 +139,30 @@ class Expression:
                 if at < len(days):
                     return datetime.datetime(year, month, days[at], self.hours[0], self.minutes[0], self.seconds[0])
         return None
+
+    def count(self, begin: datetime.datetime, end: datetime.datetime) -> int:
+        """How many local times lie in ``[begin, end)``, counted day by day without going through them."""
+        found, day = 0, begin.date()
+        while day <= end.date():
+            if day.month in self.months and day.day in self._days(day.year, day.month):
+                whole = len(self.hours) * len(self.minutes) * len(self.seconds)
+                found += self._before(end.time()) if day == end.date() else whole
+                found -= self._before(begin.time()) if day == begin.date() else 0
+            day += datetime.timedelta(days=1)
+        return found
+
+    def _before(self, time: datetime.time) -> int:
+        """How many times of a day lie before this one."""
+        hours, minutes, seconds = (
+            bisect.bisect_left(known, given)
+            for known, given in ((self.hours, time.hour), (self.minutes, time.minute), (self.seconds, time.second))
+        )
+        found = hours * len(self.minutes)
+        if time.hour in self.hours:
+            found += minutes
+            if time.minute in self.minutes:
+                return found * len(self.seconds) + seconds
+        return found * len(self.seconds)
 
     def _days(self, year: int, month: int) -> tuple[int, ...]:
         shape = calendar.monthrange(year, month)

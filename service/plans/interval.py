@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import re
 from typing import Any
 
@@ -23,8 +24,10 @@ def seconds(value: object, *, field: str) -> float:
         if found:
             return float(found[1]) * UNITS[found[2]]
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    raise errors.DeclarationError(f"{field}: {value!r} is no interval: 30s, 5m, 2h or 1d is wanted, or seconds")
+        return float(value) if abs(value) <= LONGEST else math.inf  # A whole number may be too large for a float.
+    raise errors.DeclarationError(
+        f"{field}: {value!r} is no interval: 30s, 5m, 2h or 1d is wanted, or seconds", field=field
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,6 +79,9 @@ class Interval(Plan):
         if self.anchor == EPOCH:
             return text
         return f"{text}, on the grid through {self.anchor.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+    def _count(self, start: datetime.datetime, end: datetime.datetime) -> int:
+        return self._number(end - end.resolution) - self._number(start - start.resolution)
 
     def _number(self, moment: datetime.datetime) -> int:
         return (moment - self.anchor) // datetime.timedelta(seconds=self.seconds)
