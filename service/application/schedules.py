@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from service import plans
 from service.domain import errors, handlers, policies
 from service.domain import schedules as domain
+from service.plans import preview as previews
 
 log = logging.getLogger("millrace.control")
 
@@ -24,6 +25,7 @@ class ScheduleLedger(Protocol):
     """The schedules of the ledger."""
 
     def find(self, name: str) -> dict[str, Any]: ...
+    def now(self) -> datetime.datetime: ...
     def create(self, schedule: domain.Schedule, *, by: str | None) -> None: ...
     def edit(
         self,
@@ -125,6 +127,45 @@ class Schedules:
             self._tell("filled", name, by)
         return found
 
+    def preview(
+        self, name: str, *, count: int, after: datetime.datetime | None = None, tz: str | None = None
+    ) -> dict[str, Any]:
+        """The next instants of a schedule, within its start and end. Raises ScheduleNotFound, InvalidSchedule."""
+        row = self._ledger.find(name)
+        plan, policy = plans.read(row["plan"]), policies.read(row["policy"] or {})
+        return self._preview(plan, policy, count=count, after=after, tz=tz)
+
+    def preview_plan(self, document: object, *, count: int, after: datetime.datetime | None = None) -> dict[str, Any]:
+        """The next instants of a plan that is no schedule yet. Raises InvalidSchedule."""
+        return self._preview(_plan(document), policies.Policy(), count=count, after=after)
+
+    def year(self, name: str, number: int) -> dict[str, Any]:
+        """A year of a schedule's plan by its days. Raises ScheduleNotFound, InvalidSchedule."""
+        plan = plans.read(self._ledger.find(name)["plan"])
+        try:
+            return previews.year(plan, number).document()
+        except errors.DeclarationError as error:
+            raise errors.InvalidSchedule([errors.Fault(f"/{error.field}", str(error))]) from None
+
+    def _preview(
+        self,
+        plan: plans.Plan,
+        policy: policies.Policy,
+        *,
+        count: int,
+        after: datetime.datetime | None = None,
+        tz: str | None = None,
+    ) -> dict[str, Any]:
+        begin = after or self._ledger.now()
+        if policy.starts_at is not None:
+            begin = max(begin, policy.starts_at - policy.starts_at.resolution)
+        try:
+            found = previews.coming(plan, begin, count, tz)
+        except errors.DeclarationError as error:
+            raise errors.InvalidSchedule([errors.Fault(f"/{error.field}", str(error))]) from None
+        shown = [i.document() for i in found if policy.ends_at is None or i.utc <= policy.ends_at]
+        return {"plan": plan.spec(), "text": plan.describe(), "instants": shown}
+
     def _tell(self, what: str, name: str, by: str | None) -> None:
         action = f"schedules.{what.split(maxsplit=1)[0]}"
         log.info("The schedule %s was %s", name, what, extra={"action": action, "by": by})
@@ -146,11 +187,10 @@ def read(document: object, registry: handlers.Registry) -> domain.Schedule:
     if type_name is not None:
         faults += _type(type_name, payload, registry)
     plan, policy = None, policies.Policy()
-    if document.get("plan") is not None:
-        try:
-            plan = plans.read(document["plan"])
-        except errors.DeclarationError as error:
-            faults.append(errors.Fault(f"/plan/{error.field}" if error.field else "/plan", str(error)))
+    try:
+        plan = None if document.get("plan") is None else _plan(document["plan"])
+    except errors.InvalidSchedule as error:
+        faults += error.faults
     try:
         policy = policies.read({n: v for n, v in document.items() if n in policies.READERS})
     except errors.InvalidSchedule as error:
@@ -174,6 +214,15 @@ def shown(row: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[name] = value
     return found
+
+
+def _plan(document: object) -> plans.Plan:
+    """A plan; raises InvalidSchedule."""
+    try:
+        return plans.read(document)
+    except errors.DeclarationError as error:
+        pointer = f"/plan/{error.field}" if error.field else "/plan"
+        raise errors.InvalidSchedule([errors.Fault(pointer, str(error))]) from None
 
 
 def _type(type_name: object, payload: object, registry: handlers.Registry) -> list[errors.Fault]:

@@ -10,6 +10,7 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
+from service import crashpoints
 from service.ledger import engine as engines
 from service.ledger import fence, firing
 
@@ -65,6 +66,8 @@ class SlotLedger:
             own: list[Any] = [row for row in rows if row.own]
             now: datetime.datetime | None = rows[0].now if rows else None
             settled = self._firing.fire(connection, own, now) if now is not None and own else []
+            crashpoints.reach("clock_before_slots" if settled else "")
+        crashpoints.reach("clock_after_slots" if settled else "")
         return settled, [row.name for row in rows if not row.own]
 
     def next_in(self) -> float | None:

@@ -88,9 +88,17 @@ def read(
 
 
 def _declared(name: str) -> plans.Plan | None:
-    bootstrap.prepare("operator")
+    """The plan of a schedule in the apps, or else in the ledger if there is one."""
+    settings = bootstrap.prepare("operator")
     found = plugins.calendar.get(name)
-    return found.plan if found is not None and isinstance(found.plan, plans.Plan) else None
+    if found is not None and isinstance(found.plan, plans.Plan):
+        return found.plan
+    if not settings.database_url:
+        return None
+    try:
+        return plans.read(bootstrap.operations_here(settings).schedule_ledger.find(name)["plan"])
+    except errors.ScheduleNotFound:
+        return None
 
 
 def _told(found: previews.Instant) -> str:

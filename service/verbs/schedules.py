@@ -15,7 +15,7 @@ from service.application import schedules as application
 from service.domain import durations, errors, policies, slots
 from service.ledger import schedules as ledger
 from service.terminal import moment, print_json, print_line, print_table, told
-from service.verbs import common
+from service.verbs import common, preview
 
 STATES = ("active", "paused", "finished", "retired")
 PLAN = ("cron", "every", "at", "tz", "anchor", "missing", "doubled")
@@ -270,6 +270,9 @@ def history(name: str, outcome: str | None, limit: int, cursor: str | None, as_j
         return
     print_table(("instant (UTC)", "outcome", "missed", "late", "event"), [_slot(row) for row in page.rows])
     common.tell_next(page.next_cursor)
+
+
+schedules.add_command(preview.preview)
 
 
 def _does(act: Callable[..., object], state: str, by: str) -> Callable[[str], dict[str, Any]]:

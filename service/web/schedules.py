@@ -14,6 +14,7 @@ from service.application import schedules as application
 from service.domain import errors as domain_errors
 from service.domain import slots
 from service.ledger import schedules as ledger
+from service.plans import preview as previews
 from service.web import answer, body, errors, gate, links, operations, road, search
 
 pages = flask.Blueprint("schedules", __name__, url_prefix="/v1/schedules")
@@ -61,6 +62,28 @@ class Backfill(msgspec.Struct, frozen=True):
     EXPECTED: ClassVar[dict[str, str]] = {
         "limit": f"a number of instants is wanted, from 1 to {application.MOST_BACKFILLED}"
     }
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """Which instants to look ahead to."""
+
+    next: Annotated[int, msgspec.Meta(ge=1, le=previews.MOST)] = 10
+    after: search.Moment | None = None
+    tz: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+
+    EXPECTED: ClassVar[dict[str, str]] = {
+        "next": f"a number of instants is wanted, from 1 to {previews.MOST}",
+        "after": search.EXPECTED["since"],
+        "tz": "an IANA time zone is wanted, like Europe/Berlin",
+    }
+
+
+class Year(msgspec.Struct, frozen=True):
+    """Which year to look at."""
+
+    year: Annotated[int, msgspec.Meta(ge=previews.YEARS[0], le=previews.YEARS[-1])]
+
+    EXPECTED: ClassVar[dict[str, str]] = {"year": f"a year is wanted, {previews.YEARS[0]} to {previews.YEARS[-1]}"}
 
 
 @pages.post("")
@@ -147,6 +170,35 @@ def list_slots(name: str) -> answer.Json:
         page = here.history(name, limit=wanted.limit, cursor=wanted.cursor, outcome=wanted.outcome)
     found = [row | {"links": {"event": links.place(row["event_id"])} if row["event_id"] else {}} for row in page.rows]
     return answer.Json({"slots": found, "next_cursor": page.next_cursor})
+
+
+@pages.get("/<name>/preview")
+def preview_schedule(name: str) -> answer.Json:
+    """Its next instants, in local time and UTC, with what daylight saving does to them."""
+    wanted = search.read(flask.request.args, Preview)
+    with gate.reads():
+        found = road.current().operations.schedules.preview(name, count=wanted.next, after=wanted.after, tz=wanted.tz)
+    return answer.Json(found)
+
+
+@pages.post("/preview")
+def preview_plan() -> answer.Json:
+    """The next instants of a plan that is no schedule yet; the plan is the body."""
+    wanted = search.read(flask.request.args, Preview)
+    document = _document()
+    with gate.reads():
+        found = road.current().operations.schedules.preview_plan(document, count=wanted.next, after=wanted.after)
+    return answer.Json(found)
+
+
+@pages.get("/<name>/year")
+def show_year(name: str) -> answer.Json:
+    """A year of its plan: how many instants on each day, and the days when clocks change."""
+    if "year" not in flask.request.args:
+        raise errors.InvalidParameter([("year", Year.EXPECTED["year"])])
+    wanted = search.read(flask.request.args, Year)
+    with gate.reads():
+        return answer.Json(road.current().operations.schedules.year(name, wanted.year))
 
 
 def _shown(name: str, status: int = 200) -> answer.Json:

@@ -210,6 +210,21 @@ def test_a_list_pages_by_name_and_filters(client: FlaskClient, ledger: Ledger) -
     assert problem(client.get(f"{PLACE}?state=open"), 422)["errors"][0]["parameter"] == "state"
 
 
+def test_a_schedule_and_a_plan_are_previewed(client: FlaskClient) -> None:
+    plan = {"cron": "30 2 * * *", "tz": "Europe/Berlin"}
+    create(client, plan=plan, starts_at="2096-03-24T00:00:00Z", ends_at="2096-03-26T00:00:00Z")
+    found = client.get(f"{PLACE}/s/preview?next=5").get_json()
+    assert [i["utc"] for i in found["instants"]] == ["2096-03-24T01:30:00Z", "2096-03-25T01:00:00Z"]
+    assert found["instants"][1]["why"]
+    bare = client.post(f"{PLACE}/preview?next=2&after=2096-03-24T00:00:00Z", json=plan).get_json()
+    assert bare["instants"] == found["instants"]
+    year = client.get(f"{PLACE}/s/year?year=2096").get_json()
+    assert (year["total"], len(year["days"])) == (366, 366)
+    assert problem(client.post(f"{PLACE}/preview", json={"cron": "x"}), 422)["errors"][0]["pointer"] == "/plan/cron"
+    problem(client.get(f"{PLACE}/s/preview?tz=Mars/Olympus"), 422)
+    problem(client.get(f"{PLACE}/s/year"), 422)
+
+
 # --- slots --------------------------------------------------------------------------------------------------------
 
 

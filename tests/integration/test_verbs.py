@@ -26,7 +26,7 @@ pytestmark = pytest.mark.postgres
 
 WIDTH = 80
 ROOT = pathlib.Path(__file__).parents[2]
-OF_SCHEDULES = ("show", "create", "edit", "pause", "resume", "run", "backfill", "delete", "slots")
+OF_SCHEDULES = ("show", "create", "edit", "pause", "resume", "run", "backfill", "delete", "slots", "preview")
 VERBS = (
     "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
     *(f"schedules {verb}" for verb in OF_SCHEDULES),
@@ -186,6 +186,7 @@ def test_a_schedule_is_made_changed_paused_run_filled_and_deleted(ledger: Ledger
     days = ("--since", "2026-01-01T00:00Z", "--until", "2026-01-03T00:00Z")
     dry = millrace("schedules", "backfill", "nightly", *days, "--dry-run").stdout
     assert dry == "of 2 instants 2 would be events, 0 were before\n"
+    assert "(Europe/Berlin)" in millrace("schedules", "preview", "nightly", "--next", "3").stdout
     asked = millrace("schedules", "backfill", "nightly", *days, stdin="n\n")
     assert (asked.exit_code, "Make 2 events?" in asked.stderr) == (1, True)
     done = millrace("schedules", "backfill", "nightly", *days, "--yes", "--limit", "1").stdout
