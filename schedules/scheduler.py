@@ -25,7 +25,7 @@ from service.application import publish, returned
 from service.broker.factory import App
 from service.domain import errors
 from service.domain.slots import Outcome
-from service.ledger import firing
+from service.ledger import firing, replan
 
 log = logging.getLogger("millrace.clock")
 
@@ -115,7 +115,7 @@ class Scheduler(celery.beat.Scheduler):
         self._stopping = False
         self._due = threading.Event()
         self._looked = self._lived = self._told = -math.inf  # For what is done now and then, by time.monotonic().
-        self._declared = False
+        self._declared = self._replanned = False
         self._wait = 0.0
         self._slots = Duty("slots", self._fire, longest=ROAD_REST, hang_up=self._hang_up_slots)
         try:
@@ -129,6 +129,7 @@ class Scheduler(celery.beat.Scheduler):
             Duty(name, once, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
             for name, once in {
                 "clocks": self._live,
+                "zones": self._replan,
                 "successes": self._tell_successes,
                 "partitions": road.upkeep.make_partitions,
                 "windows": road.upkeep.count_windows,
@@ -186,6 +187,11 @@ class Scheduler(celery.beat.Scheduler):
         if time.monotonic() - self._lived > LIVE_EVERY:
             self.road.declarations.live()
             self._lived = time.monotonic()
+
+    def _replan(self) -> None:
+        if not self._replanned:
+            replan.replan(self.road.upkeep_engine)
+            self._replanned = True
 
     def _tell_successes(self) -> None:
         names = self.road.declarations.names[:MOST_TOLD]

@@ -19,7 +19,7 @@ from service import bootstrap, web
 from service.domain import errors, schedules
 from service.domain.ticket import Delivery
 from service.ledger import engine as engines
-from service.ledger import firing
+from service.ledger import firing, replan
 from service.ledger.declared import Declarations
 from service.ledger.slots import SlotLedger
 from service.plans import Interval
@@ -457,6 +457,25 @@ def test_a_skipped_instant_can_be_filled(client: FlaskClient, ledger: Ledger, cl
     done = client.post(f"{PLACE}/s/backfill?since={slot['due_at']}&until=2096-01-01T00:00:00Z").get_json()
     assert done["backfilled"] == 1
     assert slots(ledger) == [("backfilled", None, 0)]
+
+
+@pytest.mark.fault(50)
+def test_after_a_new_tz_database_what_was_planned_by_the_old_one_is_planned_anew(
+    client: FlaskClient, ledger: Ledger
+) -> None:
+    for name, jitter in (("plain", 0), ("jittered", 600)):
+        create(client, name, plan={"cron": "0 3 * * *", "tz": "Europe/Berlin"}, jitter=jitter)
+    create(client, "paused", plan={"cron": "0 3 * * *", "tz": "Europe/Berlin"})
+    client.post(f"{PLACE}/paused/pause")
+    rows = "select name, next_due, planned from millrace.schedules order by name"
+    right = ledger.sql(rows)
+    hour = "interval '1 hour'"
+    ledger.sql(
+        f"update millrace.schedules set next_due = next_due + {hour}, planned = planned + {hour} where name <> 'paused'"
+    )
+    assert replan.replan(ledger.engine) == 2
+    assert ledger.sql(rows) == right
+    assert replan.replan(ledger.engine) == 0
 
 
 # --- many at once -------------------------------------------------------------------------------------------------
