@@ -94,30 +94,40 @@ class TestFiveClocks:
         record_property("late", late)
         assert late <= LATE * PATIENCE
 
-    @pytest.mark.fault(45)
-    def test_what_operators_change_holds_for_all_clocks_within_a_second(
-        self, road: Road, clocks: list[Process]
-    ) -> None:
-        operator = ScheduleLedger(road.engine)
-        operator.create(schedules.Schedule("made", "ticking.second", Interval(1)), by="test")
-        begun = road.one(NOW)
-        wait(lambda: road.one(SLOTS, "made", begun) >= 3, 10, "it is fired")
-        first, late = road.sql("select min(due_at), max(late) from millrace.slots where schedule = 'made'")[0]
-        assert (first - begun).total_seconds() <= 1.0
+
+@pytest.mark.heavy
+@pytest.mark.fault(45)
+def test_what_operators_change_holds_for_all_clocks_within_a_second(make_road: MakeRoad) -> None:
+    """The clocks have nothing else to do, so nothing wakes them up early."""
+    road = make_road()
+    for _ in range(2):
+        road.clock()
+    wait(lambda: road.one("select count(*) from millrace.clocks") == 2, 40, "both clocks are there")
+    operator = ScheduleLedger(road.engine)
+    begun = road.one(NOW)
+    for name in ("one", "two", "three", "made"):
+        operator.create(schedules.Schedule(name, "ledger.step", Interval(1)), by="test")
+        created = road.one(NOW)
+        wait(lambda name=name: road.one(SLOTS, name, begun) >= 2, 10, "it is fired")
+        first, late = road.sql("select min(due_at), max(late) from millrace.slots where schedule = %s", name)[0]
+        assert (first - created).total_seconds() <= 1.0
         assert late <= 1.0 * PATIENCE
-        operator.pause("made", by="test")
-        paused = road.one(NOW)
-        wait_for_slots(road, 3)
-        assert road.one(SLOTS, "made", paused) == 0
-        operator.resume("made", by="test")
-        resumed = road.one(NOW)
-        wait(lambda: road.one(SLOTS, "made", resumed) >= 2, 10, "it is fired again")
-        operator.delete("made", revision=None)
-        deleted = road.one(NOW)
-        wait_for_slots(road, 2)
-        assert road.one(SLOTS, "made", deleted) == 0
-        assert_accounted(road, begun, "made")
-        assert_each_slot_once(road)
+        if name != "made":
+            operator.delete(name, revision=None)
+            time.sleep(1)  # The clocks have seen that nothing is left.
+    operator.pause("made", by="test")
+    paused = road.one(NOW)
+    time.sleep(2)
+    assert road.one(SLOTS, "made", paused) == 0
+    operator.resume("made", by="test")
+    resumed = road.one(NOW)
+    wait(lambda: road.one(SLOTS, "made", resumed) >= 2, 10, "it is fired again")
+    assert road.one("select max(late) from millrace.slots where due_at > %s", resumed) <= 1.0 * PATIENCE
+    operator.delete("made", revision=None)
+    deleted = road.one(NOW)
+    time.sleep(2)
+    assert road.one(SLOTS, "made", deleted) == 0
+    assert_accounted(road, begun, "made")
 
 
 class TestCrashes:
