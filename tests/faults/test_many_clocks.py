@@ -6,8 +6,11 @@ Each instant has its slot, once, and is late by two seconds at the most.
 from __future__ import annotations
 
 import datetime
+import json
 import random
+import socket
 import time
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 
 from service.domain import ids, schedules
 from service.ledger.schedules import ScheduleLedger
+from service.local import ports
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from service.plans import Interval
@@ -225,3 +229,20 @@ class TestOutages:
             since = road.one(NOW)
             wait_for_slots(road, 5)
             assert road.one(LATEST, "ticking.second", since, road.one(NOW)) <= 0.5 * PATIENCE
+
+
+@pytest.mark.heavy
+def test_a_clock_answers_celerys_ping_and_shows_that_it_ticks(make_road: MakeRoad) -> None:
+    road = make_road()
+    port = ports.free()
+    words = ["beat", "--pidfile=", "--enable-remote-control", "-n", "clock-1@%h"]
+    clock = road.run("clock", "celery", "-A", "schedules", *words, metrics_port=str(port))
+    wait(lambda: road.one("select count(*) from millrace.clocks") == 1, 30, "the clock is there")
+    node = f"clock-1@{socket.gethostname()}"
+    ping = road.run("ping", "celery", "-A", "schedules", "inspect", "ping", "-d", node, "-t", "10")
+    assert ping.wait_for_end(40) == 0
+    assert f"{node}: OK" in ping.text()
+    assert "pong" in ping.text()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+        assert (answer.status, json.load(answer)["status"]) == (200, "ok")
+    clock.stop()
