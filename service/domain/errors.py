@@ -46,6 +46,10 @@ class StrayNotFound(MillraceError):
     """There is no stray message with this id."""
 
 
+class SecretNotFound(MillraceError):
+    """There is no secret of this name."""
+
+
 class BeingWorked(MillraceError):
     """The event is being worked; ask again in a moment."""
 
