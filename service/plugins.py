@@ -58,7 +58,7 @@ def loading() -> str | None:
 def optional(app: str, part: str) -> ModuleType | None:
     """The module ``part`` of an app, or None if the app has none. What fails inside the module is raised."""
     name = f"{app}.{part}"
-    if not hasattr(sys.modules[app], "__path__") or importlib.util.find_spec(name) is None:
+    if not hasattr(importlib.import_module(app), "__path__") or importlib.util.find_spec(name) is None:
         return None
     return importlib.import_module(name)
 

@@ -66,6 +66,10 @@ class ScheduleChanged(MillraceError):
     """The schedule was changed meanwhile: look at it again."""
 
 
+class SecretNotFound(MillraceError):
+    """There is no secret of this name."""
+
+
 class BeingWorked(MillraceError):
     """The event is being worked; ask again in a moment."""
 
