@@ -22,6 +22,7 @@ TELLERS = {
 #: Who may, and why.
 ALLOWED = {
     "service/verbs/preview.py": "nothing is fired by a list that begins today",
+    "workers/http/client.py": "a signature tells another host, with a clock of its own, when it was made",
 }
 
 
