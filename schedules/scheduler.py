@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import celery.beat
 
+from schedules import duty
 from service import bootstrap, signals
 from service.application import publish, returned
 from service.broker.factory import App
@@ -32,76 +32,15 @@ log = logging.getLogger("millrace.clock")
 FIRE_BATCH = 250  #: schedules that are fired in one transaction
 WAITS = (0.05, 0.5)  #: seconds between looks at the schedules when nothing was fired: shortest, longest
 RELEASE_PAUSE = 0.1  #: seconds between looks at the tickets
+BURST = 1.0  #: seconds that publishing waits for a burst of slots, at most
 OVERDUE_EVERY = 1.0  #: seconds between looks for lost tickets
 TELL_EVERY = 15.0  #: seconds between looks for the last success of each declared schedule
 MOST_TOLD = 500  #: schedules whose last success is told
 LIVE_EVERY = 5.0  #: seconds between signs of life
 UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
-SILENT = 30.0  #: seconds after which a duty is not waited for any more: its ledger is there and does not answer
-STALLED = SILENT + 15.0  #: seconds without a round of what the road waits for, after which a clock is not healthy
-FIRST_REST = 0.2  #: seconds that a duty rests after its first fault, doubling
+STALLED = duty.SILENT + 15.0  #: seconds without a round of what the road waits for, after which a clock is not healthy
 ROAD_REST = 1.0  #: seconds, the longest rest of what the road waits for
 UPKEEP_REST = 10.0  #: seconds, the longest rest of any other duty
-
-
-class Duty:
-    """Something that the clock does again and again. A fault is told by the duty's name, and it alone rests."""
-
-    def __init__(
-        self, name: str, once: Callable[[], None], *, longest: float, hang_up: Callable[[], None] = lambda: None
-    ) -> None:
-        self.name = name
-        self._once = once
-        self._ended = time.monotonic()  # The last time that it was done, or tried.
-        self._longest = longest  #: rest, in seconds
-        self._hang_up = hang_up  #: breaks its connections to the ledger
-        self._since: float | None = None  # When it was begun, while it is at it.
-        self._failures = 0
-        self._resting_until = 0.0  # By time.monotonic().
-
-    def run(self) -> bool:
-        """Do it; False when the ledger is away, so that nothing else can be done either. Raises nothing."""
-        self._since = time.monotonic()
-        try:
-            self._once()
-        except Exception as error:
-            self._failures += 1
-            rest = min(self._longest, FIRST_REST * 2.0 ** min(self._failures - 1, 10))
-            self._resting_until = time.monotonic() + random.uniform(rest / 2, rest)
-            self._tell(error)
-            return not isinstance(error, errors.LedgerUnavailable)
-        finally:
-            self._since, self._ended = None, time.monotonic()
-        self._failures, self._resting_until = 0, 0.0
-        return True
-
-    def rest(self) -> float:
-        """How many seconds more it rests after a fault."""
-        return max(0.0, self._resting_until - time.monotonic())
-
-    def age(self) -> float:
-        """Seconds since it was done, or tried, for the last time."""
-        return time.monotonic() - self._ended
-
-    def hang_up_if_silent(self) -> None:
-        """To be called by another thread now and then, for this one may be waiting without end."""
-        since = self._since
-        if since is not None and time.monotonic() - since > SILENT:
-            self._hang_up()
-
-    def _tell(self, error: Exception) -> None:
-        extra = {"action": f"clock.{self.name}"}
-        if isinstance(error, errors.LedgerUnavailable | errors.BrokerUnavailable):
-            log.warning("The clock's duty %s waits: %s", self.name, error, extra=extra)
-        else:
-            log.error("The clock's duty %s failed", self.name, extra=extra, exc_info=error)
-
-
-def in_turn(duties: Sequence[Duty]) -> None:
-    """A round: each duty that does not rest. When the ledger is away the round is over."""
-    for duty in duties:
-        if not duty.rest() and not duty.run():
-            return
 
 
 class Scheduler(celery.beat.Scheduler):
@@ -113,20 +52,21 @@ class Scheduler(celery.beat.Scheduler):
         """Called once, when beat starts."""
         self.road: bootstrap.ClockRoad = self.app.road
         self._stopping = False
-        self._due = threading.Event()
+        self._due, self._calm = threading.Event(), threading.Event()
+        self._calm.set()
         self._looked = self._lived = self._told = -math.inf  # For what is done now and then, by time.monotonic().
         self._declared = self._replanned = False
         self._wait = 0.0
-        self._slots = Duty("slots", self._fire, longest=ROAD_REST, hang_up=self._hang_up_slots)
+        self._slots = duty.Duty("slots", self._fire, longest=ROAD_REST, hang_up=self._hang_up_slots)
         try:
             bootstrap.check_or_wait(self.road.settings, action="clock.waiting")
         except errors.SchemaNotReady as error:
             sys.exit(f"millrace: {error}")
         road = self.road
-        release = Duty("release", self._release, longest=ROAD_REST, hang_up=road.release_engine.hang_up)
-        emptied = Duty("returned", self._empty_dead, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
+        release = duty.Duty("release", self._release, longest=ROAD_REST, hang_up=road.release_engine.hang_up)
+        emptied = duty.Duty("returned", self._empty_dead, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
         upkeep = [
-            Duty(name, once, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
+            duty.Duty(name, once, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
             for name, once in {
                 "clocks": self._live,
                 "zones": self._replan,
@@ -145,7 +85,7 @@ class Scheduler(celery.beat.Scheduler):
         self._start("upkeep", UPKEEP_EVERY, *upkeep)
         if road.dead_queue is not None:
             self._start("returned", UPKEEP_EVERY, emptied)
-        self._start("lines", SILENT / 6, Duty("lines", self._hang_up_where_silent, longest=UPKEEP_REST))
+        self._start("lines", duty.SILENT / 6, duty.Duty("lines", self._hang_up_where_silent, longest=UPKEEP_REST))
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Fire what is due; the seconds until the next look. No fault ends beat."""
@@ -157,7 +97,7 @@ class Scheduler(celery.beat.Scheduler):
 
         A ledger or a broker that is away is waited for, and no reason to end a clock: it is told of by the metrics.
         """
-        ages = {duty.name: round(duty.age(), 1) for duty in self._road_duties}
+        ages = {d.name: round(d.age(), 1) for d in self._road_duties}
         healthy = max(ages.values()) < STALLED
         return healthy, {"status": "ok" if healthy else "stalled", "seconds_since": ages}
 
@@ -174,6 +114,10 @@ class Scheduler(celery.beat.Scheduler):
             declarations.declare()
             self._declared = True
         settled, orphans = slots.fire_due(FIRE_BATCH)
+        if len(settled) < FIRE_BATCH:
+            self._calm.set()
+        else:
+            self._calm.clear()
         declarations.take_over(orphans)
         if settled:
             self._due.set()  # The publisher need not wait for its next round.
@@ -200,7 +144,11 @@ class Scheduler(celery.beat.Scheduler):
             self._told = time.monotonic()
 
     def _release(self) -> None:
-        """Publish whatever is due, whatever made it due."""
+        """Publish whatever is due, whatever made it due.
+
+        Not while a burst of slots is being fired: in one process, what publishes takes its time from what fires.
+        """
+        self._calm.wait(BURST)
         sent = self.road.release.run_once()
         if time.monotonic() - self._looked > OVERDUE_EVERY:
             self._looked = time.monotonic()
@@ -222,16 +170,16 @@ class Scheduler(celery.beat.Scheduler):
         self.road.upkeep_engine.hang_up()  # It declares by that one.
 
     def _hang_up_where_silent(self) -> None:
-        for duty in self._all:
-            duty.hang_up_if_silent()
+        for one in self._all:
+            one.hang_up_if_silent()
 
-    def _start(self, name: str, every: float, *duties: Duty) -> None:
+    def _start(self, name: str, every: float, *duties: duty.Duty) -> None:
         """A thread that does these in turn, with ``every`` seconds between the rounds, until beat stops."""
 
         def repeat() -> None:
             while not self._stopping:
-                in_turn(duties)
-                time.sleep(max(every, min(duty.rest() for duty in duties)))
+                duty.in_turn(duties)
+                time.sleep(max(every, min(one.rest() for one in duties)))
 
         threading.Thread(target=repeat, name=f"millrace-{name}", daemon=True).start()
 

@@ -28,6 +28,7 @@ from service.broker import publisher as amqp_publisher
 from service.domain import errors, handlers, schedules
 from service.ledger import engine as engines
 from service.ledger import schema
+from service.ledger.agenda import ScheduleQueries
 from service.ledger.cancel import CancelLedger
 from service.ledger.declared import Declarations
 from service.ledger.intake import IntakeLedger
@@ -61,7 +62,7 @@ class Operations:
     control: Control
     replayer: Replayer
     schedules: Schedules
-    schedule_ledger: ScheduleLedger
+    agenda: ScheduleQueries
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -196,15 +197,15 @@ def operations(
     registry = plugins.registry if registry is None else registry
     letters, strays = LetterLedger(engine), StrayLedger(engine)
     types, queues = PauseLedger(engine, "types"), PauseLedger(engine, "queues")
-    schedule_ledger = ScheduleLedger(engine, bundle=bundle_of(registry))
+    agenda = ScheduleQueries(engine)
     return Operations(
         Queries(engine, window=settings.window),
         letters,
         strays,
         Control(registry, CancelLedger(engine), types, queues, strays),
         Replayer(letters, registry, rate=settings.replay_rate),
-        Schedules(registry, schedule_ledger),
-        schedule_ledger,
+        Schedules(registry, ScheduleLedger(engine, bundle=bundle_of(registry)), agenda),
+        agenda,
     )
 
 

@@ -21,11 +21,16 @@ MEMBERS = ("name", "type", "plan", "payload", *policies.READERS)  #: of a docume
 MOST_BACKFILLED = 10_000  #: instants in one backfill
 
 
-class ScheduleLedger(Protocol):
-    """The schedules of the ledger."""
+class ScheduleQueries(Protocol):
+    """The schedules of the ledger, to be looked at."""
 
     def find(self, name: str) -> dict[str, Any]: ...
     def now(self) -> datetime.datetime: ...
+
+
+class ScheduleLedger(Protocol):
+    """The schedules of the ledger, to be changed."""
+
     def create(self, schedule: domain.Schedule, *, by: str | None) -> None: ...
     def edit(
         self,
@@ -54,9 +59,10 @@ class ScheduleLedger(Protocol):
 class Schedules:
     """What people do with schedules. Each act is a line in the log, with who did it."""
 
-    def __init__(self, registry: handlers.Registry, ledger: ScheduleLedger) -> None:
+    def __init__(self, registry: handlers.Registry, ledger: ScheduleLedger, queries: ScheduleQueries) -> None:
         self._registry = registry
         self._ledger = ledger
+        self._queries = queries
 
     def create(self, document: object, *, by: str | None) -> str:
         """A new schedule; its name. Raises InvalidSchedule, ScheduleExists."""
@@ -131,7 +137,7 @@ class Schedules:
         self, name: str, *, count: int, after: datetime.datetime | None = None, tz: str | None = None
     ) -> dict[str, Any]:
         """The next instants of a schedule, within its start and end. Raises ScheduleNotFound, InvalidSchedule."""
-        row = self._ledger.find(name)
+        row = self._queries.find(name)
         plan, policy = plans.read(row["plan"]), policies.read(row["policy"] or {})
         return self._preview(plan, policy, count=count, after=after, tz=tz)
 
@@ -141,7 +147,7 @@ class Schedules:
 
     def year(self, name: str, number: int) -> dict[str, Any]:
         """A year of a schedule's plan by its days. Raises ScheduleNotFound, InvalidSchedule."""
-        plan = plans.read(self._ledger.find(name)["plan"])
+        plan = plans.read(self._queries.find(name)["plan"])
         try:
             return previews.year(plan, number).document()
         except errors.DeclarationError as error:
@@ -156,7 +162,7 @@ class Schedules:
         after: datetime.datetime | None = None,
         tz: str | None = None,
     ) -> dict[str, Any]:
-        begin = after or self._ledger.now()
+        begin = after or self._queries.now()
         if policy.starts_at is not None:
             begin = max(begin, policy.starts_at - policy.starts_at.resolution)
         try:

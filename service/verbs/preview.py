@@ -96,7 +96,7 @@ def _declared(name: str) -> plans.Plan | None:
     if not settings.database_url:
         return None
     try:
-        return plans.read(bootstrap.operations_here(settings).schedule_ledger.find(name)["plan"])
+        return plans.read(bootstrap.operations_here(settings).agenda.find(name)["plan"])
     except errors.ScheduleNotFound:
         return None
 

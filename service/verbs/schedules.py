@@ -12,63 +12,12 @@ import click
 
 from service import plans
 from service.application import schedules as application
-from service.domain import durations, errors, policies, slots
-from service.ledger import schedules as ledger
+from service.domain import durations, errors, slots
+from service.ledger import agenda
 from service.terminal import moment, print_json, print_line, print_table, told
-from service.verbs import common, preview
+from service.verbs import common, described, preview
 
 STATES = ("active", "paused", "finished", "retired")
-PLAN = ("cron", "every", "at", "tz", "anchor", "missing", "doubled")
-
-
-class Json(click.ParamType[Any]):
-    """A JSON document."""
-
-    name = "json"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The document; fails with what is wrong with it."""
-        try:
-            return json.loads(value)
-        except ValueError as error:
-            self.fail(f"{value[:60]}: JSON is wanted: {error}")
-
-
-def described(function: Any) -> Any:
-    """The options that describe a schedule."""
-    options = (
-        click.option("--type", "type", metavar="TYPE", help="Of the events."),
-        click.option("--payload", type=Json(), metavar="JSON", help="Of the events; {} by default."),
-        click.option("--every", metavar="TIME", help="Every so often: 30s, 5m, 2h, 1d."),
-        click.option("--cron", metavar="TEXT", help="A cron expression, like '0 3 * * *'."),
-        click.option("--at", metavar="INSTANT", help="Once, like 2026-01-31T08:00Z."),
-        click.option("--tz", metavar="ZONE", help="Of --cron and --at, like Europe/Berlin; UTC by default."),
-        click.option("--anchor", metavar="INSTANT", help="An instant on the grid of --every."),
-        click.option("--missing", type=click.Choice(["shift", "skip"]), help="A local time that is left out."),
-        click.option("--doubled", type=click.Choice(["first", "last", "both"]), help="One that comes twice."),
-        click.option(
-            "--misfire", type=click.Choice([m.value for m in policies.Misfire]), help="What no clock fired in time."
-        ),
-        click.option("--misfire-window", metavar="TIME", help="How late an instant may be and be fired."),
-        click.option(
-            "--overlap", type=click.Choice([o.value for o in policies.Overlap]), help="While an event is open."
-        ),
-        click.option("--jitter", metavar="TIME", help="Fire each instant up to so much later."),
-        click.option("--starts-at", metavar="INSTANT", help="No instant before it."),
-        click.option("--ends-at", metavar="INSTANT", help="No instant after it."),
-        click.option("--max-runs", type=int, metavar="N", help="So many, then it has finished."),
-        click.option("--expires-after", metavar="TIME", help="When an event that nobody has worked expires."),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-def document(given: dict[str, Any]) -> dict[str, Any]:
-    """What the options say, as members of a schedule's document."""
-    said = {name: value for name, value in given.items() if value is not None}
-    plan = {name: said.pop(name) for name in PLAN if name in said}
-    return said | ({"plan": plan} if plan else {})
 
 
 @click.group(invoke_without_command=True)
@@ -92,8 +41,8 @@ def schedules(
     """List schedules; make, change, pause, run and fill them."""
     if ctx.invoked_subcommand is not None:
         return
-    filters = ledger.Filters(type_name, origin, state, cursor)
-    page = common.operations().schedule_ledger.list(filters, limit=limit)
+    filters = agenda.Filters(type_name, origin, state, cursor)
+    page = common.operations().agenda.list(filters, limit=limit)
     if as_json:
         print_json({"schedules": [application.shown(row) for row in page.rows], "next_cursor": page.next_cursor})
         return
@@ -106,12 +55,12 @@ def schedules(
 @told
 def show(name: str) -> None:
     """Print a schedule as JSON, with its plan, policies and payload."""
-    print_json(_found(common.operations().schedule_ledger, name))
+    print_json(_found(common.operations().agenda, name))
 
 
 @schedules.command()
 @click.argument("name")
-@described
+@described.options
 @common.BY
 @common.AS_JSON
 @told
@@ -125,13 +74,13 @@ def create(name: str, by: str, as_json: bool, **given: Any) -> None:
         --cron '0 3 * * *' --tz Europe/Berlin --overlap skip
     """
     found = common.operations()
-    found.schedules.create({"name": name} | document(given), by=by)
-    _tell(found.schedule_ledger, name, as_json)
+    found.schedules.create({"name": name} | described.document(given), by=by)
+    _tell(found.agenda, name, as_json)
 
 
 @schedules.command()
 @click.argument("name")
-@described
+@described.options
 @click.option("--unset", multiple=True, metavar="MEMBER", help="Back to its default: overlap, jitter, payload, …")
 @click.option("--revision", type=int, metavar="N", help="Only if it has not been changed since.")
 @common.BY
@@ -147,12 +96,12 @@ def edit(name: str, unset: tuple[str, ...], revision: int | None, by: str, as_js
       millrace schedules edit nightly --cron '30 2 * * *' --tz Europe/Berlin
       millrace schedules edit nightly --unset jitter
     """
-    changes = document(given) | {member.replace("-", "_"): None for member in unset}
+    changes = described.document(given) | {member.replace("-", "_"): None for member in unset}
     if not changes:
         raise click.UsageError("name what is to be changed")
     found = common.operations()
     found.schedules.edit(name, changes, revision=revision, by=by)
-    _tell(found.schedule_ledger, name, as_json)
+    _tell(found.agenda, name, as_json)
 
 
 @schedules.command()
@@ -264,7 +213,7 @@ def history(name: str, outcome: str | None, limit: int, cursor: str | None, as_j
 
     `missed` counts instants before it that have no line of their own.
     """
-    page = common.operations().schedule_ledger.history(name, limit=limit, cursor=cursor, outcome=outcome)
+    page = common.operations().agenda.history(name, limit=limit, cursor=cursor, outcome=outcome)
     if as_json:
         print_json({"slots": page.rows, "next_cursor": page.next_cursor})
         return
@@ -283,12 +232,12 @@ def _does(act: Callable[..., object], state: str, by: str) -> Callable[[str], di
     return one
 
 
-def _found(here: ledger.ScheduleLedger, name: str) -> dict[str, Any]:
+def _found(here: agenda.ScheduleQueries, name: str) -> dict[str, Any]:
     row = here.find(name)
     return application.shown(row | {"payload": json.loads(row["payload"])})
 
 
-def _tell(here: ledger.ScheduleLedger, name: str, as_json: bool) -> None:
+def _tell(here: agenda.ScheduleQueries, name: str, as_json: bool) -> None:
     """Say what a schedule is by now."""
     found = _found(here, name)
     if as_json:

@@ -13,7 +13,7 @@ import msgspec
 from service.application import schedules as application
 from service.domain import errors as domain_errors
 from service.domain import slots
-from service.ledger import schedules as ledger
+from service.ledger import agenda
 from service.plans import preview as previews
 from service.web import answer, body, errors, gate, links, operations, road, search
 
@@ -45,7 +45,7 @@ class History(msgspec.Struct, frozen=True):
     """A page of slots."""
 
     outcome: slots.Outcome | None = None
-    cursor: Annotated[str, msgspec.Meta(pattern=f"^{ledger.CURSOR}$")] | None = None
+    cursor: Annotated[str, msgspec.Meta(pattern=f"^{agenda.CURSOR}$")] | None = None
     limit: PageSize = 50
 
     EXPECTED: ClassVar[dict[str, str]] = {"outcome": f"one of {', '.join(slots.Outcome)} is wanted"}
@@ -97,9 +97,9 @@ def create_schedule() -> answer.Json:
 def list_schedules() -> answer.Json:
     """Schedules by name, page by page."""
     wanted = search.read(flask.request.args, List)
-    filters = ledger.Filters(wanted.type, wanted.origin, wanted.state, wanted.cursor)
+    filters = agenda.Filters(wanted.type, wanted.origin, wanted.state, wanted.cursor)
     with gate.reads():
-        page = road.current().operations.schedule_ledger.list(filters, limit=wanted.limit)
+        page = road.current().operations.agenda.list(filters, limit=wanted.limit)
     found = [application.shown(row) | {"links": _links(row["name"])} for row in page.rows]
     return answer.Json({"schedules": found, "next_cursor": page.next_cursor})
 
@@ -165,7 +165,7 @@ def backfill_schedule(name: str) -> answer.Json:
 def list_slots(name: str) -> answer.Json:
     """What became of its instants, newest first, page by page."""
     wanted = search.read(flask.request.args, History)
-    here = road.current().operations.schedule_ledger
+    here = road.current().operations.agenda
     with gate.reads():
         page = here.history(name, limit=wanted.limit, cursor=wanted.cursor, outcome=wanted.outcome)
     found = [row | {"links": {"event": links.place(row["event_id"])} if row["event_id"] else {}} for row in page.rows]
@@ -204,7 +204,7 @@ def show_year(name: str) -> answer.Json:
 def _shown(name: str, status: int = 200) -> answer.Json:
     """A schedule as the answer, with its ETag."""
     with gate.reads():
-        row = road.current().operations.schedule_ledger.find(name)
+        row = road.current().operations.agenda.find(name)
     row["payload"] = msgspec.Raw(row["payload"].encode())
     document = application.shown(row) | {"links": _links(name)}
     headers = {"ETag": f'"{row["revision"]}"'}

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from schedules import scheduler
+from schedules import duty, scheduler
 from service import bootstrap, plugins, settings
 from service.application import returned
 from service.application.publish import Release
@@ -560,31 +560,31 @@ def test_a_fault_is_told_and_waited_out_for_longer_each_time(caplog: pytest.LogC
     def once() -> None:
         raise ValueError("broken")
 
-    duty = scheduler.Duty("test", once, longest=10.0)
+    tried = duty.Duty("test", once, longest=10.0)
     for longest in (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0):
-        assert duty.run()
-        assert longest / 2 - 0.1 < duty.rest() <= longest
+        assert tried.run()
+        assert longest / 2 - 0.1 < tried.rest() <= longest
     assert [r.getMessage() for r in caplog.records] == ["The clock's duty test failed"] * 8
 
 
 def test_a_duty_that_rests_is_left_out_and_a_lost_ledger_ends_the_round() -> None:
     done: list[str] = []
 
-    def fails(name: str, error: Exception) -> scheduler.Duty:
+    def fails(name: str, error: Exception) -> duty.Duty:
         def once() -> None:
             done.append(name)
             raise error
 
-        return scheduler.Duty(name, once, longest=60.0)
+        return duty.Duty(name, once, longest=60.0)
 
     duties = [
         fails("broken", ValueError()),
         fails("lost", errors.LedgerUnavailable()),
-        scheduler.Duty("sound", lambda: done.append("sound"), longest=60.0),
+        duty.Duty("sound", lambda: done.append("sound"), longest=60.0),
     ]
-    scheduler.in_turn(duties)
+    duty.in_turn(duties)
     assert done == ["broken", "lost"]
-    scheduler.in_turn(duties)
+    duty.in_turn(duties)
     assert done == ["broken", "lost", "sound"]
 
 
@@ -608,7 +608,7 @@ def test_no_fault_ends_beat(ledger: Ledger, start: Callable[[], scheduler.Schedu
     assert clock.tick() > 0  # It has declared its schedule.
     ledger.sql("update millrace.schedules set next_due = next_due - interval '1 hour'")
     ledger.sql("alter table millrace.slots rename to gone")
-    assert 0 < clock.tick() <= scheduler.FIRST_REST
+    assert 0 < clock.tick() <= duty.FIRST_REST
     ledger.sql("alter table millrace.gone rename to slots")
     assert clock.tick() == 0.5
     assert ledger.sql("select schedule from millrace.slots") == [("s",)]
