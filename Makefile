@@ -41,9 +41,11 @@ test: $(READY) ## Run every test, on private servers; within 15 minutes on 2 cor
 	@deploy/install-packages || test "$$CI" != true
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not heavy' --cov --cov-report=term:skip-covered $(ARGS)
 
+# Only a run of all of them is written down.
 faults: $(READY) ## Make every fault, and write docs/reliability.md; within 40 minutes
 	@deploy/install-packages
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -p tests.faults.report --reliability docs/reliability.md $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -p tests.faults.report \
+		$(if $(strip $(ARGS)),$(ARGS),--reliability docs/reliability.md)
 
 chaos: $(READY) ## Make random faults under load: make chaos SEED=7 MINUTES=30
 	@deploy/install-packages

@@ -184,9 +184,9 @@ def environment(name: str, default: str = "") -> str:
 
 
 def _each(value: Any, read: Callable[[str], Any], *, shown: bool = True) -> Any:
-    """What is read from each part between commas; raises ValueError that tells which one is wrong."""
+    """What is read from each part between commas or spaces; raises ValueError that tells which one is wrong."""
     found = []
-    parts = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    parts = [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
     for number, part in enumerate(parts, 1):
         try:
             found.append(read(part) if isinstance(part, str) else part)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from service.local.postgres import PostgresServer
@@ -21,6 +22,11 @@ from tests.servers import Run
 
 _RUN = pytest.StashKey[Run]()
 _numbers = itertools.count(1)
+
+
+# On a machine that is busy, an example of any test may take long once.
+hypothesis.settings.register_profile("millrace", deadline=None)
+hypothesis.settings.load_profile("millrace")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -16,11 +16,12 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from service import crashpoints, signals
 from service.application import keys, ports
 from service.application.publish import Publisher
-from service.application.submission import Accepted, Phase, Submission
+from service.application.submission import Accepted, Phase, Submission, Told
 from service.domain import errors, event, handlers, ids, topology
 from service.domain import ticket as tickets
 
@@ -78,6 +79,16 @@ class Intake:
         self._hand_over([submission])
         return self._outcome(submission, self._deadline)
 
+    def begin(self, new: event.NewEvent, told: Told, waiter: Any) -> Submission:
+        """Hand an event over without waiting: ``told`` is called with the submission when that is answered.
+
+        Raises UnknownEventType, and NotAccepted when too many are waiting. Whoever loses patience calls ``give_up``.
+        """
+        self._registry.get(new.type)
+        submission = Submission([new], told, waiter)
+        self._hand_over([submission])
+        return submission
+
     def submit_each(self, events: Sequence[event.NewEvent], within: float | None = None) -> list[Outcome]:
         """Store events, each by itself; what came of each, in order: Accepted, or the error that ``submit`` raises.
 
@@ -110,7 +121,7 @@ class Intake:
 
     def _outcome(self, submission: Submission, within: float) -> list[Accepted]:
         if not submission.done.acquire(timeout=within):
-            self._give_up(submission)
+            self.give_up(submission)
         if submission.error is not None:
             raise submission.error
         return submission.accepted
@@ -123,7 +134,8 @@ class Intake:
         since = self._away_since
         return 1 if since is None else min(LONGEST_RETRY, max(1, math.ceil(time.monotonic() - since)))
 
-    def _give_up(self, submission: Submission) -> None:
+    def give_up(self, submission: Submission) -> None:
+        """Withdraw a submission. Raises NotAccepted, unless it was answered just now."""
         self._hang_up_if_silent()
         # Compare-and-set against the intake thread, so that "stored: no" is never said of what a flush has taken.
         with self._lock:
@@ -293,9 +305,14 @@ class Intake:
         self._answer(batch)
 
     def _answer(self, batch: Sequence[Submission]) -> None:
+        others: dict[Told, list[Submission]] = {}
         for submission in batch:
             submission.phase = Phase.ANSWERED
             submission.done.release()
+            if submission.told is not None:
+                others.setdefault(submission.told, []).append(submission)
+        for told, theirs in others.items():
+            told(theirs)
         _tell(batch)
 
 

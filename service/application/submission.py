@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 import enum
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from service.application import ports
 from service.domain import errors, event
+
+#: Called by the intake thread, with all its submissions of a flush that were answered.
+Told = Callable[[list["Submission"]], None]
 
 
 class Phase(enum.Enum):
@@ -32,10 +36,12 @@ class Accepted:
 class Submission:
     """Some events that are stored together or not at all, and the request that waits for them."""
 
-    __slots__ = ("accepted", "done", "error", "events", "phase", "rows")
+    __slots__ = ("accepted", "done", "error", "events", "phase", "rows", "told", "waiter")
 
-    def __init__(self, events: Sequence[event.NewEvent]) -> None:
+    def __init__(self, events: Sequence[event.NewEvent], told: Told | None = None, waiter: Any = None) -> None:
         self.events = events
+        self.told = told  #: who is told when it is answered, if nobody waits for ``done``
+        self.waiter = waiter  #: whatever that one knows it by
         self.phase = Phase.WAITING
         self.rows: list[ports.Row] = []
         self.accepted: list[Accepted] = []

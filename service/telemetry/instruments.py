@@ -41,6 +41,9 @@ class Durations(prometheus_client.Histogram):
         """Put in all values."""
         # The clocks of two machines may differ by more than something takes.
         values = [max(0.0, float(value)) for value in seconds]
+        if len(values) == 1:
+            self.observe(values[0])
+            return
         counts = collections.Counter(bisect.bisect_left(self._upper_bounds, v) for v in values)
         self._sum.inc(math.fsum(values))
         for number, n in counts.items():
@@ -55,6 +58,7 @@ class Instruments:
         self.registry = prometheus_client.CollectorRegistry()
         self._mine = [metric for metric in catalogue.CATALOGUE if role in metric.roles]
         self._instruments = {metric.name: self._make(metric) for metric in self._mine}
+        self._found: dict[tuple[Any, ...], Any] = {}  # Series that were looked for before.
         #: The values of labels whose lists come from the process.
         self._known: dict[str, set[str]] = {
             "type": set(),
@@ -103,10 +107,14 @@ class Instruments:
 
     def _series(self, name: str, **labels: str) -> Any:
         """The series with these labels, or None if this role does not have the metric."""
-        instrument = self._instruments.get(name)
-        if instrument is None or not labels:
-            return instrument
-        return instrument.labels(**{label: self._clean(name, label, value) for label, value in labels.items()})
+        key = (name, *labels.items())
+        found = self._found.get(key)
+        if found is None and (instrument := self._instruments.get(name)) is not None:
+            clean = {label: self._clean(name, label, value) for label, value in labels.items()}
+            found = instrument.labels(**clean) if clean else instrument
+            if clean == labels:  # All else may be anything, without end.
+                self._found[key] = found
+        return found
 
     def _clean(self, name: str, label: str, value: str) -> str:
         if label == "code":

@@ -70,7 +70,13 @@ def read_bytes(request: flask.Request) -> bytes:
         # Of a body of unknown length werkzeug hands out the beginning, and raises only when it is asked for more.
         if len(data) == request.max_content_length:
             raise exceptions.RequestEntityTooLarge()
-    elif len(data) < length:
+        return data
+    return whole(data, length)
+
+
+def whole(data: bytes, length: int) -> bytes:
+    """``data`` itself if it has all that was announced; raises NotStrictJson for a body that was cut off."""
+    if len(data) < length:
         # A part of a document may be a document: 12 of 1234, and any number of whole lines.
         raise NotStrictJson(errors.Fault("", f"the body was cut off after {len(data)} of {length} bytes"))
     return data

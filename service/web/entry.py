@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from typing import Any
 
 import flask
 
@@ -37,6 +38,14 @@ def handler(registry: handlers.Registry, type: str) -> handlers.Handler:
 
 
 def check(here: road.Road, sent: Sent) -> event.NewEvent:
+    """What the intake takes, of the request that is served now; raises as ``new_event`` does."""
+    g = road.real(flask.g)
+    return new_event(here, sent, g.producer, g.request_id, road.real(flask.request).environ)
+
+
+def new_event(
+    here: road.Road, sent: Sent, producer: str | None, request_id: str, environ: dict[str, Any]
+) -> event.NewEvent:
     """What the intake takes. Raises UnknownEventType, and InvalidEvent for a payload that does not fit its type."""
     parse = handler(here.registry, sent.type).parse
     if parse is not None:
@@ -47,7 +56,6 @@ def check(here: road.Road, sent: Sent) -> event.NewEvent:
                 faults = [errors.Fault(f"{sent.pointer}{f.pointer}", f.detail) for f in error.faults]
                 raise errors.InvalidEvent(faults, str(error)) from None
             raise
-    g, environ = road.real(flask.g), road.real(flask.request).environ
     scope, mark = "", None
     if sent.key is not None:
         scope = idempotency.scope(environ) if sent.scope is None else sent.scope
@@ -55,8 +63,8 @@ def check(here: road.Road, sent: Sent) -> event.NewEvent:
     return event.NewEvent(
         type=sent.type,
         payload=sent.document.text.decode(),
-        producer=g.producer,
-        request_id=g.request_id,
+        producer=producer,
+        request_id=request_id,
         run_at=sent.timing.run_at,
         delay=sent.timing.delay,
         expires_at=sent.timing.expires_at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import time
@@ -18,6 +19,16 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 PRODUCER_LENGTH = 100  #: characters kept
 PRODUCT_END = re.compile("[/ ]")
 UNMATCHED = "unmatched"  #: the route of a request that meets none
+ALREADY = "millrace.already"  #: key in a WSGI environment: what was done of a request before Flask got it
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Already:
+    """A request that went wrong before Flask got it (``service.web.door``)."""
+
+    started: float  #: by ``time.perf_counter()``
+    request_id: str
+    error: Exception  #: to be raised in Flask, whose handlers know the answer
 
 
 def install(app: flask.Flask) -> None:
@@ -27,13 +38,30 @@ def install(app: flask.Flask) -> None:
     app.teardown_request(end)
 
 
+def refuse(environ: dict[str, Any], error: Exception) -> None:
+    """Have Flask answer this request with an error."""
+    environ[ALREADY] = Already(time.perf_counter(), request_id(environ.get("HTTP_X_REQUEST_ID", "")), error)
+
+
+def are_others(app: flask.Flask) -> bool:
+    """Whether anybody else has put hooks around the requests of ``app``, or around those of a blueprint."""
+    ours = {begin, finish, end}
+    tables = (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs)
+    hooked = {hook for table in tables for hooks in table.values() for hook in hooks}
+    listened = (flask.request_started, flask.request_finished, flask.request_tearing_down)
+    return bool(hooked - ours) or any(signal.receivers for signal in listened)
+
+
 def begin() -> None:
     """Note who asks, and when."""
     g, environ = road.real(flask.g), flask.request.environ
-    g.started = time.perf_counter()
-    g.request_id = request_id(environ.get("HTTP_X_REQUEST_ID", ""))
+    already: Already | None = environ.get(ALREADY)
+    g.started = time.perf_counter() if already is None else already.started
+    g.request_id = request_id(environ.get("HTTP_X_REQUEST_ID", "")) if already is None else already.request_id
     g.producer = producer(environ)
     g.log_ids = logs.bind(request_id=g.request_id)
+    if already is not None:
+        raise already.error
 
 
 def request_id(given: str) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 import flask
 
 
-def place(event_id: str) -> str:
-    """The path of an event's page."""
-    return f"{flask.request.environ.get('SCRIPT_NAME', '')}/v1/events/{event_id}"
+def place(event_id: str, environ: dict[str, Any] | None = None) -> str:
+    """The path of an event's page, for a client of this WSGI environment; None: of the request that is served now."""
+    environ = flask.request.environ if environ is None else environ
+    return f"{environ.get('SCRIPT_NAME', '')}/v1/events/{event_id}"
 
 
 def added(event: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import flask
 
-from service.application.submission import Accepted
+from service.application.submission import Accepted, Submission, Told
 from service.bootstrap import Operations
 from service.domain import errors, event, handlers
 from service.ledger.queries import Queries
@@ -21,6 +21,8 @@ NAME = "millrace"  #: of the road among the application's extensions
 class Intake(Protocol):
     """The group commit of this process."""
 
+    def begin(self, new: event.NewEvent, told: Told, waiter: Any) -> Submission: ...
+    def give_up(self, submission: Submission) -> None: ...
     def submit(self, events: Sequence[event.NewEvent]) -> list[Accepted]: ...
     def submit_each(self, events: Sequence[event.NewEvent], within: float) -> list[Accepted | errors.MillraceError]: ...
 

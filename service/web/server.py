@@ -1,4 +1,4 @@
-"""`millrace web`: the WSGI server. Any other one may serve ``service.web.wsgi:app`` as well."""
+"""`millrace web`: the HTTP server. Any WSGI server may serve ``service.web.wsgi:app`` too, without the express lane."""
 
 from __future__ import annotations
 
@@ -29,17 +29,16 @@ def serve(settings: Settings) -> None:
     _check_address(settings)
     bootstrap.check_or_wait(settings, action="web.waiting")  # Until the ledger is there, posts are answered with 503.
     server = granian.Granian(
-        "service.web.wsgi:app",
+        "service.web.wsgi:rsgi",
         address=settings.host,
         port=settings.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=settings.web_processes,
-        blocking_threads=settings.web_threads,
         backlog=BACKLOG,
         http=HTTPModes.http1,
         websockets=False,
         log_access=False,
-        log_level=LogLevels.error,  # Its warning about many threads is not for us: they mostly wait for a flush.
+        log_level=LogLevels.error,
         log_dictconfig=logs.granian_config(),
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_AFTER,
@@ -74,7 +73,7 @@ def _load() -> Any:
     threading.Thread(target=_end_with_parent, name="millrace-parent", daemon=True).start()
     from service.web import wsgi
 
-    return wsgi.app
+    return wsgi.rsgi
 
 
 def _end_with_parent() -> None:
@@ -94,13 +93,15 @@ def when_told_to_stop(action: Callable[[], None]) -> None:
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     try:
-        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     except ValueError:
         return  # A server that loads applications in other threads sees to its requests itself.
 
     def listen() -> None:
         with writer:  # It must live as long as this thread.
             while signals := reader.recv(64):
+                if before >= 0:
+                    os.write(before, signals)
                 if {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT} & set(signals):
                     action()
 

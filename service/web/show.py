@@ -17,21 +17,26 @@ JSON_COLUMNS = ("payload", "result", "error", "attributes", "progress")
 
 def accepted(one: Accepted) -> answer.Json:
     """The answer to a post: 202, or what came of the event if the client preferred to wait and it has ended."""
-    where = links.place(one.id)
-    headers = {"Location": where}
-    preferred = road.real(flask.request).environ.get("HTTP_PREFER")
+    environ = road.real(flask.request).environ
+    document = accepted_document(one, environ)
+    headers = {"Location": document["links"]["self"]}
+    preferred = environ.get("HTTP_PREFER")
     if preferred is not None and (ended := prefer.wait(one.id, preferred)) is not None:
         headers["Preference-Applied"] = "wait"
         if ended and (found := road.current().queries.find(one.id)) is not None:
             return answer.Json(event(found), headers=headers)
-    document = {
+    return answer.Json(document, status=202, headers=headers)
+
+
+def accepted_document(one: Accepted, environ: dict[str, Any]) -> dict[str, Any]:
+    """What is said of an event that was accepted by the request of this WSGI environment."""
+    return {
         "id": one.id,
         "type": one.type,
         "state": "pending",
         "accepted_at": ids.instant(one.id),
-        "links": {"self": where},
+        "links": {"self": links.place(one.id, environ)},
     }
-    return answer.Json(document, status=202, headers=headers)
 
 
 def event(found: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,19 @@
-"""The entry for WSGI servers: ``service.web.wsgi:app``. Only here does an import begin a process."""
+"""The entry for WSGI servers: ``service.web.wsgi:app``. Only here does an import begin a process.
+
+`millrace web` serves ``rsgi``, the same application behind an express lane.
+"""
 
 import atexit
+import functools
 
 from service import bootstrap
-from service.web import create_app, server
+from service.web import create_app, door, server
 
 _road = bootstrap.web()
 app = create_app(_road)
 _routes = [(method, rule.rule) for rule in app.url_map.iter_rules() for method in rule.methods or ()]
-server.when_told_to_stop(_road.watch.stop)
+_obey = functools.partial(server.when_told_to_stop, _road.watch.stop)
+_obey()
+rsgi = door.Door(app, _road, on_loop=_obey)  # granian's loop has taken over the signals by then.
 atexit.register(_road.intake.close)
 bootstrap.watch(_road.settings, "web", _routes)

@@ -36,7 +36,7 @@ EXPRESSIONS = st.tuples(
 ).map(" ".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(EXPRESSIONS, WALL)
 def test_any_expression_means_what_it_means_to_cronsim(text: str, wall: datetime.datetime) -> None:
     wall = wall.replace(microsecond=0)

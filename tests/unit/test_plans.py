@@ -145,7 +145,7 @@ PLANS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(PLANS, MOMENTS)
 def test_what_comes_next_is_later_and_nothing_lies_between(plan: Plan, moment: datetime.datetime) -> None:
     found = plan.next_after(moment)

@@ -46,7 +46,7 @@ def test_a_secret_may_sign_for_one_host_only() -> None:
 
 
 def test_secrets_and_networks_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MILLRACE_WEBHOOK_SECRETS", f"a={KEY}, b@h.example={OTHER},")
+    monkeypatch.setenv("MILLRACE_WEBHOOK_SECRETS", f"a={KEY},\n b@h.example={OTHER},")
     monkeypatch.setenv("MILLRACE_REQUEST_NETWORKS", "10.0.0.0/8, fd00::/8,192.168.1.7")
     found = settings.load()
     assert [(s.name, s.host) for s in found.webhook_secrets] == [("a", None), ("b", "h.example")]

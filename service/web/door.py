@@ -1,0 +1,126 @@
+"""The door as granian calls it, by RSGI: plain posts on the event loop, everything else in Flask, on threads."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import io
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import flask
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
+
+from service.web import hooks, inbound, lane
+from service.web.road import Road
+
+
+class Door:
+    """An RSGI application around that of Flask."""
+
+    def __init__(self, app: flask.Flask, road: Road, on_loop: Callable[[], None] = lambda: None) -> None:
+        self._app = app
+        self._settings = road.settings
+        self._lane = lane.Lane(app, road)
+        self._on_loop = on_loop
+        self._threads = concurrent.futures.ThreadPoolExecutor(road.settings.web_threads, "millrace-door")
+        #: So many bodies that are larger than an event's, or may be, are in memory at once.
+        self._large = asyncio.Semaphore(road.settings.web_threads)
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by granian before the first request."""
+        self._lane.open_on(loop)
+        loop.call_soon(self._on_loop)  # A loop may take over the signals when it begins to run.
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        """Called by granian for each request."""
+        environ = inbound.environ(scope)
+        if self._lane.takes(environ) and await self._lane.serve(environ, protocol):
+            return
+        inbound.complete(environ, scope)
+        try:
+            if hooks.ALREADY in environ:
+                await self._flask(environ, b"", protocol)
+            elif 0 <= inbound.length(environ) <= self._settings.max_body:
+                await self._flask(environ, await self._body(environ, protocol), protocol)
+            else:
+                async with self._large:
+                    await self._flask(environ, await self._body(environ, protocol), protocol)
+        except ProtocolClosed:
+            pass  # The client has gone.
+
+    async def _body(self, environ: dict[str, Any], protocol: Any) -> bytes:
+        most = max(self._settings.max_body, self._settings.max_bulk)
+        announced = inbound.length(environ)
+        try:
+            if announced > most:
+                return b""  # Flask refuses it for what was announced.
+            if announced >= 0:
+                return await inbound.read(protocol, announced)
+            if "HTTP_TRANSFER_ENCODING" in environ:
+                return await inbound.read_unannounced(protocol, most)
+        except Exception as error:
+            hooks.refuse(environ, error)
+        return b""
+
+    async def _flask(self, environ: dict[str, Any], data: bytes, protocol: Any) -> None:
+        loop = asyncio.get_running_loop()
+        environ["wsgi.input"] = io.BytesIO(data)
+        response = _Response(protocol, loop)
+        await loop.run_in_executor(self._threads, response.make, self._app, environ)
+        if response.whole is not None:
+            protocol.response_bytes(response.status, response.headers, response.whole)
+
+
+class _Response:
+    """What Flask answers, made in a thread. What is streamed is sent from there, piece by piece."""
+
+    def __init__(self, protocol: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._protocol = protocol
+        self._loop = loop
+        self.status = 500
+        self.headers: list[tuple[str, str]] = []
+        self.whole: bytes | None = None
+
+    def make(self, app: flask.Flask, environ: dict[str, Any]) -> None:
+        found = app(environ, self._start)
+        try:
+            if isinstance(found, list | tuple):
+                self.whole = b"".join(found)
+            else:
+                self._take(iter(found))
+        finally:
+            if hasattr(found, "close"):
+                found.close()
+
+    def _start(self, status: str, headers: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], object]:
+        self.status, self.headers = int(status.split(" ", 1)[0]), headers
+        return self._write
+
+    def _write(self, _part: bytes) -> object:
+        raise NotImplementedError("write() of PEP 3333 is for frameworks older than this")
+
+    def _take(self, parts: Iterator[bytes]) -> None:
+        names = {name.lower() for name, _ in self.headers}
+        if "content-length" in names:
+            self.whole = b"".join(parts)
+            return
+        part = next(parts, None)
+        if part is None:
+            self.whole = b""
+            return
+        stream = self._wait_for(self._begin_stream())
+        while part is not None:
+            self._wait_for(stream.send_bytes(part))
+            part = next(parts, None)
+
+    async def _begin_stream(self) -> Any:
+        return self._protocol.response_stream(self.status, self.headers)
+
+    def _wait_for(self, awaitable: Awaitable[Any]) -> Any:
+        """RSGI is spoken on the loop alone."""
+
+        async def run() -> Any:
+            return await awaitable
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result()

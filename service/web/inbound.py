@@ -1,0 +1,105 @@
+"""What comes in: a request of RSGI as a WSGI environment, and its body.
+
+Source: the RSGI specification 1.6 (granian), and PEP 3333. A body is read on the event loop, whole and in time, before
+any thread is taken: a client that sends slowly, or not at all, holds nobody up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from werkzeug import exceptions
+
+PATIENCE = 30.0  #: seconds that a body has to come in
+LINGER = 1_048_576  #: bytes more that are read, and thrown away, of a body that turned out to be too large
+
+#: What is the same for every request.
+FIXED: dict[str, Any] = {
+    "SCRIPT_NAME": "",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "SERVER_SOFTWARE": "granian",
+    "wsgi.version": (1, 0),
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": False,
+    "wsgi.run_once": False,
+    "wsgi.input_terminated": True,
+}
+
+
+class Readable(Protocol):
+    """What a body is read from."""
+
+    async def __call__(self) -> bytes: ...
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+def environ(scope: Any) -> dict[str, Any]:
+    """The WSGI environment of a request, without its body."""
+    found = FIXED | {
+        "REQUEST_METHOD": scope.method,
+        # PEP 3333, "Unicode Issues": bytes as Latin-1.
+        "PATH_INFO": scope.path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+    }
+    for name, value in scope.headers.items():
+        key = _variable(name)
+        if key:
+            found[key] = f"{found[key]},{value}" if key in found else value
+    return found
+
+
+def complete(environ: dict[str, Any], scope: Any) -> None:
+    """Add what Flask may ask for beside it."""
+    host, _, port = scope.server.rpartition(":")
+    environ["SERVER_NAME"], environ["SERVER_PORT"] = host, port
+    environ["REMOTE_ADDR"], _, environ["REMOTE_PORT"] = scope.client.rpartition(":")
+    environ["wsgi.url_scheme"] = scope.scheme
+
+
+def length(environ: dict[str, Any]) -> int:
+    """The length of the body in bytes, as it was announced; -1 if it was not."""
+    given: str = environ.get("CONTENT_LENGTH", "")
+    return int(given) if given.isdecimal() and len(given) < 20 else -1
+
+
+async def read(protocol: Readable, announced: int) -> bytes:
+    """A body whose length was announced. Raises RequestTimeout."""
+    if announced == 0:
+        return b""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await protocol()
+    except TimeoutError:
+        raise exceptions.RequestTimeout(f"the body did not come within {PATIENCE:.0f} seconds") from None
+
+
+async def read_unannounced(protocol: Readable, most: int) -> bytes:
+    """A body of unknown length; of one that is too large, a little more than ``most`` bytes. Raises RequestTimeout."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for part in protocol:
+                if size <= most:
+                    parts.append(part)
+                size += len(part)
+                # A client that is still sending when its connection is closed may lose the answer.
+                if size > most + LINGER:
+                    break
+    except TimeoutError:
+        raise exceptions.RequestTimeout(f"the body did not come within {PATIENCE:.0f} seconds") from None
+    return b"".join(parts)
+
+
+@functools.lru_cache(maxsize=1024)
+def _variable(header: str) -> str:
+    """The name of a header in the environment; empty for one that another header could be taken for."""
+    if "_" in header:
+        return ""
+    name = header.upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
