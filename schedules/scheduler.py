@@ -123,7 +123,7 @@ class Scheduler(celery.beat.Scheduler):
             self._due.set()  # The publisher need not wait for its next round.
             _tell(settled)
         shortest, longest = WAITS
-        wait = slots.next_in()
+        wait = slots.next_in(longest)
         # What is due and was not fired is in the hands of another clock.
         self._wait = longest if wait is None else min(longest, max(0.0 if settled else shortest, wait))
 

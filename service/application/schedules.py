@@ -138,7 +138,7 @@ class Schedules:
     ) -> dict[str, Any]:
         """The next instants of a schedule, within its start and end. Raises ScheduleNotFound, InvalidSchedule."""
         row = self._queries.find(name)
-        plan, policy = plans.read(row["plan"]), policies.read(row["policy"] or {})
+        plan, policy = _plan(row["plan"]), policies.read(row["policy"] or {})
         return self._preview(plan, policy, count=count, after=after, tz=tz)
 
     def preview_plan(self, document: object, *, count: int, after: datetime.datetime | None = None) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class Schedules:
 
     def year(self, name: str, number: int) -> dict[str, Any]:
         """A year of a schedule's plan by its days. Raises ScheduleNotFound, InvalidSchedule."""
-        plan = plans.read(self._queries.find(name)["plan"])
+        plan = _plan(self._queries.find(name)["plan"])
         try:
             return previews.year(plan, number).document()
         except errors.DeclarationError as error:
@@ -211,8 +211,11 @@ def read(document: object, registry: handlers.Registry) -> domain.Schedule:
 
 def shown(row: Mapping[str, Any]) -> dict[str, Any]:
     """A schedule of the ledger as a document: its policies, the default ones too, stand beside the rest."""
-    policy = policies.read(row["policy"] or {})
-    named = {name: getattr(policy, name) for name in policies.READERS} | {"misfire_window": policy.window}
+    try:
+        policy = policies.read(row["policy"] or {})
+        named = {name: getattr(policy, name) for name in policies.READERS} | {"misfire_window": policy.window}
+    except errors.InvalidSchedule:
+        named = row["policy"]  # Of a newer version of the code.
     found: dict[str, Any] = {}
     for name, value in row.items():
         if name == "policy":

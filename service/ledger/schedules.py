@@ -217,6 +217,8 @@ class ScheduleLedger:
                 yield connection, row
         except errors.BeingWorked:
             raise errors.BeingWorked("the schedule is being fired; ask again in a moment") from None
+        except errors.DeclarationError as error:  # Its zone is missing on this host, say.
+            raise errors.InvalidSchedule([errors.Fault("/plan", str(error))]) from None
 
     def _settle(self, connection: sqlalchemy.Connection, row: Any) -> None:
         """Fire what was planned until now, before the schedule changes."""

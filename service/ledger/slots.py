@@ -32,10 +32,12 @@ order by s.next_due limit %(limit)s
 for no key update of s skip locked
 """
 
+# No further than the clock would sleep anyway: the schedules of other apps, which lie between, may be many.
 NEXT = f"""
 select extract(epoch from s.next_due - clock_timestamp())::float8
 from millrace.schedules s
-where s.next_due is not null and (s.origin = 'api' or {OWN} = s.digest)
+where s.next_due <= (select clock_timestamp() + make_interval(secs => %(within)s))
+  and (s.origin = 'api' or {OWN} = s.digest)
 order by s.next_due limit 1
 """
 
@@ -70,8 +72,9 @@ class SlotLedger:
         crashpoints.reach("clock_after_slots" if settled else "")
         return settled, [row.name for row in rows if not row.own]
 
-    def next_in(self) -> float | None:
-        """Seconds until the next slot is due; None when there is none."""
+    def next_in(self, within: float = 86_400.0) -> float | None:
+        """Seconds until the next slot is due; None when there is none in the next ``within`` seconds."""
         with fence.transaction(self._engine) as connection:
-            found: float | None = connection.exec_driver_sql(NEXT, {"calendar": self._calendar}).scalar()
+            values = {"calendar": self._calendar, "within": within}
+            found: float | None = connection.exec_driver_sql(NEXT, values).scalar()
         return found

@@ -287,6 +287,44 @@ def test_what_a_version_has_retired_that_is_gone_goes_on_where_a_clock_still_dec
     assert ledger.sql("select count(*) from millrace.schedules where retired_at is null") == [(1,)]
 
 
+@pytest.mark.fault(43)
+def test_a_clock_of_the_version_before_fires_on_beside_new_ones(ledger: Ledger) -> None:
+    """What it wrote into the tables of the version before, as it stood there."""
+    schedule = schedules.Schedule("s", "a.a", Interval(60), {"n": 1})
+    clock = Clock(ledger, schedule, name="new")
+    declare = "insert into millrace.schedules (name, type, spec, next_due) values (%s, %s, %s, %s)"
+    before = datetime.datetime.now(datetime.UTC).replace(second=0, microsecond=0) - datetime.timedelta(minutes=5)
+    ledger.sql(declare, "s", "a.a", schedule.spec(), before)
+    clock.declare()
+    assert ledger.sql("select next_due from millrace.schedules") == [(before,)]  # It is the same, and goes on.
+    fire = (
+        "insert into millrace.slots (schedule, due_at, outcome, event_id, clock, missed)"
+        " values (%s, %s, 'fired', %s, %s, 0)"
+    )
+    ledger.sql(fire, "s", before, None, "old")
+    ledger.sql("update millrace.schedules set next_due = %s where name = 's'", before - datetime.timedelta(minutes=2))
+    [slot] = clock.fire()
+    assert slot.due_at >= before
+    assert ledger.sql("select spec = %s::jsonb, planned, retired_at from millrace.schedules", schedule.spec()) == [
+        (True, None, None)
+    ]
+
+
+def test_hundreds_of_schedules_are_declared_in_small_transactions_and_nobody_waits_for_those_of_others(
+    ledger: Ledger,
+) -> None:
+    many = [schedules.Schedule(f"s{n}", "a.a", Interval(3600)) for n in range(1200)]
+    Clock(ledger, *many, name="many").declare()
+    assert ledger.sql("select count(*), count(distinct xmin::text) from millrace.schedules") == [(1200, 3)]
+    own = schedules.Schedule("own", "a.a", Interval(7200 * 12))
+    clock = Clock(ledger, own, name="one").declare()
+    assert clock.slots.next_in(0.5) is None
+    assert clock.slots.next_in() is not None
+    ledger.sql("update millrace.schedules set next_due = now() - interval '30 s' where name <> 'own'")
+    assert clock.fire(10) == []
+    assert ledger.sql("select count(*) from millrace.schedules where retired_at is not null") == [(0,)]
+
+
 class FreezingPlan(Interval):
     """A plan whose clock stands still between two statements, as under SIGSTOP."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import datetime
 import itertools
+import json
 import random
 import threading
 from collections.abc import Iterator
@@ -476,6 +477,21 @@ def test_after_a_new_tz_database_what_was_planned_by_the_old_one_is_planned_anew
     assert replan.replan(ledger.engine) == 2
     assert ledger.sql(rows) == right
     assert replan.replan(ledger.engine) == 0
+
+
+def test_one_that_this_host_cannot_read_is_shown_mended_and_deleted(client: FlaskClient, ledger: Ledger) -> None:
+    for name in ("s", "t"):
+        create(client, name)
+    strange = {"type": "a.tick", "plan": {"cron": "0 3 * * *", "tz": "Mars/Olympus"}, "payload": {},
+               "policy": {"overlap": "sometimes"}}  # fmt: skip
+    ledger.sql("update millrace.schedules set spec = %s", json.dumps(strange))
+    assert [one["overlap"] for one in client.get(PLACE).get_json()["schedules"]] == ["sometimes"] * 2
+    problem(client.post(f"{PLACE}/s/run"), 422)
+    problem(client.get(f"{PLACE}/s/preview"), 422)
+    mended = {"plan": {"every": 60}, "overlap": None}
+    assert client.patch(f"{PLACE}/s", json=mended, headers={"If-Match": "*"}).status_code == 200
+    assert client.post(f"{PLACE}/s/run").status_code == 202
+    assert client.delete(f"{PLACE}/t").status_code == 204
 
 
 # --- many at once -------------------------------------------------------------------------------------------------
