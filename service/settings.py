@@ -51,6 +51,8 @@ class Settings(pydantic_settings.BaseSettings):
     metrics_port: int = pydantic.Field(0, ge=0, le=65535)
     #: Seconds within which a post is answered, stored or not.
     accept_deadline: float = pydantic.Field(3.0, gt=0, le=60)
+    #: Seconds that a request's body has to come in.
+    body_deadline: float = pydantic.Field(30.0, gt=0, le=3600)
     #: Largest request body, bytes.
     max_body: int = pydantic.Field(256 * 1024, ge=1024)
     #: Largest body with many events (NDJSON, a CloudEvents batch), bytes; each event is at most ``MILLRACE_MAX_BODY``.

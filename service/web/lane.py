@@ -63,7 +63,8 @@ class Lane:
         request_id = hooks.request_id(environ.get("HTTP_X_REQUEST_ID", ""))
         try:
             length = inbound.length(environ)
-            new = self._read(environ, await inbound.read(protocol, length), length, request_id)
+            data = await inbound.read(protocol, length, self._road.settings.body_deadline)
+            new = self._read(environ, data, length, request_id)
             document = show.accepted_document(await self._store(new), environ)
         except Exception as error:
             environ[hooks.ALREADY] = hooks.Already(started, request_id, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import calendar
 import datetime
 import itertools
@@ -61,7 +62,12 @@ def around_changes(tz: str, first: int, last: int) -> None:
         for policies in POLICIES:
             start, end = change - day, change + day
             wanted = found.due(lambda day: True, times, policies, start, end)
-            assert list(Cron(expression, tz, *policies).between(start, end)) == wanted, (expression, policies, change)
+            plan = Cron(expression, tz, *policies)
+            assert list(plan.between(start, end)) == wanted, (expression, policies, change)
+            # From the middle of what is missing or comes twice, too.
+            for past in range(-60, 300, 20):
+                moment = change + datetime.timedelta(minutes=past, seconds=7)
+                assert plan.next_after(moment) == wanted[bisect.bisect_right(wanted, moment)], (policies, moment)
 
 
 @pytest.mark.fault(50)

@@ -255,6 +255,14 @@ def test_jitter_is_the_same_everywhere_and_ends_before_the_next_instant(
     assert jitter.jittered(name, elsewhere, limit, following) == found
 
 
+def test_jitter_does_not_reach_the_next_instant_even_if_it_is_near() -> None:
+    planned = at("2026-01-01T00:00:00Z")
+    following = planned + datetime.timedelta(milliseconds=3)
+    found = {jitter.jittered(f"s{n}", planned, 30, following) for n in range(200)}
+    assert found == {planned + datetime.timedelta(milliseconds=n) for n in range(3)}
+    assert jitter.jittered("s", planned, 0, None) == planned
+
+
 def test_jitter_is_drawn_evenly_over_names_and_instants() -> None:
     start = at("2026-01-01T00:00:00Z")
     many = [(f"s{n}", start) for n in range(2000)] + [("s", start + datetime.timedelta(hours=n)) for n in range(2000)]
