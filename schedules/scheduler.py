@@ -69,13 +69,13 @@ class Scheduler(celery.beat.Scheduler):
             duty.Duty(name, once, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
             for name, once in {
                 "clocks": self._live,
-                "zones": self._replan,
                 "successes": self._tell_successes,
                 "partitions": road.upkeep.make_partitions,
                 "windows": road.upkeep.count_windows,
                 "tickets": self._count_tickets,
                 "tallies": road.upkeep.fold_tallies,
                 "keys": road.upkeep.forget_keys,
+                "zones": self._replan,
             }.items()
         ]
         self._all = [self._slots, release, emptied, *upkeep]
