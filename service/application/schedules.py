@@ -235,9 +235,9 @@ def _plan(document: object) -> plans.Plan:
 
 
 def _type(type_name: object, payload: object, registry: handlers.Registry) -> list[errors.Fault]:
-    if type_name not in registry:
+    if not isinstance(type_name, str) or type_name not in registry:
         return [errors.Fault("/type", f"no handler is declared for the event type {str(type_name)[:100]!r}")]
-    parse = registry.get(str(type_name)).parse
+    parse = registry.get(type_name).parse
     try:
         if parse is not None:
             parse(payload)

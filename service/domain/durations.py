@@ -6,7 +6,7 @@ import math
 import re
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  #: seconds
-TEXT = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+TEXT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhd]?)")
 
 
 def seconds(value: object) -> float:
