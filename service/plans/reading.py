@@ -36,6 +36,10 @@ def read(document: Any) -> Plan:
             wanted = ", ".join(sorted(MEMBERS[kind]))
             raise errors.DeclarationError(f"{name}: no member of a plan with {kind}: {wanted} may be", field=str(name))
     if kind == "cron":
+        if not isinstance(document["cron"], str):
+            raise errors.DeclarationError(
+                f"cron: text is wanted, like 0 3 * * *, not {str(document['cron'])[:100]}", field="cron"
+            )
         return Cron(document["cron"], document.get("tz", "UTC"), document.get("missing"), document.get("doubled"))
     if kind == "every":
         return Interval.read(document["every"], instant(document["anchor"]) if "anchor" in document else EPOCH)
