@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
 import sys
 import tempfile
 import time
@@ -95,7 +96,7 @@ def run(cases: tuple[Case, ...], tell: Callable[[str], None]) -> dict[str, Any]:
     taken_at = datetime.datetime.now().strftime("%Y-%m-%d %H:%M")
     var = ROOT / "var" / "bench"
     (var / "log").mkdir(parents=True, exist_ok=True)
-    found = []
+    found, load = [], os.getloadavg()[0]
     tell("starting PostgreSQL and RabbitMQ")
     with tempfile.TemporaryDirectory(prefix="servers-", dir=var) as data, servers.running(Path(data)) as both:
         for number, case in enumerate(cases):
@@ -106,6 +107,7 @@ def run(cases: tuple[Case, ...], tell: Callable[[str], None]) -> dict[str, Any]:
     ours = {"Millrace": machine.revision(ROOT)}
     return {
         "taken_at": taken_at,
+        "load": load,
         "machine": machine.describe(),
         "versions": ours | versions,
         "rows": [dataclasses.asdict(row) for row in found],
@@ -116,7 +118,8 @@ def section(document: dict[str, Any]) -> str:
     """The figures as a part of the page of the documentation."""
     rows = [Row(**(row | {"case": Case(**row["case"])})) for row in document["rows"]]
     lines = "\n".join(_markdown(row) for row in rows)
-    return _SECTION.format(lines=lines, taken_at=document["taken_at"], revision=document["versions"]["Millrace"])
+    revision, load = document["versions"]["Millrace"], f"{document['load']:.0f}"
+    return _SECTION.format(lines=lines, taken_at=document["taken_at"], revision=revision, load=load)
 
 
 def line(row: Row) -> str:
@@ -230,7 +233,7 @@ _SECTION = """
 How late a slot is: from its instant to the insertion of its event, by the ledger's clock; and how long it takes until
 the last ticket is confirmed by the broker. One clock, no workers, private servers on the same machine; up to fifty
 ticks of one type ride on a ticket, unless it says otherwise. CPU as a share of one core. Measured on {taken_at} at
-{revision}; repeat it with `python -m bench schedules --json FILE`.
+{revision}, when the machine had a load of {load} already; repeat it with `python -m bench schedules --json FILE`.
 
 | | late p50, ms | p99, ms | at most, ms | all published after, s | clock | PostgreSQL |
 |---|---:|---:|---:|---:|---:|---:|

@@ -301,6 +301,7 @@ def test_the_figures_of_schedules_are_a_part_of_the_page() -> None:
     found = [schedules.Row(case, case.due, 0.5, 1.25, 1.5, 1.75, 0.015, 0.02) for case in cases]
     document = {
         "taken_at": "2026-01-31 08:00",
+        "load": 0.2,
         "versions": {"Millrace": "abc"},
         "rows": [dataclasses.asdict(row) for row in found],
     }
