@@ -72,6 +72,7 @@ class Scheduler(celery.beat.Scheduler):
                 "successes": self._tell_successes,
                 "partitions": road.upkeep.make_partitions,
                 "windows": road.upkeep.count_windows,
+                "paces": road.upkeep.measure_paces,
                 "tickets": self._count_tickets,
                 "tallies": road.upkeep.fold_tallies,
                 "keys": road.upkeep.forget_keys,

@@ -233,7 +233,7 @@ class Executor:
     def _try_commit(self, work: ports.Work, turn: _Turn, run: _Run) -> _Run:
         """Commit a successful run; a fault of its data that shows at the commit only is a failed attempt."""
         try:
-            work.finish(turn.delivery, [run.outcome], {})
+            work.finish(turn.delivery, [run.outcome], {}, run.seconds)
             turn.settle(work)
             work.commit()
             crashpoints.reach("after_commit_before_ack")
@@ -246,7 +246,7 @@ class Executor:
     def _write_failure(self, turn: _Turn, run: _Run) -> None:
         with self._work(turn.handler) as work:
             if work.claim(turn.delivery, [run.claimed.event.id]):
-                work.finish(turn.delivery, [run.outcome], _attempts(turn.handler, [run]))
+                work.finish(turn.delivery, [run.outcome], _attempts(turn.handler, [run]), run.seconds)
             turn.settle(work)
             work.commit()
 
@@ -255,7 +255,7 @@ class Executor:
         dead = Outcome(event_id, Word.DEAD, failure=failure, reason=Reason.WORKER_LOST)
         with self._work(turn.handler) as work:
             runs = [_Run(c, dead, 0.0, _since(c)) for c in work.claim(turn.delivery, [event_id])]
-            work.finish(turn.delivery, [r.outcome for r in runs], _attempts(turn.handler, runs))
+            work.finish(turn.delivery, [r.outcome for r in runs], _attempts(turn.handler, runs), 0.0)
             turn.settle(work)
             work.commit()
         self._count(turn.report, runs, skipped=1 - len(runs))
@@ -346,7 +346,7 @@ class Executor:
     # --- together -----------------------------------------------------------------------------------------------
 
     def _commit(self, work: ports.Work, delivery: tickets.Delivery, runs: list[_Run], rest: list[str]) -> None:
-        work.finish(delivery, [r.outcome for r in runs], {})
+        work.finish(delivery, [r.outcome for r in runs], {}, sum(r.seconds for r in runs))
         work.settle(delivery, rest)
         work.commit()
         crashpoints.reach("after_commit_before_ack")

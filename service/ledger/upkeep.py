@@ -39,6 +39,18 @@ order by 1
 on conflict (name) do update set out_events = excluded.out_events, counted_at = excluded.counted_at
 """
 
+# Of the bundles of the last two minutes, the mean of each: one in twenty may have taken longer. Whoever was not seen
+# keeps what was known.
+PACES = """
+with seen as (
+    select type, percentile_disc(0.95) within group (order by seconds / n) as pace from millrace.tallies
+    where minute >= date_trunc('minute', now()) - interval '1 minute' and seconds is not null and n > 0
+    group by type)
+insert into millrace.types (name, pace) select type, pace from seen order by 1
+on conflict (name) do update set pace = excluded.pace
+where types.pace is null or abs(types.pace - excluded.pace) > types.pace / 10
+"""
+
 COUNT_TICKETS = """
 select count(*) filter (where published_at is null and due_at <= clock_timestamp()),
        count(*) filter (where published_at is not null),
@@ -102,6 +114,10 @@ class Upkeep:
     def count_windows(self) -> None:
         """How many published events each type has, once a second: what P6 is decided by."""
         self._duty("windows", 1.0, COUNT_OUT)
+
+    def measure_paces(self) -> None:
+        """How long each type's events take, every two seconds: what bundles are sized by."""
+        self._duty("paces", 2.0, PACES)
 
     def fold_tallies(self) -> None:
         """Old tallies become one row per day, once an hour, until none is left."""

@@ -84,8 +84,9 @@ where id = %s::uuid and state = 'pending'
 """
 
 TALLY = """
-insert into millrace.tallies (minute, type, word, n, queue, mark)
-select date_trunc('minute', now()), %s, word, n, %s, %s from unnest(%s::text[], %s::int[]) as t (word, n)
+insert into millrace.tallies (minute, type, word, n, queue, mark, seconds)
+select date_trunc('minute', now()), %s, word, n, %s, %s, seconds
+from unnest(%s::text[], %s::int[], %s::real[]) as t (word, n, seconds)
 """
 
 # A run that was lost, of a type whose handler was detached then and is atomic now.
@@ -232,8 +233,10 @@ class Work:
         if self._shared and self._session is not None and self._session.spoiled:
             raise errors.PoisonedSession()
 
-    def finish(self, delivery: tickets.Delivery, outcomes: Sequence[outcome.Outcome], attempts: ports.Attempts) -> None:
-        """Write what came of the events, and count it."""
+    def finish(
+        self, delivery: tickets.Delivery, outcomes: Sequence[outcome.Outcome], attempts: ports.Attempts, ran: float
+    ) -> None:
+        """Write what came of the events, and count it. ``ran``: seconds that the handler took for all of them."""
         done = [o for o in outcomes if o.word is outcome.Word.DONE]
         self._finish_done([o.event_id for o in done if o.result is None], [o for o in done if o.result is not None])
         expired = [o.event_id for o in outcomes if o.word is outcome.Word.EXPIRED]
@@ -246,7 +249,8 @@ class Work:
         for o in outcomes:
             words[o.word.value] = words.get(o.word.value, 0) + 1
         if words:
-            self._add(TALLY, delivery.type, delivery.queue, delivery.at, list(words), list(words.values()))
+            seconds = [ran, *[None] * (len(words) - 1)]
+            self._add(TALLY, delivery.type, delivery.queue, delivery.at, list(words), list(words.values()), seconds)
 
     def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None:
         """End the ticket, or keep it for what is still open: ``rest`` at once, what others hold a little later."""

@@ -10,7 +10,6 @@ import json
 import logging
 import pathlib
 import re
-import socket
 import time
 import urllib.parse
 import uuid
@@ -33,7 +32,7 @@ from service.telemetry import lines, masking
 from service.web import face
 from tests.door import TIMEOUT, Door
 from tests.ledgers import Ledger
-from tests.patience import PATIENCE, wait
+from tests.patience import wait
 from tests.road import Road
 from workers.face import parser
 
@@ -596,27 +595,6 @@ def make_road(tmp_path: pathlib.Path) -> Iterator[Callable[[str], Road]]:
     yield make
     for road in made:
         road.stop()
-
-
-def test_clients_who_send_no_body_hold_nobody_up_and_are_told(database: str, make_road: Callable[[str], Road]) -> None:
-    door = make_road(database).web(web_threads="4", body_deadline="2")
-    host, _, port = door.address.rpartition(":")
-    head = b"POST %s HTTP/1.1\r\nHost: door\r\nContent-Type: application/json\r\n%s\r\n\r\n"
-    kinds = [
-        head % (b"/v1/events/ledger.step", b"Content-Length: 2"),
-        head % (b"/v1/events/ledger.step?delay=1", b"Content-Length: 2"),
-        head % (b"/v1/events/ledger.step", b"Transfer-Encoding: chunked"),
-    ]
-    with contextlib.ExitStack() as stack:
-        silent = []
-        for number in range(24):
-            silent.append(stack.enter_context(socket.create_connection((host, int(port)), timeout=TIMEOUT)))
-            silent[-1].sendall(kinds[number % 3])
-        assert door.post("ledger.step", seconds=0).seconds < 2 * PATIENCE
-        assert ask(door, "GET", "/v1/types")[0] == 200
-        for one in silent:
-            assert one.recv(4096).startswith(b"HTTP/1.1 408 ")
-    assert ask(door, "GET", "/v1/events")[1]["events"][0]["type"] == "ledger.step"
 
 
 def ask(door: Door, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, Any]]:

@@ -10,7 +10,7 @@ from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
 
-#: Events of about 500 bytes, as rows that somebody accepted and nobody has worked; so many of them, so many on a ticket.
+#: So many events of about 500 bytes that nobody has worked, so many of them on a ticket.
 FILL = """
 with event as (
     insert into millrace.events (id, type, ticket_id, payload, producer, request_id)
