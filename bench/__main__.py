@@ -12,7 +12,7 @@ from types import FrameType
 import click
 from rich.console import Console
 
-from bench import contestants, figures, quick, report, terminal
+from bench import contestants, figures, quick, report, schedules, terminal
 from bench.errors import BenchError
 from service.local.spawn import LocalError
 
@@ -86,15 +86,41 @@ def quick_command(names: str, events: int, connections: int, rounds: int, json_f
         raise SystemExit(1)
 
 
+@main.command("schedules")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Also write everything that was found into this file.",
+)
+@click.option("--only", type=click.IntRange(1, len(schedules.CASES)), multiple=True, help="Only these rows.")
+def schedules_command(json_file: Path | None, only: tuple[int, ...]) -> None:
+    """Measure how late slots are fired, and what that costs. Takes about four minutes."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    cases = tuple(case for number, case in enumerate(schedules.CASES, 1) if not only or number in only)
+    try:
+        found = schedules.run(cases, click.echo)
+    except (BenchError, LocalError) as error:
+        raise click.ClickException(str(error)) from None
+    if json_file:
+        json_file.write_text(json.dumps(found, indent=1) + "\n")
+
+
 @main.command("report")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def report_command(file: Path) -> None:
-    """Print the page of the documentation, made from the JSON of a measurement."""
+@click.argument("more", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def report_command(file: Path, more: Path | None) -> None:
+    """Print the page of the documentation, made from the JSON of a measurement.
+
+    MORE is that of a measurement of schedules.
+    """
     try:
-        found = figures.from_document(json.loads(file.read_text()))
+        page = report.page(figures.from_document(json.loads(file.read_text())))
+        if more is not None:
+            page += schedules.section(json.loads(more.read_text()))
     except (ValueError, KeyError, TypeError) as error:
-        raise click.ClickException(f"{file} holds no measurement: {error!r}") from None
-    click.echo(report.page(found), nl=False)
+        raise click.ClickException(f"one of the files holds no measurement: {error!r}") from None
+    click.echo(page, nl=False)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -10,7 +10,7 @@ from bench.figures import Measurement, Result
 _HEAD = """\
 # Performance
 
-*This page is written by `python -m bench report FILE.json`; it shows one measurement and nothing else.
+*This page is written by `python -m bench report FILE.json SCHEDULES.json`; it shows one measurement of each.
 Repeat it with `make bench-quick`.*
 
 Every contestant takes the same {events:,} orders over {connections} connections, one order per request, and

@@ -20,6 +20,7 @@ from service.application.control import Control
 from service.application.detached import Executor
 from service.application.publish import Publisher, Release
 from service.application.replay import Replayer
+from service.application.schedules import Schedules
 from service.application.watch import Watch
 from service.broker import connection as connections
 from service.broker import demo, topology
@@ -28,14 +29,17 @@ from service.domain import canary as domain_canary
 from service.domain import errors, handlers, schedules
 from service.domain import topology as domain_topology
 from service.ledger import engine as engines
-from service.ledger import schema
+from service.ledger import firing, schema
+from service.ledger.agenda import ScheduleQueries
 from service.ledger.cancel import CancelLedger
+from service.ledger.declared import Declarations
 from service.ledger.intake import IntakeLedger
 from service.ledger.leases import LeaseLedger
 from service.ledger.letters import LetterLedger
 from service.ledger.pauses import PauseLedger
 from service.ledger.queries import Queries
 from service.ledger.release import ReleaseLedger
+from service.ledger.schedules import ScheduleLedger
 from service.ledger.slots import SlotLedger
 from service.ledger.strays import StrayLedger
 from service.ledger.upkeep import Upkeep
@@ -61,6 +65,8 @@ class Operations:
     strays: StrayLedger
     control: Control
     replayer: Replayer
+    schedules: Schedules
+    agenda: ScheduleQueries
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,9 +98,9 @@ class ClockRoad:
     """What a clock needs."""
 
     settings: Settings
-    calendar: schedules.Calendar
     engine: engines.Engine
     slots: SlotLedger
+    declarations: Declarations
     release: Release
     release_engine: engines.Engine
     upkeep: Upkeep
@@ -199,12 +205,15 @@ def operations(
     registry = plugins.registry if registry is None else registry
     letters, strays = LetterLedger(engine), StrayLedger(engine)
     types, queues = PauseLedger(engine, "types"), PauseLedger(engine, "queues")
+    agenda = ScheduleQueries(engine)
     return Operations(
         Queries(engine, window=settings.window),
         letters,
         strays,
         Control(registry, CancelLedger(engine), types, queues, strays),
         Replayer(letters, registry, rate=settings.replay_rate),
+        Schedules(registry, ScheduleLedger(engine, bundle=bundle_of(registry)), agenda),
+        agenda,
     )
 
 
@@ -246,7 +255,8 @@ def clock(settings: Settings | None = None) -> ClockRoad:
     # Slots, publishing and upkeep have a connection each, so that none waits for another.
     engine = engines.Engine(settings.database_url, role="millrace-clock")
     release_engine = engines.Engine(settings.database_url, role="millrace-release")
-    upkeep_engine = engines.Engine(settings.database_url, size=2, role="millrace-upkeep")  # And for the queue `dead`.
+    # And for the queue `dead`, and what the code declares.
+    upkeep_engine = engines.Engine(settings.database_url, size=3, role="millrace-upkeep")
     looks_engine = engines.Engine(settings.database_url, role="millrace-looks")
     release = ReleaseLedger(
         release_engine, patience=settings.patience, window=settings.window, forgetful=settings.demo_broker
@@ -254,11 +264,13 @@ def clock(settings: Settings | None = None) -> ClockRoad:
     dead = None
     if not settings.demo_broker:
         dead = topology.DeadQueue(settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat)
+    bundle, apps = bundle_of(plugins.registry), plugins.apps(settings.apps)
+    declarations = Declarations(upkeep_engine, handled(plugins.calendar), clock=name, apps=apps, bundle=bundle)
     return ClockRoad(
         settings,
-        plugins.calendar,
         engine,
-        SlotLedger(engine, clock=name),
+        SlotLedger(engine, declarations.calendar, clock=name, bundle=bundle),
+        declarations,
         Release(release, broker(settings, "millrace-clock")),
         release_engine,
         Upkeep(upkeep_engine),
@@ -276,6 +288,28 @@ def canary(settings: Settings) -> Canary | None:
         return None
     queues = domain_canary.queues(plugins.registry.queues())
     return Canary(settings.canary_url or f"http://{settings.http}", every=settings.canary, queues=queues)
+
+
+def bundle_of(registry: handlers.Registry) -> firing.Bundle:
+    """How many events of a type ride on one ticket at the most; one where no handler is known here."""
+    return lambda type_name, pace: registry.get(type_name).bundle_at(pace) if type_name in registry else 1
+
+
+def handled(calendar: schedules.Calendar) -> schedules.Calendar:
+    """The schedules whose events somebody handles; of the others it is told. The door, too, takes no such events."""
+    found = schedules.Calendar()
+    for schedule in calendar:
+        if schedule.type in plugins.registry:
+            found.add(schedule)
+        else:
+            log.error(
+                "The schedule %s is left out: no handler is declared for its event type %r (mend the type, declare a"
+                " handler, or name its package in MILLRACE_APPS)",
+                schedule.name,
+                schedule.type,
+                extra={"action": "clock.left_out"},
+            )
+    return found
 
 
 def broker(settings: Settings, name: str) -> ports.Broker:
@@ -312,15 +346,23 @@ def operations_here(settings: Settings) -> Operations:
     return found
 
 
-def watch(settings: Settings, role: str, routes: Iterable[tuple[str, str]] = ()) -> None:
-    """Count what happens in this process, and show it on /metrics. ``routes``: (method, template) of the web."""
+def watch(
+    settings: Settings,
+    role: str,
+    routes: Iterable[tuple[str, str]] = (),
+    health: exposition.Health | None = None,
+) -> None:
+    """Count what happens in this process, and show it on /metrics. ``routes``: (method, template) of the web.
+
+    ``health`` is shown beside it, on /healthz.
+    """
     types, names = [h.type for h in plugins.registry], [s.name for s in plugins.calendar]
     queues = [q.name for q in domain_topology.queues(plugins.registry.queues()) if q.name != domain_topology.DEAD_QUEUE]
     detached = [h.type for h in plugins.registry if h.detached]
     metrics.install(role, types, detached=detached, schedules=names, routes=routes, queues=queues)
     objectives = {h.type: h.objective for h in plugins.registry if h.objective is not None}
     signals.objectives_declared.send(None, objectives=objectives)
-    exposition.serve(settings, role)
+    exposition.serve(settings, role, health)
 
 
 def trace(settings: Settings, role: str) -> None:

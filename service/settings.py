@@ -5,20 +5,23 @@ Each field is ``MILLRACE_<NAME>`` in the environment; a secret may stand in a fi
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import pathlib
 import re
 import urllib.parse
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import pydantic
 import pydantic_settings
 
-from service.domain import errors
+from service.domain import errors, webhooks
 
 PREFIX = "MILLRACE_"
 #: Settings that may be given as the path of a file, so that a secret stands in no environment.
-SECRETS = ("database_url", "broker_url")
+SECRETS = ("database_url", "broker_url", "webhook_secrets")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 DATABASE_FORM = "postgresql://user:password@host:port/database"
 BROKER_FORM = "amqp://user:password@host:port/vhost"
 
@@ -74,6 +77,12 @@ class Settings(pydantic_settings.BaseSettings):
     window: int = pydantic.Field(20_000, ge=1)
     #: Events per second that a replay of dead letters brings back, where the request names no rate.
     replay_rate: float = pydantic.Field(100.0, gt=0)
+    #: Secrets that sign ``http.request``, separated by commas: ``name=whsec_…``, or ``name@host=whsec_…`` for one host.
+    webhook_secrets: Annotated[tuple[webhooks.Secret, ...], pydantic_settings.NoDecode] = pydantic.Field((), repr=False)
+    #: Networks that requests may reach although they are not the public internet, separated by commas: ``10.0.0.0/8``.
+    request_networks: Annotated[tuple[Network, ...], pydantic_settings.NoDecode] = ()
+    #: Bytes of the response to a request that are kept as the event's result; the rest is not read.
+    request_keep: int = pydantic.Field(16 * 1024, ge=0, le=1024 * 1024)
     #: Seconds between heartbeats with RabbitMQ; a silent peer is given up after two.
     broker_heartbeat: int = pydantic.Field(10, ge=1)
     #: Seconds between synthetic events and ticks that clocks send through every queue, and look for; 0: none are sent.
@@ -93,6 +102,16 @@ class Settings(pydantic_settings.BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @pydantic.field_validator("webhook_secrets", mode="before")
+    @classmethod
+    def _are_secrets(cls, value: Any) -> Any:
+        return _each(value, webhooks.read, shown=False)
+
+    @pydantic.field_validator("request_networks", mode="before")
+    @classmethod
+    def _are_networks(cls, value: Any) -> Any:
+        return _each(value, ipaddress.ip_network)
 
     @pydantic.field_validator("http")
     @classmethod
@@ -184,6 +203,18 @@ def load(**overrides: Any) -> Settings:
 def environment(name: str, default: str = "") -> str:
     """A variable that is not a setting of Millrace, such as CI."""
     return os.environ.get(name, default)
+
+
+def _each(value: Any, read: Callable[[str], Any], *, shown: bool = True) -> Any:
+    """What is read from each part between commas or spaces; raises ValueError that tells which one is wrong."""
+    found = []
+    parts = [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
+    for number, part in enumerate(parts, 1):
+        try:
+            found.append(read(part) if isinstance(part, str) else part)
+        except ValueError as error:
+            raise ValueError(f"{'' if shown else f'entry {number}: '}{error}") from None
+    return tuple(found)
 
 
 def _from_files() -> dict[str, str]:

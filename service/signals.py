@@ -42,8 +42,10 @@ duty_ended = blinker.Signal()
 canary_sent = blinker.Signal()
 #: ``queue``, ``seconds``, ``loss``: None, or refused, failed, late.
 canary_ended = blinker.Signal()
-#: ``schedule``, ``late``: seconds.
-slot_fired = blinker.Signal()
+#: ``late``: schedule → seconds for each slot that became an event; ``skipped``: (schedule, reason) → number.
+slots_settled = blinker.Signal()
+#: ``last``: schedule → seconds since the epoch.
+schedules_succeeded = blinker.Signal()
 #: ``reason``: a message on the dead queue was read; ``ours``: bool.
 message_returned = blinker.Signal()
 #: ``method``, ``route``, ``code``, ``seconds``; ``traceparent``: the header, None without one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from service.ledger import engine as engines
@@ -48,6 +49,17 @@ with seen as (
 insert into millrace.types (name, pace) select type, pace from seen order by 1
 on conflict (name) do update set pace = excluded.pace
 where types.pace is null or abs(types.pace - excluded.pace) > types.pace / 10
+"""
+
+# Of each schedule the latest slots only: one that always fails must not be searched for to its beginning.
+LAST_SUCCESS = """
+select n.name, extract(epoch from found.finished_at)::float8
+from unnest(%s::text[]) as n (name) cross join lateral (
+    select e.finished_at
+    from (select event_id from millrace.slots s where s.schedule = n.name and s.event_id is not null
+          order by s.due_at desc limit 50) s
+    join millrace.events e on e.id = s.event_id
+    where e.state = 'succeeded' order by e.finished_at desc limit 1) found
 """
 
 FORGET_KEYS = f"""
@@ -107,6 +119,10 @@ class Upkeep:
     def forget_keys(self) -> None:
         """Idempotency keys that are old enough, once a minute, until none is left."""
         self._duty("keys", 60.0, FORGET_KEYS, full=KEYS_PIECE)
+
+    def last_success(self, schedules: Sequence[str]) -> dict[str, float]:
+        """When the latest event of each of these schedules succeeded, in seconds since the epoch, where one did."""
+        return dict(tuple(row) for row in self._run(LAST_SUCCESS, (list(schedules),)))
 
     def give_back(self, ticket: str, *, careful: bool) -> None:
         """A ticket came back through the dead queue: due again, later each time. Nothing if its row is gone."""

@@ -14,13 +14,14 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from service.domain import objective, outcome, topology
+from service.domain import objective, outcome, slots, topology
 
 #: What a tally may say: every outcome, and the event's acceptance before them.
 WORDS = ("accepted", *(word.value for word in outcome.Word))
 #: What a clock does again and again, each by its name in the log (``clock.<duty>``).
 DUTIES = (
-    "slots", "release", "returned", "partitions", "windows", "tallies", "keys", "lines",
+    "slots", "release", "returned", "clocks", "successes", "partitions", "windows", "paces", "tallies", "keys", "zones",
+    "lines",
     "watch_tickets", "watch_waiting", "watch_tallies", "watch_letters", "watch_balance", "canary",
 )  # fmt: skip
 
@@ -75,13 +76,14 @@ class Metric:
 
 BUILD = tuple(Label(n, source="this process") for n in ("version", "python", "celery", "role"))
 TYPE = Label("type", source="the event types that have a handler")
-SCHEDULE = Label("schedule", source="the declared schedules")
+SCHEDULE = Label("schedule", source="the declared schedules; one made at run time is `other`")
 METHOD = Label("method", source="the methods of the routes")
 ROUTE = Label("route", source="the routes, as templates")
 CODE = Label("code", source="the status codes answered; 500 and 503 are there from the start")
 QUEUE = Label("queue", source="`events`, `periodic`, and the queues that handlers name")
 DUTY = Label("duty", DUTIES)
 WORD = Label("word", WORDS)
+SKIP_REASON = Label("reason", tuple(reason.value for reason in slots.Reason))
 EXCHANGE = Label("exchange", (topology.EVENTS, topology.PERIODIC))
 PEER = Label("peer", ("broker", "ledger"))
 OWNER = Label("owner", ("ours", "stray"))
@@ -312,6 +314,20 @@ CATALOGUE: tuple[Metric, ...] = (
     _counter(
         "millrace_slots_fired_total",
         "Planned instants of schedules that became events.",
+        CLOCK,
+        SCHEDULE,
+    ),
+    _counter(
+        "millrace_slots_skipped_total",
+        "Planned instants of schedules that became no event, and why.",
+        CLOCK,
+        SCHEDULE,
+        SKIP_REASON,
+    ),
+    _gauge(
+        "millrace_schedule_last_success_timestamp_seconds",
+        "When the latest event of a declared schedule succeeded, in seconds since the epoch. Every clock asks: take the"
+        " max.",
         CLOCK,
         SCHEDULE,
     ),

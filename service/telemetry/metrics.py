@@ -186,10 +186,18 @@ class Metrics:
         else:
             self._to.add("millrace_canary_lost_total", 1, queue=queue, reason=loss)
 
-    def on_slot_fired(self, *, schedule: str, late: float) -> None:
-        """A planned instant became an event."""
-        self._to.add("millrace_slots_fired_total", 1, schedule=schedule)
-        self._to.observe("millrace_slot_lateness_seconds", [late], schedule=schedule)
+    def on_slots_settled(self, *, late: Mapping[str, Sequence[float]], skipped: Mapping[tuple[str, str], int]) -> None:
+        """Planned instants became events, or were skipped."""
+        for schedule, seconds in late.items():
+            self._to.add("millrace_slots_fired_total", len(seconds), schedule=schedule)
+            self._to.observe("millrace_slot_lateness_seconds", seconds, schedule=schedule)
+        for (schedule, reason), n in skipped.items():
+            self._to.add("millrace_slots_skipped_total", n, schedule=schedule, reason=reason)
+
+    def on_schedules_succeeded(self, *, last: Mapping[str, float]) -> None:
+        """Seconds since the epoch when each schedule's latest event succeeded."""
+        for schedule, at in last.items():
+            self._to.set("millrace_schedule_last_success_timestamp_seconds", at, schedule=schedule)
 
     def on_message_returned(self, *, ours: bool, reason: str) -> None:
         """A message of the dead queue was dealt with."""

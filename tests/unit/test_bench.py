@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import contestants, figures, report, rows, terminal, work
+from bench import contestants, figures, report, rows, schedules, terminal, work
 from bench.errors import BenchError
 from bench.load import Generator, Load, parse
 
@@ -294,3 +294,20 @@ class TestLoadGenerator:
             '"cpu_seconds":0.01,"refused":[1],"latencies_us":[120,340]}'
         )
         assert parse(PREFIX, line).refused == (1,)
+
+
+def test_the_figures_of_schedules_are_a_part_of_the_page() -> None:
+    cases = [schedules.Case(1_000, 0, 0), schedules.Case(100_000, 5_000, 1, "ticks.alone")]
+    found = [schedules.Row(case, case.due, 0.5, 1.25, 1.5, 1.75, 0.015, 0.02) for case in cases]
+    document = {
+        "taken_at": "2026-01-31 08:00",
+        "load": 0.2,
+        "versions": {"Millrace": "abc"},
+        "rows": [dataclasses.asdict(row) for row in found],
+    }
+    section = schedules.section(json.loads(json.dumps(document)))
+    assert "| 1,000 schedules, none due | | | | | 1.5% | 2.0% |" in section
+    assert (
+        "| 100,000 schedules, 5,000 due at once, a ticket each | 500 | 1,250 | 1,500 | 1.75 | 1.5% | 2.0% |" in section
+    )
+    assert "p99 1250 ms" in schedules.line(found[1])

@@ -42,9 +42,9 @@ def counting(role: str, **known: Any) -> Iterator[metrics.Metrics]:
 
 
 @contextlib.contextmanager
-def serving(registry: prometheus_client.CollectorRegistry) -> Iterator[int]:
+def serving(registry: prometheus_client.CollectorRegistry, health: exposition.Health | None = None) -> Iterator[int]:
     """A server; its port."""
-    server = exposition.open_server("127.0.0.1", free_ports(1), registry)
+    server = exposition.open_server("127.0.0.1", free_ports(1), registry, health)
     assert server is not None
     try:
         yield server.port
@@ -186,7 +186,7 @@ def test_an_unknown_type_schedule_route_or_word_is_other() -> None:
     other["outcome"] = "other"
     assert value(worker, "millrace_tickets_failed_total", **other) == 1
     with counting("clock") as clock:
-        signals.slot_fired.send(None, schedule="s", late=0.1)
+        signals.slots_settled.send(None, late={"s": [0.1]}, skipped={})
     assert value(clock, "millrace_slots_fired_total", schedule="other") == 1
     with counting("web", routes=[("GET", "/healthz")]) as web:
         signals.request_finished.send(None, method="BREW", route="/x/1", code=404, seconds=0.1)
@@ -222,16 +222,27 @@ def test_accepted_published_and_answered_are_counted() -> None:
 def test_the_clock_counts_tickets_slots_and_returned_messages() -> None:
     with counting("clock", schedules=["hourly"]) as found:
         signals.tickets_counted.send(None, due=1, out=2, overdue=3)
-        signals.slot_fired.send(None, schedule="hourly", late=-0.5)
+        signals.slots_settled.send(None, late={"hourly": [-0.5, 0.25]}, skipped={("hourly", "paused"): 3})
+        signals.schedules_succeeded.send(None, last={"hourly": 1.5})
         signals.message_returned.send(None, ours=True, reason="delivery_limit")
         signals.message_returned.send(None, ours=False, reason="unknown")
     assert [value(found, f"millrace_tickets_{n}") for n in ("due", "out", "overdue")] == [1, 2, 3]
-    assert value(found, "millrace_slots_fired_total", schedule="hourly") == 1
-    assert value(found, "millrace_slot_lateness_seconds_sum", schedule="hourly") == 0
+    assert value(found, "millrace_slots_fired_total", schedule="hourly") == 2
+    assert value(found, "millrace_slot_lateness_seconds_sum", schedule="hourly") == 0.25
+    assert value(found, "millrace_slots_skipped_total", schedule="hourly", reason="paused") == 3
+    assert value(found, "millrace_schedule_last_success_timestamp_seconds", schedule="hourly") == 1.5
     ours = {"owner": "ours", "reason": "delivery_limit"}
     stray = {"owner": "stray", "reason": "other"}
     assert value(found, "millrace_messages_returned_total", **ours) == 1
     assert value(found, "millrace_messages_returned_total", **stray) == 1
+
+
+@pytest.mark.parametrize(("healthy", "status"), [(True, 200), (False, 503)])
+def test_health_is_served_beside_the_metrics_where_the_process_can_say(healthy: bool, status: int) -> None:
+    with counting("clock") as found, serving(found.registry, lambda: (healthy, {"ok": healthy})) as port:
+        assert get(port, "/healthz") == (status, "application/json", f'{{"ok": {str(healthy).lower()}}}')
+    with counting("worker") as found, serving(found.registry) as port:
+        assert get(port, "/healthz")[0] == 404
 
 
 def test_threads_lose_no_count() -> None:

@@ -80,6 +80,27 @@ SLOTS = Row(
             "A few far up: the take-over after a clock was lost. All of them: the ledger is slow.",
             Kind.HEAT, "s", (Query(heat(LATE, OF)),), width=12,
         ),
+        Panel(
+            "Skipped",
+            "Slots per second that became no event, by reason: overlap, paused, misfire.",
+            "Overlap: ticks take longer than their period, or wait. Misfire: no clock was there in time.",
+            Kind.GRAPH, "suffix: slots/s", (Query(rate("millrace_slots_skipped_total", OF, by="reason"), "{{reason}}"),),
+            width=12, stacked=True,
+        ),
+        Panel(
+            "Since the last success",
+            "Seconds since an event of each schedule succeeded for the last time, as far as the latest 50 slots tell.",
+            "Longer than a few of its periods: its ticks fail, or none fires. See its dead letters.",
+            Kind.TABLE, "s",
+            (
+                Query(
+                    "time() - "
+                    + highest("millrace_schedule_last_success_timestamp_seconds", OF, by="schedule"),
+                    "Seconds ago",
+                ),
+            ),
+            width=12,
+        ),
     ),
 )  # fmt: skip
 
