@@ -65,6 +65,20 @@ def test_the_oldest_event_that_is_due_is_found_in_each_lane(ledger: Ledger, watc
     assert found["reports", "looks.other"] < 20, "it was accepted later than it was asked for"
 
 
+@pytest.mark.parametrize(("table", "name"), [("types", TYPE), ("queues", "events")])
+def test_what_is_paused_is_not_said_to_wait(ledger: Ledger, watch: watching.LedgerWatch, table: str, name: str) -> None:
+    ledger.post(TYPE, 1)
+    ledger.until(lambda: watch.count_tickets()[1] == 1)
+    ledger.sql("update millrace.tickets set published_at = null, due_at = now()")
+    assert watch.count_tickets()[0] == len(watch.oldest_waiting()) == 1
+    ledger.sql(
+        f"insert into millrace.{table} (name, paused_at) values (%s, now())"
+        " on conflict (name) do update set paused_at = now()",
+        name,
+    )
+    assert watch.count_tickets()[0] == len(watch.oldest_waiting()) == 0
+
+
 def test_tallies_are_read_whole_though_a_transaction_was_long(ledger: Ledger, watch: watching.LedgerWatch) -> None:
     ledger.post(TYPE, 1, 2, "discard")
     assert watch.read_tallies() == {(TYPE, "accepted"): 3}

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 ROOT = pathlib.Path(__file__).parents[2]
 FOLDER = ROOT / "monitoring/prometheus"
 FILES = sorted((FOLDER / "rules").glob("*.yml"))
+BOOKS = sorted((ROOT / "docs/runbooks").glob("Millrace*.md"))
 FIELD = re.compile(r"^( {6}- | {8}| {10})(\w+):(?: (.*))?$")
 
 
@@ -66,3 +67,9 @@ def metrics_in(expression: str) -> set[str]:
     """The names of metrics in an expression, as they stand there."""
     bare = re.sub(r'"[^"]*"', "", expression)
     return set(re.findall(r"\b(?:millrace|rabbitmq|process|scrape|up)[a-z0-9_:]*\b", bare))
+
+
+def checks(book: pathlib.Path) -> list[str]:
+    """The commands that a runbook tells to run."""
+    (block,) = re.findall(r"## Checks\n```sh\n(.*?)```", book.read_text(), re.DOTALL)
+    return [line for line in block.splitlines() if line and not line.startswith("#")]

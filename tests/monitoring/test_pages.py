@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 
 import pytest
@@ -15,8 +14,6 @@ from tests.patience import wait
 log = logging.getLogger(__name__)
 pytestmark = pytest.mark.heavy
 
-BOOKS = sorted((rules.ROOT / "docs/runbooks").glob("Millrace*.md"))
-SECTIONS = ["Meaning", "Impact", "Checks", "Mitigation", "Causes"]
 #: RabbitMQ 3.10 has no such metric.
 ABSENT = {"rabbitmq_unreachable_cluster_peers_count"}
 
@@ -59,18 +56,9 @@ def test_every_metric_that_rules_name_has_data(watch: Watch) -> None:
     )
 
 
-def test_every_runbook_has_its_sections_and_its_checks_run(watch: Watch) -> None:
-    tried: set[str] = set()
-    for book in BOOKS:
-        text = book.read_text()
-        assert text.startswith(f"# {book.stem}\n")
-        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == SECTIONS
-        (block,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-        commands = [line for line in block.splitlines() if line and not line.startswith("#")]
-        assert commands
-        for command in commands:
-            if command not in tried:
-                done = watch.shell(command)
-                assert done.returncode == 0, f"{book.name}: {command}\n{done.stdout}{done.stderr}"
-                tried.add(command)
-    assert {book.stem for book in BOOKS} == {rule.alert for rule in rules.alerts()}
+def test_the_checks_of_every_runbook_run(watch: Watch) -> None:
+    commands = {command: book.name for book in rules.BOOKS for command in rules.checks(book)}
+    assert len(commands) > 50
+    for command, book in commands.items():
+        done = watch.shell(command)
+        assert done.returncode == 0, f"{book}: {command}\n{done.stdout}{done.stderr}"

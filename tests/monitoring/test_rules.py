@@ -33,6 +33,7 @@ RABBITMQ = {
 }
 #: What Prometheus itself or its client library makes.
 COMMON = {"up", "scrape_duration_seconds", "process_start_time_seconds"}
+SECTIONS = ["Meaning", "Impact", "Checks", "Mitigation", "Causes"]  #: of a runbook
 #: Alerts that cannot be quiet.
 ALWAYS = {"MillraceWatchdog"}
 ALERTS = rules.alerts()
@@ -110,6 +111,15 @@ def test_an_alert_says_how_bad_it_is_what_it_is_and_where_to_read_on(rule: rules
     assert rule.fields["description"]
     assert rule.fields["runbook_url"] == f"docs/runbooks/{rule.alert}.md"
     assert (rules.ROOT / rule.fields["runbook_url"]).is_file()
+
+
+def test_every_runbook_has_its_sections_and_belongs_to_an_alert() -> None:
+    assert {book.stem for book in rules.BOOKS} == {rule.alert for rule in ALERTS}
+    for book in rules.BOOKS:
+        text = book.read_text()
+        assert text.startswith(f"# {book.stem}\n")
+        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == SECTIONS
+        assert rules.checks(book)
 
 
 def test_every_metric_in_a_rule_is_known() -> None:

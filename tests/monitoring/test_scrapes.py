@@ -170,3 +170,14 @@ def test_nothing_is_written_for_metrics(watched: Watched) -> None:
         assert not [name for name in open_files if name.endswith(".db")], (
             "files of prometheus_client's multiprocess mode"
         )
+
+
+def test_every_duty_of_a_clock_is_told_of_by_its_name(watched: Watched) -> None:
+    name = "millrace_duty_last_success_timestamp_seconds"
+
+    def done() -> set[str]:
+        families = parser.text_string_to_metric_families(watched.text("clock"))
+        return {s.labels["duty"] for family in families if family.name == name for s in family.samples if s.value > 0}
+
+    wait(lambda: done() >= set(catalogue.DUTIES), 30, f"all of {catalogue.DUTIES} are done")
+    assert done() == set(catalogue.DUTIES)

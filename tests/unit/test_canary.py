@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import configparser
 import datetime
+import importlib
+import pathlib
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from service import signals
+from service import plugins, settings, signals
+from service.domain import errors, handlers, schedules
 from service.telemetry import canary
 
+ROOT = pathlib.Path(__file__).parents[2]
 EVERY = 10.0
 
 
@@ -133,3 +138,32 @@ def test_a_tick_is_found_by_its_instant_and_timed_by_the_ledger(told: Told) -> N
 def test_a_door_that_is_not_there_is_no_error() -> None:
     found = canary.Canary("http://127.0.0.1:9", every=EVERY, queues=["events"])
     found.run_once()
+
+
+def test_it_enters_by_the_door_of_every_app_and_has_a_handler_for_each_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    assert "canary = service.canary" in config["options.entry_points"][plugins.GROUP]
+    app = importlib.import_module("service.canary.queues")
+    registry, calendar = handlers.Registry(), schedules.Calendar()
+    registry.add(handlers.Handler("a.b", print, queue="long-reports"))
+    monkeypatch.setattr(plugins, "registry", registry)
+    monkeypatch.setattr(plugins, "calendar", calendar)
+    app.declare(15.0)
+    assert {handler.type: handler.queue for handler in registry} == {
+        "a.b": "long-reports",
+        "millrace.canary.queue.events": "events",
+        "millrace.canary.queue.long__reports": "long-reports",
+        "millrace.canary.tick": "events",
+    }
+    assert [(s.name, s.type, s.plan.spec()) for s in calendar] == [
+        ("millrace.canary", "millrace.canary.tick", {"every": 15.0})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("canary", 0.5), ("canary", -1), ("canary_url", "door:5000"), ("canary_url", "http://u:p@door")]
+)
+def test_a_wrong_setting_is_told_by_its_name(name: str, wrong: object) -> None:
+    with pytest.raises(errors.SettingsError, match=f"MILLRACE_{name.upper()}"):
+        settings.load(**{name: wrong})
