@@ -6,6 +6,7 @@ from monitoring.grafana.ask import heat, highest, quantile, rate, ratio, share_b
 from monitoring.grafana.model import GREEN, JOB, ORANGE, RED, SCHEDULE, Board, Kind, Limit, Panel, Query, Row
 
 FIRED = "millrace_slots_fired_total"
+SKIPPED = "millrace_slots_skipped_total"
 LATE = "millrace_slot_lateness_seconds"
 OF = 'schedule=~"$schedule"'
 QUIET = "no slot fired in the time that is looked at"
@@ -84,8 +85,7 @@ SLOTS = Row(
             "Skipped",
             "Slots per second that became no event, by reason: overlap, paused, misfire.",
             "Overlap: ticks take longer than their period, or wait. Misfire: no clock was there in time.",
-            Kind.GRAPH, "suffix: slots/s", (Query(rate("millrace_slots_skipped_total", OF, by="reason"), "{{reason}}"),),
-            width=12, stacked=True,
+            Kind.GRAPH, "suffix: slots/s", (Query(rate(SKIPPED, OF, by="reason"), "{{reason}}"),), width=12, stacked=True,
         ),
         Panel(
             "Since the last success",
