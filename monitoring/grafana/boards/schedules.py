@@ -85,7 +85,8 @@ SLOTS = Row(
             "Skipped",
             "Slots per second that became no event, by reason: overlap, paused, misfire.",
             "Overlap: ticks take longer than their period, or wait. Misfire: no clock was there in time.",
-            Kind.GRAPH, "suffix: slots/s", (Query(rate(SKIPPED, OF, by="reason"), "{{reason}}"),), width=12, stacked=True,
+            Kind.GRAPH, "suffix: slots/s", (Query(rate(SKIPPED, OF, by="reason"), "{{reason}}"),),
+            width=12, stacked=True,
         ),
         Panel(
             "Since the last success",
