@@ -17,7 +17,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench import backlog, bars, compare, contestants, kept, profiles, report, run, soak, terminal
+from bench import backlog, bars, compare, contestants, kept, profiles, report, run, schedules, soak, terminal
 from bench.errors import BenchError
 from bench.results import Measurement
 from service.local.spawn import LocalError
@@ -70,7 +70,7 @@ def run_command(profile: str, names: str, rounds: int | None, seconds: float | N
     for sentence in compare.words(found, before):
         console.print(sentence, highlight=False, markup=False, style="yellow" if sentence.startswith("WARN") else "")
     with _errors():
-        _save(found.document(), profile, found.taken_at, keep=keep)
+        _save(found.document(), profile, found.taken_at, keep=keep, sound=found.sound)
         _draw(found, run.VAR / f"{profile}.png")
     if not found.sound:
         raise SystemExit(1)
@@ -84,7 +84,7 @@ def backlog_command(orders: int, name: str, keep: bool) -> None:
     """Accept orders with no worker running, then drain them: the rate by tenths, memory, size on disk."""
     with _errors(), terminal.display(Console(stderr=True)) as display:
         found = backlog.measure(contestants.named([name])[0], orders, _command(), display)
-        _save(found.document(), "backlog", found.taken_at, keep=keep)
+        _save(found.document(), "backlog", found.taken_at, keep=keep, sound=not found.lost + found.wrong)
     click.echo("\n".join(backlog.lines(found)))
     if found.lost or found.wrong:
         raise SystemExit(1)
@@ -99,10 +99,21 @@ def soak_command(minutes: float, every: float, name: str, keep: bool) -> None:
     """Let 70 % of the maximum flow: memory, files and connections of each process, and p99, by time."""
     with _errors(), terminal.display(Console(stderr=True)) as display:
         found = soak.soak(contestants.named([name])[0], minutes, every, _command(), display)
-        _save(found.document(), "soak", found.taken_at, keep=keep)
+        _save(found.document(), "soak", found.taken_at, keep=keep, sound=not found.lost + found.wrong)
     click.echo("\n".join(soak.lines(found)))
     if found.lost or found.wrong:
         raise SystemExit(1)
+
+
+@main.command("schedules")
+@click.option("--only", type=click.IntRange(1, len(schedules.CASES)), multiple=True, help="Only these rows.")
+@_keep
+def schedules_command(only: tuple[int, ...], keep: bool) -> None:
+    """Measure how late slots are fired, and what that costs. Takes about four minutes."""
+    cases = tuple(case for number, case in enumerate(schedules.CASES, 1) if not only or number in only)
+    with _errors():
+        found = schedules.run(cases, click.echo)
+        _save(found, "schedules", found["taken_at"], keep=keep, sound=True)
 
 
 @main.command("report")
@@ -128,15 +139,17 @@ def _publish() -> None:
 
 
 def _renewed(name: str) -> str:
-    return report.renewed((DOCS / name).read_text(), report.PAGES[name](kept.FOLDER))
+    return report.renewed(name, (DOCS / name).read_text())
 
 
-def _save(document: dict[str, Any], kind: str, taken_at: str, *, keep: bool) -> None:
+def _save(document: dict[str, Any], kind: str, taken_at: str, *, keep: bool, sound: bool) -> None:
     """Leave the result where the next run finds it; if it is kept, the docs follow."""
     latest = run.VAR / f"{kind}.json"
     latest.write_text(json.dumps(document, indent=1) + "\n")
-    if keep:
-        kept.write(document, kind, taken_at)
+    if keep and not sound:
+        click.echo(f"Nothing is kept of a measurement with failures, lost or wrong rows; it is in {latest}.", err=True)
+    elif keep:
+        click.echo(f"Kept as {kept.write(document, kind, taken_at)}.", err=True)
         _publish()
 
 

@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench import backlog, bars, kept, model, profiles, rows, soak
+from bench import backlog, bars, kept, model, profiles, rows, schedules, soak
 from bench.errors import BenchError
 from bench.figures import Figures
 from bench.results import Entrant, Measurement
 
 BEGIN = "<!-- measured: `python -m bench report` writes everything from here -->"
+SCHEDULES = "<!-- measured: `python -m bench schedules --keep` writes everything from here -->"
 END = "<!-- measured: end -->"
 CHART = "performance.png"
 
@@ -89,12 +90,24 @@ def scale(folder: Path = kept.FOLDER) -> str:
 PAGES: Mapping[str, Callable[[Path], str]] = {"performance.md": performance, "scale.md": scale}
 
 
-def renewed(page: str, measured: str) -> str:
-    """The page with another measured part."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise BenchError(f"the page wants one line {BEGIN} and one line {END}")
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    return pattern.sub(lambda _: f"{BEGIN}\n\n{measured}\n{END}", page)
+def renewed(name: str, page: str, folder: Path = kept.FOLDER) -> str:
+    """A page with its measured parts as the kept results have them.
+
+    The table of schedules stays as it stands until a result of its own is kept.
+    """
+    page = between(page, BEGIN, PAGES[name](folder))
+    ticks = kept.newest_document("schedules", folder)
+    if ticks and SCHEDULES in page:
+        page = between(page, SCHEDULES, schedules.section(ticks).strip() + "\n")
+    return page
+
+
+def between(page: str, begin: str, measured: str) -> str:
+    """The page with another text between that line and the next end."""
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(END)}", re.DOTALL)
+    if len(pattern.findall(page)) != 1:
+        raise BenchError(f"the page wants one line {begin} and below it a line {END}")
+    return pattern.sub(lambda _: f"{begin}\n\n{measured}\n{END}", page)
 
 
 def _full(measurement: Measurement) -> Iterator[str]:

@@ -4,6 +4,6 @@ This module must define no name ``app`` or ``celery``: only then does ``celery -
 ``schedules/celery.py``.
 """
 
-from schedules.face import cron, every
+from schedules.face import at, cron, every
 
-__all__ = ["cron", "every"]
+__all__ = ["at", "cron", "every"]

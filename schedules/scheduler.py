@@ -9,86 +9,39 @@ time.
 from __future__ import annotations
 
 import logging
-import random
+import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import celery.beat
 
-from service import bootstrap, plugins, signals
+from schedules import duty, looking
+from service import bootstrap, signals
 from service.application import publish, returned
 from service.broker.factory import App
-from service.domain import errors, schedules
+from service.domain import errors
+from service.domain.slots import Outcome
+from service.ledger import firing, replan
+from service.telemetry import canary
 
 log = logging.getLogger("millrace.clock")
 
-FIRE_BATCH = 200  #: slots fired in one transaction
+FIRE_BATCH = 250  #: schedules that are fired in one transaction
 WAITS = (0.05, 0.5)  #: seconds between looks at the schedules when nothing was fired: shortest, longest
 RELEASE_PAUSE = 0.1  #: seconds between looks at the tickets
+BURST = 1.0  #: seconds that publishing waits for a burst of slots, at most
 OVERDUE_EVERY = 1.0  #: seconds between looks for lost tickets
+TELL_EVERY = 15.0  #: seconds between looks for the last success of each declared schedule
+MOST_TOLD = 500  #: schedules whose last success is told
+LIVE_EVERY = 5.0  #: seconds between signs of life
 UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
-SILENT = 30.0  #: seconds after which a duty is not waited for any more: its ledger is there and does not answer
-FIRST_REST = 0.2  #: seconds that a duty rests after its first fault, doubling
-ROAD_REST = 2.0  #: seconds, the longest rest of what the road waits for
+STALLED = duty.SILENT + 15.0  #: seconds without a round of what the road waits for, after which a clock is not healthy
+ROAD_REST = 1.0  #: seconds, the longest rest of what the road waits for
 UPKEEP_REST = 10.0  #: seconds, the longest rest of any other duty
-
-
-class Duty:
-    """Something that the clock does again and again. A fault is told by the duty's name, and it alone rests."""
-
-    def __init__(
-        self, name: str, once: Callable[[], None], *, longest: float, hang_up: Callable[[], None] = lambda: None
-    ) -> None:
-        self._name = name
-        self._once = once
-        self._longest = longest  #: rest, in seconds
-        self._hang_up = hang_up  #: breaks its connections to the ledger
-        self._since: float | None = None  # When it was begun, while it is at it.
-        self._failures = 0
-        self._resting_until = 0.0  # By time.monotonic().
-
-    def run(self) -> bool:
-        """Do it; False when the ledger is away, so that nothing else can be done either. Raises nothing."""
-        self._since = time.monotonic()
-        try:
-            self._once()
-        except Exception as error:
-            self._failures += 1
-            rest = min(self._longest, FIRST_REST * 2.0 ** min(self._failures - 1, 10))
-            self._resting_until = time.monotonic() + random.uniform(rest / 2, rest)
-            self._tell(error)
-            return not isinstance(error, errors.LedgerUnavailable)
-        finally:
-            self._since = None
-        self._failures, self._resting_until = 0, 0.0
-        return True
-
-    def rest(self) -> float:
-        """How many seconds more it rests after a fault."""
-        return max(0.0, self._resting_until - time.monotonic())
-
-    def hang_up_if_silent(self) -> None:
-        """To be called by another thread now and then, for this one may be waiting without end."""
-        since = self._since
-        if since is not None and time.monotonic() - since > SILENT:
-            self._hang_up()
-
-    def _tell(self, error: Exception) -> None:
-        extra = {"action": f"clock.{self._name}"}
-        if isinstance(error, errors.LedgerUnavailable | errors.BrokerUnavailable):
-            log.warning("The clock's duty %s waits: %s", self._name, error, extra=extra)
-        else:
-            log.error("The clock's duty %s failed", self._name, extra=extra, exc_info=error)
-
-
-def in_turn(duties: Sequence[Duty]) -> None:
-    """A round: each duty that does not rest. When the ledger is away the round is over."""
-    for duty in duties:
-        if not duty.rest() and not duty.run():
-            return
 
 
 class Scheduler(celery.beat.Scheduler):
@@ -100,41 +53,61 @@ class Scheduler(celery.beat.Scheduler):
         """Called once, when beat starts."""
         self.road: bootstrap.ClockRoad = self.app.road
         self._stopping = False
-        self._due = threading.Event()
-        self._looked = 0.0  # For lost tickets, by time.monotonic().
-        self._declared = False
+        self._due, self._calm = threading.Event(), threading.Event()
+        self._calm.set()
+        self._looked = self._lived = self._told = -math.inf  # For what is done now and then, by time.monotonic().
+        self._declared = self._replanned = False
         self._wait = 0.0
-        self._slots = Duty("slots", self._fire, longest=ROAD_REST, hang_up=self.road.engine.hang_up)
-        self._calendar = _handled(self.road.calendar)
+        self._slots = duty.Duty("slots", self._fire, longest=ROAD_REST, hang_up=self._hang_up_slots)
         try:
             bootstrap.check_or_wait(self.road.settings, action="clock.waiting")
         except errors.SchemaNotReady as error:
             sys.exit(f"millrace: {error}")
-        bootstrap.watch(self.road.settings, "clock")
         road = self.road
-        release = Duty("release", self._release, longest=ROAD_REST, hang_up=road.release_engine.hang_up)
-        emptied = Duty("returned", self._empty_dead, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
+        release = duty.Duty("release", self._release, longest=ROAD_REST, hang_up=road.release_engine.hang_up)
+        emptied = duty.Duty("returned", self._empty_dead, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
         upkeep = [
-            Duty(name, once, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
+            duty.Duty(name, once, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
             for name, once in {
+                "clocks": self._live,
+                "successes": self._tell_successes,
                 "partitions": road.upkeep.make_partitions,
                 "windows": road.upkeep.count_windows,
-                "tickets": self._count_tickets,
+                "paces": road.upkeep.measure_paces,
                 "tallies": road.upkeep.fold_tallies,
                 "keys": road.upkeep.forget_keys,
+                "zones": self._replan,
             }.items()
         ]
-        self._all = [self._slots, release, emptied, *upkeep]
+        looks = [
+            duty.Duty(name, once, longest=UPKEEP_REST, hang_up=road.looks_engine.hang_up)
+            for name, once in looking.looks(road.looks).items()
+        ]
+        self._all = [self._slots, release, emptied, *upkeep, *looks]
+        self._road_duties = (self._slots, release)
+        bootstrap.watch(self.road.settings, "clock", health=self.health)
         self._start("release", 0.0, release)
         self._start("upkeep", UPKEEP_EVERY, *upkeep)
+        self._start("looks", looking.EVERY, *looks)
+        if road.canary is not None:
+            self._start("canary", canary.STEP, duty.Duty("canary", road.canary.run_once, longest=UPKEEP_REST))
         if road.dead_queue is not None:
             self._start("returned", UPKEEP_EVERY, emptied)
-        self._start("lines", SILENT / 6, Duty("lines", self._hang_up_where_silent, longest=UPKEEP_REST))
+        self._start("lines", duty.SILENT / 6, duty.Duty("lines", self._hang_up_where_silent, longest=UPKEEP_REST))
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Fire what is due; the seconds until the next look. No fault ends beat."""
         signals.connection_changed.send(None, peer="ledger", up=self._slots.run())
         return self._slots.rest() or self._wait
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether slots and tickets are looked after, and the seconds since each was for the last time.
+
+        A ledger or a broker that is away is waited for, and no reason to end a clock: it is told of by the metrics.
+        """
+        ages = {d.name: round(d.age(), 1) for d in self._road_duties}
+        healthy = max(ages.values()) < STALLED
+        return healthy, {"status": "ok" if healthy else "stalled", "seconds_since": ages}
 
     def close(self) -> None:
         """Called when beat stops, by Celery's signal handler too: in the middle of anything, perhaps twice.
@@ -144,24 +117,47 @@ class Scheduler(celery.beat.Scheduler):
         self._stopping = True
 
     def _fire(self) -> None:
-        slots = self.road.slots
+        slots, declarations = self.road.slots, self.road.declarations
         if not self._declared:
-            # Once in a clock's life: the clocks of an old version, which run on for a while when a new one is rolled
-            # out, must not undo what it declares. The last clock to start has the say.
-            slots.declare(self._calendar)
+            declarations.declare()
             self._declared = True
-        fired = slots.fire_due(self._calendar, FIRE_BATCH)
-        for schedule, late in fired:
-            signals.slot_fired.send(None, schedule=schedule, late=late)
-        if fired:
+        settled, orphans = slots.fire_due(FIRE_BATCH)
+        if len(settled) < FIRE_BATCH:
+            self._calm.set()
+        else:
+            self._calm.clear()
+        declarations.take_over(orphans)
+        if settled:
             self._due.set()  # The publisher need not wait for its next round.
+            _tell(settled)
         shortest, longest = WAITS
-        wait = slots.next_in(self._calendar)
+        wait = slots.next_in(longest)
+        signals.schedules_seen.send(None, late=max(0.0, -(wait or 0.0)))
         # What is due and was not fired is in the hands of another clock.
-        self._wait = longest if wait is None else min(longest, max(0.0 if fired else shortest, wait))
+        self._wait = longest if wait is None else min(longest, max(0.0 if settled else shortest, wait))
+
+    def _live(self) -> None:
+        if time.monotonic() - self._lived > LIVE_EVERY:
+            self.road.declarations.live()
+            self._lived = time.monotonic()
+
+    def _replan(self) -> None:
+        if not self._replanned:
+            replan.replan(self.road.upkeep_engine)
+            self._replanned = True
+
+    def _tell_successes(self) -> None:
+        names = self.road.declarations.names[:MOST_TOLD]
+        if names and time.monotonic() - self._told > TELL_EVERY:
+            signals.schedules_succeeded.send(None, last=self.road.upkeep.last_success(names))
+            self._told = time.monotonic()
 
     def _release(self) -> None:
-        """Publish whatever is due, whatever made it due."""
+        """Publish whatever is due, whatever made it due.
+
+        Not while a burst of slots is being fired: in one process, what publishes takes its time from what fires.
+        """
+        self._calm.wait(BURST)
         sent = self.road.release.run_once()
         if time.monotonic() - self._looked > OVERDUE_EVERY:
             self._looked = time.monotonic()
@@ -170,41 +166,36 @@ class Scheduler(celery.beat.Scheduler):
             self._due.wait(RELEASE_PAUSE)
             self._due.clear()
 
-    def _count_tickets(self) -> None:
-        due, out, overdue = self.road.upkeep.count_tickets()
-        signals.tickets_counted.send(None, due=due, out=out, overdue=overdue)
-
     def _empty_dead(self) -> None:
         assert self.road.dead_queue is not None
         returned.empty(self.road.dead_queue, self.road.upkeep)
 
-    def _hang_up_where_silent(self) -> None:
-        for duty in self._all:
-            duty.hang_up_if_silent()
+    def _hang_up_slots(self) -> None:
+        self.road.engine.hang_up()
+        self.road.upkeep_engine.hang_up()  # It declares by that one.
 
-    def _start(self, name: str, every: float, *duties: Duty) -> None:
+    def _hang_up_where_silent(self) -> None:
+        for one in self._all:
+            one.hang_up_if_silent()
+
+    def _start(self, name: str, every: float, *duties: duty.Duty) -> None:
         """A thread that does these in turn, with ``every`` seconds between the rounds, until beat stops."""
 
         def repeat() -> None:
             while not self._stopping:
-                in_turn(duties)
-                time.sleep(max(every, min(duty.rest() for duty in duties)))
+                duty.in_turn(duties)
+                time.sleep(max(every, min(one.rest() for one in duties)))
 
         threading.Thread(target=repeat, name=f"millrace-{name}", daemon=True).start()
 
 
-def _handled(calendar: schedules.Calendar) -> schedules.Calendar:
-    """The schedules whose events somebody handles; of the others it is told. The door, too, takes no such events."""
-    found = schedules.Calendar()
-    for schedule in calendar:
-        if schedule.type in plugins.registry:
-            found.add(schedule)
-        else:
-            log.error(
-                "The schedule %s is left out: no handler is declared for its event type %r (mend the type, declare a"
-                " handler, or name its package in MILLRACE_APPS)",
-                schedule.name,
-                schedule.type,
-                extra={"action": "clock.left_out"},
-            )
-    return found
+def _tell(settled: Sequence[firing.Settled]) -> None:
+    """Tell the listeners of slots that were written."""
+    late: dict[str, list[float]] = {}
+    skipped: Counter[tuple[str, str]] = Counter()
+    for slot in settled:
+        if slot.late is not None:
+            late.setdefault(slot.schedule, []).append(slot.late)
+        elif slot.outcome is Outcome.SKIPPED:
+            skipped[slot.schedule, str(slot.reason)] += 1 + slot.missed
+    signals.slots_settled.send(None, late=late, skipped=skipped)

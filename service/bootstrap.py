@@ -13,34 +13,42 @@ import socket
 import traceback
 from collections.abc import Callable, Iterable
 
-from service import crashpoints, plugins
+from service import crashpoints, plugins, signals
 from service.application import ports
 from service.application.accept import Intake
 from service.application.control import Control
 from service.application.detached import Executor
 from service.application.publish import Publisher, Release
 from service.application.replay import Replayer
+from service.application.schedules import Schedules
 from service.application.watch import Watch
 from service.broker import connection as connections
 from service.broker import demo, topology
 from service.broker import publisher as amqp_publisher
+from service.domain import canary as domain_canary
 from service.domain import errors, handlers, schedules
+from service.domain import topology as domain_topology
 from service.ledger import engine as engines
-from service.ledger import schema
+from service.ledger import firing, schema
+from service.ledger.agenda import ScheduleQueries
 from service.ledger.cancel import CancelLedger
+from service.ledger.declared import Declarations
 from service.ledger.intake import IntakeLedger
 from service.ledger.leases import LeaseLedger
 from service.ledger.letters import LetterLedger
 from service.ledger.pauses import PauseLedger
 from service.ledger.queries import Queries
 from service.ledger.release import ReleaseLedger
+from service.ledger.schedules import ScheduleLedger
 from service.ledger.slots import SlotLedger
 from service.ledger.strays import StrayLedger
 from service.ledger.upkeep import Upkeep
+from service.ledger.watching import LedgerWatch
 from service.ledger.work import WorkLedger
 from service.settings import Settings, load
-from service.telemetry import exposition, metrics
+from service.telemetry import exposition, metrics, tracing
 from service.telemetry import logging as logs
+from service.telemetry.canary import Canary
 
 log = logging.getLogger("millrace")
 
@@ -57,6 +65,8 @@ class Operations:
     strays: StrayLedger
     control: Control
     replayer: Replayer
+    schedules: Schedules
+    agenda: ScheduleQueries
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,13 +98,16 @@ class ClockRoad:
     """What a clock needs."""
 
     settings: Settings
-    calendar: schedules.Calendar
     engine: engines.Engine
     slots: SlotLedger
+    declarations: Declarations
     release: Release
     release_engine: engines.Engine
     upkeep: Upkeep
     upkeep_engine: engines.Engine
+    looks: LedgerWatch
+    looks_engine: engines.Engine  #: what is looked at for metrics keeps nobody waiting
+    canary: Canary | None  #: None: none is sent
     dead_queue: topology.DeadQueue | None
 
 
@@ -102,6 +115,7 @@ def prepare(role: str, settings: Settings | None = None) -> Settings:
     """What every process does first: settings, logs, crash points, the user's apps."""
     settings = settings or load()
     logs.configure(settings, role)
+    tracing.check(settings)
     try:
         crashpoints.arm(settings.crash_at)
     except ValueError as error:
@@ -191,12 +205,15 @@ def operations(
     registry = plugins.registry if registry is None else registry
     letters, strays = LetterLedger(engine), StrayLedger(engine)
     types, queues = PauseLedger(engine, "types"), PauseLedger(engine, "queues")
+    agenda = ScheduleQueries(engine)
     return Operations(
         Queries(engine, window=settings.window),
         letters,
         strays,
         Control(registry, CancelLedger(engine), types, queues, strays),
         Replayer(letters, registry, rate=settings.replay_rate),
+        Schedules(registry, ScheduleLedger(engine, bundle=bundle_of(registry)), agenda),
+        agenda,
     )
 
 
@@ -238,24 +255,61 @@ def clock(settings: Settings | None = None) -> ClockRoad:
     # Slots, publishing and upkeep have a connection each, so that none waits for another.
     engine = engines.Engine(settings.database_url, role="millrace-clock")
     release_engine = engines.Engine(settings.database_url, role="millrace-release")
-    upkeep_engine = engines.Engine(settings.database_url, size=2, role="millrace-upkeep")  # And for the queue `dead`.
+    # And for the queue `dead`, and what the code declares.
+    upkeep_engine = engines.Engine(settings.database_url, size=3, role="millrace-upkeep")
+    looks_engine = engines.Engine(settings.database_url, role="millrace-looks")
     release = ReleaseLedger(
         release_engine, patience=settings.patience, window=settings.window, forgetful=settings.demo_broker
     )
     dead = None
     if not settings.demo_broker:
         dead = topology.DeadQueue(settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat)
+    bundle, apps = bundle_of(plugins.registry), plugins.apps(settings.apps)
+    declarations = Declarations(upkeep_engine, handled(plugins.calendar), clock=name, apps=apps, bundle=bundle)
     return ClockRoad(
         settings,
-        plugins.calendar,
         engine,
-        SlotLedger(engine, clock=name),
+        SlotLedger(engine, declarations.calendar, clock=name, bundle=bundle),
+        declarations,
         Release(release, broker(settings, "millrace-clock")),
         release_engine,
         Upkeep(upkeep_engine),
         upkeep_engine,
+        LedgerWatch(looks_engine),
+        looks_engine,
+        canary(settings),
         dead,
     )
+
+
+def canary(settings: Settings) -> Canary | None:
+    """What a clock sends through every queue, if the settings say so."""
+    if not settings.canary:
+        return None
+    queues = domain_canary.queues(plugins.registry.queues())
+    return Canary(settings.canary_url or f"http://{settings.http}", every=settings.canary, queues=queues)
+
+
+def bundle_of(registry: handlers.Registry) -> firing.Bundle:
+    """How many events of a type ride on one ticket at the most; one where no handler is known here."""
+    return lambda type_name, pace: registry.get(type_name).bundle_at(pace) if type_name in registry else 1
+
+
+def handled(calendar: schedules.Calendar) -> schedules.Calendar:
+    """The schedules whose events somebody handles; of the others it is told. The door, too, takes no such events."""
+    found = schedules.Calendar()
+    for schedule in calendar:
+        if schedule.type in plugins.registry:
+            found.add(schedule)
+        else:
+            log.error(
+                "The schedule %s is left out: no handler is declared for its event type %r (mend the type, declare a"
+                " handler, or name its package in MILLRACE_APPS)",
+                schedule.name,
+                schedule.type,
+                extra={"action": "clock.left_out"},
+            )
+    return found
 
 
 def broker(settings: Settings, name: str) -> ports.Broker:
@@ -292,8 +346,30 @@ def operations_here(settings: Settings) -> Operations:
     return found
 
 
-def watch(settings: Settings, role: str, routes: Iterable[tuple[str, str]] = ()) -> None:
-    """Count what happens in this process, and show it on /metrics. ``routes``: (method, template) of the web."""
+def watch(
+    settings: Settings,
+    role: str,
+    routes: Iterable[tuple[str, str]] = (),
+    health: exposition.Health | None = None,
+) -> None:
+    """Count what happens in this process, and show it on /metrics. ``routes``: (method, template) of the web.
+
+    ``health`` is shown beside it, on /healthz.
+    """
     types, names = [h.type for h in plugins.registry], [s.name for s in plugins.calendar]
-    metrics.install(role, types, schedules=names, routes=routes)
-    exposition.serve(settings, role)
+    queues = [q.name for q in domain_topology.queues(plugins.registry.queues()) if q.name != domain_topology.DEAD_QUEUE]
+    detached = [h.type for h in plugins.registry if h.detached]
+    metrics.install(role, types, detached=detached, schedules=names, routes=routes, queues=queues)
+    objectives = {h.type: h.objective for h in plugins.registry if h.objective is not None}
+    signals.objectives_declared.send(None, objectives=objectives)
+    exposition.serve(settings, role, health)
+
+
+def trace(settings: Settings, role: str) -> None:
+    """Trace what this process does, if that is wanted. To be called in the process that does it, after any fork."""
+    tracing.install(settings, role)
+
+
+def end_traces() -> None:
+    """Send the last spans of this process."""
+    tracing.uninstall()

@@ -21,6 +21,8 @@ POINTS = (
     "after_commit_before_ack",
     "before_crash_count",
     "after_crash_count",
+    "clock_before_slots",
+    "clock_after_slots",
     "clock_before_publish",
 )
 

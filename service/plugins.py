@@ -2,7 +2,8 @@
 
 An app is a package. What it offers is found by the names of its modules: ``handlers`` and ``schedules`` are imported in
 every process, ``views`` (with a list ``blueprints``) in the web process, ``migrations`` (an alembic folder) by
-``millrace migrate``. Our own handlers and schedules enter by the same door.
+``millrace migrate``. ``queues`` is imported after the handlers and schedules of all apps: for what has something to
+do with every queue. Our own handlers and schedules enter by the same door.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ GROUP = "millrace.apps"
 registry = handlers.Registry()
 calendar = schedules.Calendar()
 
+_loading: list[str] = []  # The app that is being imported.
+
 
 def apps(named: Iterable[str]) -> list[str]:
     """The names of all apps, those of entry points first, each once."""
@@ -39,15 +42,26 @@ def load(named: tuple[str, ...]) -> None:
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
     for app in apps(named):
-        _import_app(app)
-        for part in ("handlers", "schedules"):
-            optional(app, part)
+        _loading[:] = [app]
+        try:
+            _import_app(app)
+            for part in ("handlers", "schedules"):
+                optional(app, part)
+        finally:
+            _loading.clear()
+    for app in apps(named):
+        optional(app, "queues")
+
+
+def loading() -> str | None:
+    """The app that is being imported at this moment: whose a declaration is."""
+    return _loading[0] if _loading else None
 
 
 def optional(app: str, part: str) -> ModuleType | None:
     """The module ``part`` of an app, or None if the app has none. What fails inside the module is raised."""
     name = f"{app}.{part}"
-    if not hasattr(sys.modules[app], "__path__") or importlib.util.find_spec(name) is None:
+    if not hasattr(importlib.import_module(app), "__path__") or importlib.util.find_spec(name) is None:
         return None
     return importlib.import_module(name)
 

@@ -5,20 +5,23 @@ Each field is ``MILLRACE_<NAME>`` in the environment; a secret may stand in a fi
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import pathlib
 import re
 import urllib.parse
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import pydantic
 import pydantic_settings
 
-from service.domain import errors
+from service.domain import errors, webhooks
 
 PREFIX = "MILLRACE_"
 #: Settings that may be given as the path of a file, so that a secret stands in no environment.
-SECRETS = ("database_url", "broker_url")
+SECRETS = ("database_url", "broker_url", "webhook_secrets")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 DATABASE_FORM = "postgresql://user:password@host:port/database"
 BROKER_FORM = "amqp://user:password@host:port/vhost"
 
@@ -48,6 +51,8 @@ class Settings(pydantic_settings.BaseSettings):
     metrics_port: int = pydantic.Field(0, ge=0, le=65535)
     #: Seconds within which a post is answered, stored or not.
     accept_deadline: float = pydantic.Field(3.0, gt=0, le=60)
+    #: Seconds that a request's body has to come in.
+    body_deadline: float = pydantic.Field(30.0, gt=0, le=3600)
     #: Largest request body, bytes.
     max_body: int = pydantic.Field(256 * 1024, ge=1024)
     #: Largest body with many events (NDJSON, a CloudEvents batch), bytes; each event is at most ``MILLRACE_MAX_BODY``.
@@ -72,12 +77,24 @@ class Settings(pydantic_settings.BaseSettings):
     window: int = pydantic.Field(20_000, ge=1)
     #: Events per second that a replay of dead letters brings back, where the request names no rate.
     replay_rate: float = pydantic.Field(100.0, gt=0)
+    #: Secrets that sign ``http.request``, separated by commas: ``name=whsec_…``, or ``name@host=whsec_…`` for one host.
+    webhook_secrets: Annotated[tuple[webhooks.Secret, ...], pydantic_settings.NoDecode] = pydantic.Field((), repr=False)
+    #: Networks that requests may reach although they are not the public internet, separated by commas: ``10.0.0.0/8``.
+    request_networks: Annotated[tuple[Network, ...], pydantic_settings.NoDecode] = ()
+    #: Bytes of the response to a request that are kept as the event's result; the rest is not read.
+    request_keep: int = pydantic.Field(16 * 1024, ge=0, le=1024 * 1024)
     #: Seconds between heartbeats with RabbitMQ; a silent peer is given up after two.
     broker_heartbeat: int = pydantic.Field(10, ge=1)
+    #: Seconds between synthetic events and ticks that clocks send through every queue, and look for; 0: none are sent.
+    canary: float = pydantic.Field(0.0, ge=0, le=3600)
+    #: The door that the canary is sent to, as ``http://host:port``; empty: ``MILLRACE_HTTP``.
+    canary_url: str = ""
     #: debug, info, warning or error.
     log_level: str = pydantic.Field("info", pattern="^(debug|info|warning|error)$")
     #: ``json`` for machines, ``text`` for people.
     log_format: str = pydantic.Field("text", pattern="^(json|text)$")
+    #: Where traces go: an OTLP receiver over HTTP, as ``http://host:4318``. Empty: none. Needs ``millrace[otel]``.
+    otlp_url: str = pydantic.Field("", pattern="^(https?://[^/]+.*)?$")
     #: For tests of faults: ``<crash point>@<file>``. The process kills itself there, once, if it can remove the file.
     crash_at: str = ""
 
@@ -86,12 +103,36 @@ class Settings(pydantic_settings.BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
 
+    @pydantic.field_validator("webhook_secrets", mode="before")
+    @classmethod
+    def _are_secrets(cls, value: Any) -> Any:
+        return _each(value, webhooks.read, shown=False)
+
+    @pydantic.field_validator("request_networks", mode="before")
+    @classmethod
+    def _are_networks(cls, value: Any) -> Any:
+        return _each(value, ipaddress.ip_network)
+
     @pydantic.field_validator("http")
     @classmethod
     def _is_address(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
             raise ValueError("host:port is wanted, like 127.0.0.1:5000")
+        return value
+
+    @pydantic.field_validator("canary")
+    @classmethod
+    def _is_interval(cls, value: float) -> float:
+        if 0 < value < 1:
+            raise ValueError("0 or at least 1 second is wanted")
+        return value
+
+    @pydantic.field_validator("canary_url")
+    @classmethod
+    def _is_door(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^/?#@]+(/[^?#]*)?", value):
+            raise ValueError("http://host:port is wanted, like http://127.0.0.1:5000")
         return value
 
     @pydantic.field_validator("database_url")
@@ -162,6 +203,18 @@ def load(**overrides: Any) -> Settings:
 def environment(name: str, default: str = "") -> str:
     """A variable that is not a setting of Millrace, such as CI."""
     return os.environ.get(name, default)
+
+
+def _each(value: Any, read: Callable[[str], Any], *, shown: bool = True) -> Any:
+    """What is read from each part between commas or spaces; raises ValueError that tells which one is wrong."""
+    found = []
+    parts = [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
+    for number, part in enumerate(parts, 1):
+        try:
+            found.append(read(part) if isinstance(part, str) else part)
+        except ValueError as error:
+            raise ValueError(f"{'' if shown else f'entry {number}: '}{error}") from None
+    return tuple(found)
 
 
 def _from_files() -> dict[str, str]:

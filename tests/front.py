@@ -9,7 +9,7 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
-from service import web
+from service import bootstrap, web
 from service.application.watch import Watch
 from service.ledger import engine as engines
 from service.ledger.queries import Queries
@@ -22,11 +22,12 @@ class Front:
 
     def __init__(self, ledger: Ledger, **settings: Any) -> None:
         # Not from the environment, which is nobody's business here.
-        self.settings = Settings.model_construct(**settings)
+        self.settings = Settings.model_construct(**{"database_url": ledger.url} | settings)
         self.registry = ledger.registry
         self.intake = ledger.intake
         self.publisher = ledger.publisher
         self.queries = Queries(ledger.engine)
+        self.operations = bootstrap.operations(self.settings, ledger.engine, ledger.registry)
         watching = Queries(engines.Engine(ledger.url, role="millrace-watch"))
         self.watch = Watch(watching, room=self.settings.web_threads // 4)
 

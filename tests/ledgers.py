@@ -79,7 +79,7 @@ class Ledger:
         return Executor(work, self.registry, leases=leases, lease=lease, **options)
 
     def handler(self, type_name: str, function: Callable[..., Any], **options: Any) -> None:
-        self.registry.add(handlers.Handler(type_name, function, **options))
+        self.registry.add(handlers.Handler(type_name, function, **{"bundle": 50} | options))
 
     def post(self, type_name: str, *payloads: Any, **fields: Any) -> list[str]:
         new = [event.NewEvent(type=type_name, payload=json.dumps(p), **fields) for p in payloads]

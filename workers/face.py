@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pydantic
 
@@ -14,6 +14,7 @@ from service.application.context import Context
 from service.domain import errors, topology
 from service.domain.backoff import Backoff
 from service.domain.handlers import Handler
+from service.domain.objective import Objective
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -26,7 +27,7 @@ def handler(
     *,
     payload: Any = None,
     queue: str = topology.EVENTS_QUEUE,
-    bundle: int | None = None,
+    bundle: int | Literal["auto"] = "auto",
     bulk: bool = False,
     detached: bool = False,
     attempts: int = 5,
@@ -34,6 +35,7 @@ def handler(
     backoff: Backoff | None = None,
     soft_limit: float | None = None,
     hard_limit: float | None = None,
+    objective: Objective | None = None,
 ) -> Callable[[Function], Function]:
     """Declare the handler of an event type.
 
@@ -43,22 +45,23 @@ def handler(
 
     ``payload``: a pydantic model (or any type that pydantic knows) that the payload is parsed to, at the door too.
     ``queue``: the queue for this type's tickets; workers take it with ``-Q``.
-    ``bundle``: how many events ride on one ticket at the most, 1 to 1000; 50 by default.
+    ``bundle``: how many events ride on one ticket at the most, 1 to 1000; by default so many, up to 100, as are a
+    twentieth of a second of work, which is measured.
     ``detached``: for minutes or hours of work, or effects outside the ledger's database: it runs outside the road's
     transaction, under a lease, at least once. It needs a ``queue`` of its own, and has no bundle.
     ``attempts``: how often it is tried before the event is a dead letter, 1 to 1000.
     ``no_retry``: errors (classes, with their subclasses) after which it is a dead letter at once.
     ``backoff``: between attempts; the default is 5 s, doubling, with full jitter, up to an hour.
     ``soft_limit``, ``hard_limit``: seconds for one ticket, instead of the settings; a detached one has none but these.
+    ``objective``: what its events are promised, as ``Objective(start="5s", p=0.99, success=0.999)``; alerts are
+    generated from it (docs/monitoring.md).
 
     Raises DeclarationError for a bad name, a second handler of a type, or a wrong number.
     """
     if detached:
         bundle = _bundle_of_detached(type, queue, bundle, bulk)
-    elif bundle is None:
-        bundle = 50
-    if bundle not in BUNDLE:
-        raise errors.DeclarationError(f"{type}: bundle={bundle!r} must be from 1 to 1000")
+    if bundle != "auto" and bundle not in BUNDLE:
+        raise errors.DeclarationError(f"{type}: bundle={bundle!r} must be 'auto', or from 1 to 1000")
     if attempts not in ATTEMPTS:
         raise errors.DeclarationError(f"{type}: attempts={attempts!r} must be from 1 to 1000")
     not_retried: tuple[Any, ...] = no_retry if isinstance(no_retry, tuple) else (no_retry,)
@@ -84,7 +87,7 @@ def handler(
                 payload=payload,
                 parse=None if payload is None else parser(payload),
                 queue=queue,
-                bundle=bundle,
+                bundle=None if bundle == "auto" else bundle,
                 bulk=bulk,
                 detached=detached,
                 attempts=attempts,
@@ -92,6 +95,7 @@ def handler(
                 backoff=backoff or Backoff(),
                 soft_limit=soft_limit,
                 hard_limit=hard_limit,
+                objective=objective,
                 doc=inspect.getdoc(function) or "",
             )
         )
@@ -100,13 +104,13 @@ def handler(
     return declare
 
 
-def _bundle_of_detached(type_name: str, queue: str, bundle: int | None, bulk: bool) -> int:
+def _bundle_of_detached(type_name: str, queue: str, bundle: int | str, bulk: bool) -> Literal[1]:
     if queue == topology.EVENTS_QUEUE:
         raise errors.DeclarationError(
             f"{type_name}: a detached handler needs a queue of its own, or its long runs stand in the way of all the"
             " others: name one, like queue='reports', and start a worker with `-Q reports`"
         )
-    if bulk or bundle not in (None, 1):
+    if bulk or bundle not in ("auto", 1):
         raise errors.DeclarationError(f"{type_name}: a detached handler works one event at a time: no bulk, no bundle")
     return 1
 

@@ -333,8 +333,9 @@ def plan(
         exchange, key = topology.event_route(type_name, handler.queue)
         # What is not published by this process at once is due now (or at run_at) for the clock.
         wait = run_at is not None or held.holds(type_name, handler.queue)
-        for start in range(0, len(members), handler.bundle):
-            bundle = members[start : start + handler.bundle]
+        size = handler.bundle_at(held.paces.get(type_name))
+        for start in range(0, len(members), size):
+            bundle = members[start : start + size]
             ticket_id = ids.uuid7(now)
             for row in bundle:
                 row.ticket = ticket_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -58,6 +59,7 @@ class Held:
 
     types: frozenset[str] = frozenset()  #: paused, or with a full window
     queues: frozenset[str] = frozenset()  #: paused
+    paces: Mapping[str, float] = dataclasses.field(default_factory=dict)  #: type → measured seconds for each event
 
     def holds(self, type_name: str, queue: str) -> bool:
         """Whether a ticket of this type and queue must wait."""
@@ -149,6 +151,8 @@ class Claimed:
     event: event.Event
     age: float  #: seconds since it was accepted, at the claim
     expired: bool
+    waited: float = 0.0  #: seconds since it was due, at the claim
+    at: float = dataclasses.field(default_factory=time.monotonic)  #: when it was claimed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -179,7 +183,9 @@ class Work(Protocol):
     def count_crash(self, delivery: tickets.Delivery, event_id: str, number: int) -> int | None: ...
     def session(self, *, shared: bool) -> Any: ...
     def check_session(self) -> None: ...
-    def finish(self, delivery: tickets.Delivery, outcomes: Sequence[outcome.Outcome], attempts: Attempts) -> None: ...
+    def finish(
+        self, delivery: tickets.Delivery, outcomes: Sequence[outcome.Outcome], attempts: Attempts, ran: float
+    ) -> None: ...
     def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None: ...
     def commit(self) -> None: ...
 
@@ -242,6 +248,7 @@ class Run:
     event: event.Event
     ticket: str  #: of this run alone; it is due when the lease ends
     age: float  #: seconds from the event's acceptance to the claim
+    waited: float = 0.0  #: seconds from the instant when it was due to the claim
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from service.domain import ticket as tickets
 log = logging.getLogger("millrace.replay")
 
 BATCH = 500  #: letters in one commit
+BUNDLE = 50  #: events on a ticket, of a type whose handler fixes no number
 FIRST = "00000000-0000-0000-0000-000000000000"  #: below every id
 
 
@@ -155,7 +156,7 @@ def plan(
     for (type_name, schedule, careful), members in groups.items():
         handler = registry.get(type_name)
         exchange, key_, queue = _route(type_name, schedule, handler)
-        size = min(handler.bundle, max(1, int(rate)))  # A ticket holds what a second may bring, and no more.
+        size = min(handler.bundle or BUNDLE, max(1, int(rate)))  # A ticket holds what a second may bring, and no more.
         for start in range(0, len(members), size):
             bundle = members[start : start + size]
             new = [ids.uuid7(now) for _ in bundle]

@@ -25,6 +25,10 @@ class SettingsError(MillraceError):
 class DeclarationError(MillraceError):
     """A handler or a schedule is declared wrongly."""
 
+    def __init__(self, message: str | None = None, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field  #: the member of a plan that is wrong, "" where it is none or all of them
+
 
 class UnknownEventType(MillraceError):
     """No handler is declared for this event type."""
@@ -40,6 +44,30 @@ class QueueNotFound(MillraceError):
 
 class StrayNotFound(MillraceError):
     """There is no stray message with this id."""
+
+
+class ScheduleNotFound(MillraceError):
+    """There is no schedule of this name."""
+
+
+class ScheduleExists(MillraceError):
+    """There is a schedule of this name already."""
+
+
+class DeclaredInCode(MillraceError):
+    """The schedule is declared in code: change it there."""
+
+
+class ScheduleRetired(MillraceError):
+    """The schedule is retired: the code that declared it does so no more."""
+
+
+class ScheduleChanged(MillraceError):
+    """The schedule was changed meanwhile: look at it again."""
+
+
+class SecretNotFound(MillraceError):
+    """There is no secret of this name."""
 
 
 class BeingWorked(MillraceError):
@@ -80,6 +108,10 @@ class InvalidEvent(MillraceError):
     def __init__(self, faults: list[Fault] | None = None, message: str | None = None) -> None:
         super().__init__(message)
         self.faults = faults or []
+
+
+class InvalidSchedule(InvalidEvent):
+    """The schedule cannot be as it is described."""
 
 
 class Fault:

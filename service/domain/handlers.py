@@ -7,7 +7,10 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from service.domain import backoff, errors, event, topology
+from service.domain import backoff, errors, event, objective, topology
+
+BUNDLE_WORK = 0.05  #: seconds of work that ride on one ticket, where the size is not fixed
+LARGEST_BUNDLE = 100  #: events, likewise
 
 
 class PayloadModel(Protocol):
@@ -25,7 +28,7 @@ class Handler:
     payload: Any = None  #: a pydantic model, or None for any JSON
     parse: PayloadModel | None = None  #: raises InvalidEvent for a payload that does not fit
     queue: str = topology.EVENTS_QUEUE
-    bundle: int = 50  #: how many events ride on one ticket at the most
+    bundle: int | None = None  #: how many events ride on one ticket at the most; None: by their measured run time
     bulk: bool = False  #: the function is given the list of events
     detached: bool = False  #: it runs outside the ledger's transaction, under a lease
     attempts: int = 5  #: before the event is a dead letter
@@ -33,7 +36,20 @@ class Handler:
     backoff: backoff.Backoff = dataclasses.field(default_factory=backoff.Backoff)
     soft_limit: float | None = None  #: seconds; None: the setting
     hard_limit: float | None = None  #: seconds; None: the setting
+    objective: objective.Objective | None = None  #: what its events are promised; None: nothing that is watched
     doc: str = ""  #: the function's docstring, shown with the type
+
+    def bundle_at(self, pace: float | None) -> int:
+        """How many events ride on one ticket at the most, if each takes ``pace`` seconds; None: nobody knows yet.
+
+        So many that they are a twentieth of a second of work: a message costs little beside them, and no worker is
+        held up for long while others are idle. A slow handler's events ride alone.
+        """
+        if self.bundle is not None:
+            return self.bundle
+        if pace is None:
+            return 1
+        return max(1, min(LARGEST_BUNDLE, int(BUNDLE_WORK / max(pace, 1e-6))))
 
     def limits(self, soft: float, hard: float) -> tuple[float, float]:
         """(soft, hard) limit in seconds; ``soft`` and ``hard`` are the settings'. The soft one is always the lower."""

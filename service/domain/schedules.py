@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import json
 import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from service.domain import errors
+from service.domain import errors, policies
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_.-]{0,99}")
 COUNTED = 1000  #: missed instants are counted up to here where each must be looked for: so many, or more
 
 
-class Plan(Protocol):
-    """When a schedule is due. Time is an argument; no plan asks a clock."""
+class Next(Protocol):
+    """Whoever can say what comes next."""
 
     def next_after(self, moment: datetime.datetime) -> datetime.datetime | None:
         """The first due instant later than ``moment``, in UTC; None when there is none."""
 
+
+class Plan(Next, Protocol):
+    """When a schedule is due. Time is an argument; no plan asks a clock."""
+
     def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
         """The latest due instant in ``[first, now]``, and how many before it were missed. ``first`` is due itself."""
 
+    def between(self, start: datetime.datetime, end: datetime.datetime) -> Iterator[datetime.datetime]:
+        """The due instants in ``[start, end)``, one after the other."""
+
     def spec(self) -> dict[str, Any]:
         """The plan as JSON, to tell whether it changed."""
+
+    def describe(self) -> str:
+        """The plan in one line for people."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,10 +47,14 @@ class Schedule:
     type: str  #: of the event that each slot becomes
     plan: Plan
     payload: dict[str, Any] = dataclasses.field(default_factory=dict)
+    policy: policies.Policy = dataclasses.field(default_factory=policies.Policy)
+    app: str | None = None  #: the app that declares it
 
     def spec(self) -> str:
         """Everything that decides what is fired when, as stable JSON."""
         document = {"type": self.type, "plan": self.plan.spec(), "payload": self.payload}
+        if policy := self.policy.spec():
+            document["policy"] = policy
         return json.dumps(document, sort_keys=True, allow_nan=False, ensure_ascii=False)
 
 
@@ -51,12 +66,8 @@ class Calendar:
 
     def add(self, schedule: Schedule) -> None:
         """Take a schedule in; raises DeclarationError for a bad or doubled name, or for a payload that is no JSON."""
-        if not NAME_PATTERN.fullmatch(schedule.name):
-            raise errors.DeclarationError(
-                f"{schedule.name!r} is no name for a schedule: lower case letters, digits and . _ - are wanted,"
-                " at most 100"
-            )
-        _check_payload(schedule)
+        check_name(schedule.name)
+        check_payload(schedule)
         known = self._schedules.get(schedule.name)
         if known is not None and known.spec() != schedule.spec():
             raise errors.DeclarationError(f"two schedules are named {schedule.name}: give one of them name=")
@@ -66,6 +77,11 @@ class Calendar:
         """The schedule of that name, or None."""
         return self._schedules.get(name)
 
+    def digest(self) -> str:
+        """What tells this calendar from that of another version of the code."""
+        specs = sorted(f"{s.name} {s.app} {s.spec()}" for s in self)
+        return hashlib.md5("\n".join(specs).encode(), usedforsecurity=False).hexdigest()
+
     def __iter__(self) -> Iterator[Schedule]:
         return iter(self._schedules.values())
 
@@ -73,7 +89,7 @@ class Calendar:
         return len(self._schedules)
 
 
-def last_due(plan: Plan, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
+def last_due(plan: Next, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
     """``Plan.last_due`` for a plan that can only say what comes next: more than COUNTED are not counted."""
     missed, late = 0, now
     while (later := plan.next_after(first)) is not None and later <= now:
@@ -90,7 +106,16 @@ def last_due(plan: Plan, first: datetime.datetime, now: datetime.datetime) -> tu
     return first, missed
 
 
-def _check_payload(schedule: Schedule) -> None:
+def check_name(name: str) -> None:
+    """Raises DeclarationError for what cannot be the name of a schedule."""
+    if not NAME_PATTERN.fullmatch(name):
+        raise errors.DeclarationError(
+            f"{name[:200]!r} is no name for a schedule: lower case letters, digits and . _ - are wanted, at most 100",
+            field="name",
+        )
+
+
+def check_payload(schedule: Schedule) -> None:
     """Raises DeclarationError for a payload that the ledger cannot keep as it is."""
     payload: object = schedule.payload
     fault = ""

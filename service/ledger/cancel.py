@@ -59,6 +59,18 @@ where id > %(after)s::uuid and (%(type)s::text is null or type = %(type)s)
 order by id limit %(limit)s for update skip locked
 """
 
+FREE_TICKETS = """
+select t.id::text from millrace.tickets t
+where t.id in (select ticket_id from millrace.events where id = any(%s::uuid[]))
+order by t.id for update skip locked
+"""
+
+FREE_EVENTS = """
+select id::text, state from millrace.events
+where id = any(%s::uuid[]) and (state = 'running' or state = 'pending' and ticket_id = any(%s::uuid[]))
+order by id for no key update skip locked
+"""
+
 # One that was asked to stop is not asked again.
 LEFT = "(e.state = 'pending' or e.state = 'running' and e.cancel_at is null)"
 
@@ -163,6 +175,20 @@ def _cancel_some(
         connection.exec_driver_sql(CANCEL, (pending,))
         connection.exec_driver_sql(SETTLE, ([ticket[0] for ticket in tickets],))
     return tickets[-1][0], len(pending), len(running)
+
+
+def cancel_free(connection: sqlalchemy.Connection, event_ids: Sequence[str]) -> None:
+    """Cancel those of these open events that nobody holds at this moment; running ones are asked to stop."""
+    tickets: Sequence[Any] = connection.exec_driver_sql(FREE_TICKETS, (list(event_ids),)).all()
+    held = [row[0] for row in tickets]
+    found = connection.exec_driver_sql(FREE_EVENTS, (list(event_ids), held)).all()
+    pending = [row[0] for row in found if row[1] == states.State.PENDING]
+    running = [row[0] for row in found if row[1] == states.State.RUNNING]
+    if running:
+        connection.exec_driver_sql(ASK_TO_STOP, (running,))
+    if pending:
+        connection.exec_driver_sql(CANCEL, (pending,))
+        connection.exec_driver_sql(SETTLE, (held,))
 
 
 def _where(filters: queries.Filters) -> tuple[str, dict[str, Any]]:

@@ -63,7 +63,8 @@ HOLDS = "select exists (select from millrace.events where id = any(%s::uuid[]))"
 STATE = """
 select extract(epoch from clock_timestamp())::float8,
        array(select name from millrace.types where paused_at is not null or out_events >= %s),
-       array(select name from millrace.queues where paused_at is not null)
+       array(select name from millrace.queues where paused_at is not null),
+       (select jsonb_object_agg(name, pace) from millrace.types where pace is not null)
 """
 
 
@@ -210,11 +211,11 @@ class Flush:
             statement, values = STORE + statement, [*_columns(rows, tickets), *values]
         self._storing = True
         self._cursor.execute(self._ledger.limit + statement, values)
-        epoch, types, queues = self._cursor.fetchone()
+        epoch, types, queues, paces = self._cursor.fetchone()
         if self._begun:
             self._cursor.execute("commit")
         self._ledger.clock.set(epoch)
-        return ports.Held(frozenset(types), frozenset(queues))
+        return ports.Held(frozenset(types), frozenset(queues), paces or {})
 
 
 def _columns(rows: Sequence[ports.Row], tickets: Sequence[ports.NewTicket]) -> list[Any]:

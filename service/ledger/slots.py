@@ -1,153 +1,79 @@
-"""Schedules and slots: a planned instant becomes an event with its ticket, once, in one commit."""
+"""Slots as a clock sees them: it fires whatever is due of the schedules that it knows, and asks when it must come back.
+
+It knows the schedules that were made at run time, whose plan stands in their row, and those that its own code declares
+in the same way (``service.ledger.declared``).
+"""
 
 from __future__ import annotations
 
 import datetime
-import json
-import logging
-from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy
-
-from service.domain import ids, schedules, topology
+from service import crashpoints
 from service.ledger import engine as engines
-from service.ledger import fence
-
-log = logging.getLogger("millrace.clock")
+from service.ledger import fence, firing
 
 ORPHANED = 60.0  #: seconds overdue after which a schedule of another version is one that nobody fires any more
 
-# A changed plan starts anew; an unchanged one keeps its next instant, missed or not.
-DECLARE = """
-insert into millrace.schedules (name, type, spec, next_due) values (%s, %s, %s, %s)
-on conflict (name) do update
-set type = excluded.type, spec = excluded.spec, next_due = excluded.next_due, retired_at = null,
-    declared_at = now()
-where schedules.spec is distinct from excluded.spec or schedules.retired_at is not null
-"""
+# A scalar subselect is looked up row by row, on the calendar's key. A join may be planned as a hash of the whole table.
+OWN = "(select c.digest from millrace.calendars c where c.calendar = %(calendar)s and c.schedule = s.name)"
 
 # While a new version of the code is rolled out, clocks of both run, and a schedule belongs to the one that declared it
-# last: only a clock that has the same plan and payload fires it.
-DUE = """
-select name, s.next_due, s.spec = own.spec
-from millrace.schedules s join unnest(%s::text[], %s::jsonb[]) as own (name, spec) using (name)
-where s.paused_at is null and s.retired_at is null
-  and s.next_due <= %s - make_interval(secs => case when s.spec = own.spec then 0 else %s end)
-order by s.next_due limit %s
+# last: only a clock that declares the same plan, policies and payload fires it.
+DUE = f"""
+with moment as materialized (select clock_timestamp() as now)
+select {firing.COLUMNS}, s.next_due, s.origin = 'api' or {OWN} = s.digest as own, (select now from moment) as now
+from millrace.schedules s
+where s.next_due <= (select now from moment)
+  and (s.origin = 'api' or {OWN} = s.digest
+       or s.next_due <= (select now from moment) - make_interval(secs => %(orphaned)s) and {OWN} is not null)
+order by s.next_due limit %(limit)s
 for no key update of s skip locked
 """
 
-ADVANCE = "update millrace.schedules set next_due = %s where name = %s"
-
-# The slot's key is the guard: if this instant was fired before, nothing is inserted and nothing happens.
-FIRE = """
-with slot as (
-    insert into millrace.slots (schedule, due_at, outcome, event_id, clock, missed)
-    values (%(schedule)s, %(due_at)s, 'fired', %(event)s::uuid, %(clock)s, %(missed)s)
-    on conflict do nothing returning event_id),
-ticket as (
-    insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at)
-    select %(ticket)s::uuid, %(type)s, %(queue)s, %(exchange)s, %(key)s, array[event_id], clock_timestamp() from slot),
-tally as (
-    insert into millrace.tallies (minute, type, word, n)
-    select date_trunc('minute', now()), %(type)s, 'accepted', 1 from slot)
-insert into millrace.events (id, type, ticket_id, payload, producer, schedule, slot_at)
-select event_id, %(type)s, %(ticket)s::uuid, %(payload)s::jsonb, 'schedule', %(schedule)s, %(due_at)s from slot
-returning extract(epoch from clock_timestamp() - slot_at)::float8
+# No further than the clock would sleep anyway: the schedules of other apps, which lie between, may be many.
+NEXT = f"""
+select extract(epoch from s.next_due - clock_timestamp())::float8
+from millrace.schedules s
+where s.next_due <= (select clock_timestamp() + make_interval(secs => %(within)s))
+  and (s.origin = 'api' or {OWN} = s.digest)
+order by s.next_due limit 1
 """
-
-NEXT = """
-select extract(epoch from min(s.next_due) - clock_timestamp())::float8
-from millrace.schedules s join unnest(%s::text[], %s::jsonb[]) as own (name, spec) using (name, spec)
-where s.paused_at is null and s.retired_at is null
-"""
-
-NOW = "select clock_timestamp()"
 
 
 class SlotLedger:
     """The ledger as the clock sees it."""
 
-    def __init__(self, engine: engines.Engine, *, clock: str) -> None:
-        self._engine = engine
-        self._clock = clock
-
-    def declare(self, calendar: schedules.Calendar) -> None:
-        """Bring the declared schedules into the ledger. Others stay: another version of the code may know them."""
-        with fence.transaction(self._engine) as connection:
-            now = connection.exec_driver_sql(NOW).scalar_one()
-            for schedule in sorted(calendar, key=lambda s: s.name):
-                self._declare(connection, schedule, now)
-
-    def fire_due(self, calendar: schedules.Calendar, limit: int) -> list[tuple[str, float]]:
-        """Fire what is due; (schedule, seconds late) for each slot. Time is the ledger's alone."""
-        fired = []
-        with fence.transaction(self._engine) as connection:
-            now = connection.exec_driver_sql(NOW).scalar_one()
-            due = connection.exec_driver_sql(DUE, (*_own(calendar), now, ORPHANED, limit)).all()
-            for name, first, own in due:
-                schedule = calendar.get(name)
-                assert schedule is not None
-                if not own:
-                    self._adopt(connection, schedule, first)
-                    continue
-                due_at, missed = schedule.plan.last_due(first, now)
-                late = self._fire(connection, schedule, due_at, missed, now)
-                connection.exec_driver_sql(ADVANCE, (schedule.plan.next_after(due_at), name))
-                if late is not None:
-                    fired.append((name, late))
-        return fired
-
-    def next_in(self, calendar: schedules.Calendar) -> float | None:
-        """Seconds until the next slot is due; None when there is none."""
-        with fence.transaction(self._engine) as connection:
-            found: float | None = connection.exec_driver_sql(NEXT, _own(calendar)).scalar_one()
-        return found
-
-    def _adopt(
-        self, connection: sqlalchemy.Connection, schedule: schedules.Schedule, stopped: datetime.datetime
-    ) -> None:
-        """Whoever declared it is gone, as after a deploy that was taken back. Go on from the slot where it stopped."""
-        log.warning(
-            "The schedule %s is taken over: no clock with its plan fires it any more",
-            schedule.name,
-            extra={"action": "clock.adopted"},
-        )
-        self._declare(connection, schedule, stopped - stopped.resolution)
-
-    def _declare(
-        self, connection: sqlalchemy.Connection, schedule: schedules.Schedule, after: datetime.datetime
-    ) -> None:
-        first = schedule.plan.next_after(after)
-        connection.exec_driver_sql(DECLARE, (schedule.name, schedule.type, schedule.spec(), first))
-
-    def _fire(
+    def __init__(
         self,
-        connection: sqlalchemy.Connection,
-        schedule: schedules.Schedule,
-        due_at: datetime.datetime,
-        missed: int,
-        now: datetime.datetime,
-    ) -> float | None:
-        exchange, key = topology.tick_route(schedule.name)
-        values: dict[str, Any] = {
-            "schedule": schedule.name,
-            "due_at": due_at,
-            "event": ids.uuid7(now.timestamp()),
-            "ticket": ids.uuid7(now.timestamp()),
-            "clock": self._clock,
-            "missed": missed,
-            "type": schedule.type,
-            "queue": topology.PERIODIC_QUEUE,
-            "exchange": exchange,
-            "key": key,
-            "payload": json.dumps(schedule.payload),
-        }
-        row: Sequence[Any] | None = connection.exec_driver_sql(FIRE, values).first()
-        return None if row is None else max(0.0, float(row[0]))
+        engine: engines.Engine,
+        calendar: str,
+        *,
+        clock: str,
+        bundle: firing.Bundle = firing.alone,
+    ) -> None:
+        self._engine = engine
+        self._calendar = calendar  #: the name of what this clock's code declares
+        self._firing = firing.Firing(by=clock, bundle=bundle)
 
+    def fire_due(self, limit: int) -> tuple[list[firing.Settled], list[str]]:
+        """Fire what is due of up to ``limit`` schedules; the slots, and the schedules that nobody fires any more.
 
-def _own(calendar: schedules.Calendar) -> tuple[list[str], list[str]]:
-    """The names and specs of this clock's schedules, for a join."""
-    return [s.name for s in calendar], [s.spec() for s in calendar]
+        Time is the ledger's alone.
+        """
+        with fence.transaction(self._engine) as connection:
+            values = {"calendar": self._calendar, "orphaned": ORPHANED, "limit": limit}
+            rows = connection.exec_driver_sql(DUE, values).all()
+            own: list[Any] = [row for row in rows if row.own]
+            now: datetime.datetime | None = rows[0].now if rows else None
+            settled = self._firing.fire(connection, own, now) if now is not None and own else []
+            crashpoints.reach("clock_before_slots" if settled else "")
+        crashpoints.reach("clock_after_slots" if settled else "")
+        return settled, [row.name for row in rows if not row.own]
+
+    def next_in(self, within: float = 86_400.0) -> float | None:
+        """Seconds until the next slot is due; None when there is none in the next ``within`` seconds."""
+        with fence.transaction(self._engine) as connection:
+            values = {"calendar": self._calendar, "within": within}
+            found: float | None = connection.exec_driver_sql(NEXT, values).scalar()
+        return found

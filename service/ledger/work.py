@@ -84,8 +84,9 @@ where id = %s::uuid and state = 'pending'
 """
 
 TALLY = """
-insert into millrace.tallies (minute, type, word, n, queue, mark)
-select date_trunc('minute', now()), %s, word, n, %s, %s from unnest(%s::text[], %s::int[]) as t (word, n)
+insert into millrace.tallies (minute, type, word, n, queue, mark, seconds)
+select date_trunc('minute', now()), %s, word, n, %s, %s, seconds
+from unnest(%s::text[], %s::int[], %s::real[]) as t (word, n, seconds)
 """
 
 # A run that was lost, of a type whose handler was detached then and is atomic now.
@@ -207,7 +208,10 @@ class Work:
         """Lock the open events among ``ids``. Others' locks are skipped, never waited for."""
         found: Sequence[Any] = self._run(CLAIM, (self._idle_limit, list(ids), delivery.type, delivery.ticket)).all()
         self._complete = len(found) == len(delivery.event_ids)
-        claimed = [ports.Claimed(rows.read(r, attempt=r.attempt + 1), age=r.age, expired=r.expired) for r in found]
+        claimed = [
+            ports.Claimed(rows.read(r, attempt=r.attempt + 1), age=r.age, expired=r.expired, waited=r.waited)
+            for r in found
+        ]
         return sorted(claimed, key=lambda c: c.event.id)
 
     def count_crash(self, delivery: tickets.Delivery, event_id: str, number: int) -> int | None:
@@ -232,8 +236,10 @@ class Work:
         if self._shared and self._session is not None and self._session.spoiled:
             raise errors.PoisonedSession()
 
-    def finish(self, delivery: tickets.Delivery, outcomes: Sequence[outcome.Outcome], attempts: ports.Attempts) -> None:
-        """Write what came of the events, and count it."""
+    def finish(
+        self, delivery: tickets.Delivery, outcomes: Sequence[outcome.Outcome], attempts: ports.Attempts, ran: float
+    ) -> None:
+        """Write what came of the events, and count it. ``ran``: seconds that the handler took for all of them."""
         done = [o for o in outcomes if o.word is outcome.Word.DONE]
         self._finish_done([o.event_id for o in done if o.result is None], [o for o in done if o.result is not None])
         expired = [o.event_id for o in outcomes if o.word is outcome.Word.EXPIRED]
@@ -246,7 +252,8 @@ class Work:
         for o in outcomes:
             words[o.word.value] = words.get(o.word.value, 0) + 1
         if words:
-            self._add(TALLY, delivery.type, delivery.queue, delivery.at, list(words), list(words.values()))
+            seconds = [ran, *[None] * (len(words) - 1)]
+            self._add(TALLY, delivery.type, delivery.queue, delivery.at, list(words), list(words.values()), seconds)
 
     def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None:
         """End the ticket, or keep it for what is still open: ``rest`` at once, what others hold a little later."""

@@ -1,4 +1,4 @@
-"""Exposition: a process serves its metrics at ``/metrics``, from a thread of its own.
+"""Exposition: a process serves its metrics at ``/metrics``, from a thread of its own; a clock its ``/healthz`` too.
 
 It never stops work: a port that is taken takes the next free one of ten, and with none free the
 process goes on without. To be called in the process that counts, after any fork; a process forked
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import http
 import http.server
+import json
 import logging
 import os
 import socket
@@ -17,7 +18,8 @@ import socketserver
 import sys
 import threading
 import urllib.parse
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import prometheus_client
 from prometheus_client import exposition
@@ -33,6 +35,10 @@ PATIENCE = 5.0  #: seconds that a scraper has for each read and write
 SCRAPERS = 16  #: answered at once; another one is turned away
 
 
+#: Whether the process does what it is there for, and what it says about it.
+Health: TypeAlias = Callable[[], tuple[bool, dict[str, Any]]]
+
+
 class Server(socketserver.ThreadingTCPServer):
     """An HTTP server with a thread for each scraper, so that a slow one holds up nobody."""
 
@@ -41,10 +47,13 @@ class Server(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 32
 
-    def __init__(self, host: str, port: int, registry: prometheus_client.CollectorRegistry) -> None:
+    def __init__(
+        self, host: str, port: int, registry: prometheus_client.CollectorRegistry, health: Health | None = None
+    ) -> None:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         self.address_family = found[0][0]
         self.registry = registry
+        self.health = health
         self._free = threading.BoundedSemaphore(SCRAPERS)
         super().__init__((host, port), Handler)
 
@@ -81,8 +90,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     timeout = PATIENCE
 
     def do_GET(self) -> None:
-        """The metrics, or 404."""
-        if urllib.parse.urlsplit(self.path).path != "/metrics":
+        """The metrics, whether the process lives (where it can say), or 404."""
+        path = urllib.parse.urlsplit(self.path).path
+        if path == "/healthz" and self.server.health is not None:
+            healthy, document = self.server.health()
+            status = http.HTTPStatus.OK if healthy else http.HTTPStatus.SERVICE_UNAVAILABLE
+            self._answer(status, "application/json", json.dumps(document).encode())
+            return
+        if path != "/metrics":
             self._answer(
                 http.HTTPStatus.NOT_FOUND,
                 "text/plain; charset=utf-8",
@@ -114,8 +129,8 @@ _pid = 0
 _lock = threading.Lock()
 
 
-def serve(settings: Settings, role: str) -> int | None:
-    """Serve the metrics of this process; the port, or None if that cannot be.
+def serve(settings: Settings, role: str, health: Health | None = None) -> int | None:
+    """Serve the metrics of this process, and its health if there is one; the port, or None if that cannot be.
 
     A second call in the same process changes nothing.
     """
@@ -126,7 +141,7 @@ def serve(settings: Settings, role: str) -> int | None:
         _watch_forks()
         _pid = os.getpid()
         registry = metrics.install(role).registry
-        _server = open_server(settings.metrics_host, settings.metrics_port or PORTS[role], registry)
+        _server = open_server(settings.metrics_host, settings.metrics_port or PORTS[role], registry, health)
         return _server.port if _server is not None else None
 
 
@@ -141,12 +156,14 @@ def stop() -> None:
         server.server_close()
 
 
-def open_server(host: str, first: int, registry: prometheus_client.CollectorRegistry) -> Server | None:
+def open_server(
+    host: str, first: int, registry: prometheus_client.CollectorRegistry, health: Health | None = None
+) -> Server | None:
     """A server on the first free port of ten, with its thread; None, and a warning, without."""
     last = min(first + TRIES - 1, 65535)
     for port in range(first, last + 1):
         try:
-            server = Server(host, port, registry)
+            server = Server(host, port, registry, health)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 _say_none(f"{host}:{port} cannot be used: {error.strerror or error}")

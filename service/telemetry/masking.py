@@ -15,6 +15,8 @@ IN_PAIR = re.compile(
     r"\b((?:password|passwd|secret|token|api_?key)[\"']?\s*[=:]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s,;&\"'}]+)",
     re.IGNORECASE,
 )
+#: A secret of Standard Webhooks.
+WEBHOOK = re.compile(r"whsec_[A-Za-z0-9+/=]+")
 NAMES = re.compile(r"passw|secret|token|api_?key|authorization|cookie", re.IGNORECASE)
 #: Shorter passwords are not looked for by themselves: "guest" is a word.
 SHORTEST = 8
@@ -33,6 +35,8 @@ class Mask:
             text = text.replace(word, MASK)
         if "://" in text:
             text = IN_URL.sub(rf"\1:{MASK}@", text)
+        if "whsec_" in text:
+            text = WEBHOOK.sub(MASK, text)
         if "=" in text or ":" in text:
             text = IN_PAIR.sub(rf"\1{MASK}", text)
         return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from service.verbs import control, letters
+from service.verbs import control, letters, schedules
 
 VERBS: tuple[click.Command, ...] = (
     control.cancel,
@@ -14,4 +14,5 @@ VERBS: tuple[click.Command, ...] = (
     letters.dead,
     letters.replay,
     letters.strays,
+    schedules.schedules,
 )

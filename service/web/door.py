@@ -51,14 +51,14 @@ class Door:
 
     async def _body(self, environ: dict[str, Any], protocol: Any) -> bytes:
         most = max(self._settings.max_body, self._settings.max_bulk)
-        announced = inbound.length(environ)
+        announced, within = inbound.length(environ), self._settings.body_deadline
         try:
             if announced > most:
                 return b""  # Flask refuses it for what was announced.
             if announced >= 0:
-                return await inbound.read(protocol, announced)
+                return await inbound.read(protocol, announced, within)
             if "HTTP_TRANSFER_ENCODING" in environ:
-                return await inbound.read_unannounced(protocol, most)
+                return await inbound.read_unannounced(protocol, most, within)
         except Exception as error:
             hooks.refuse(environ, error)
         return b""

@@ -53,6 +53,10 @@ class InvalidHeader(errors.MillraceError):
     """A header of the request cannot be understood."""
 
 
+class MatchRequired(errors.MillraceError):
+    """A change needs If-Match: the ETag of the schedule that it was made for, or * for any."""
+
+
 #: The status of every error that may reach a client. The class's docstring is the problem's title.
 STATUS: dict[type[errors.MillraceError], int] = {
     body.NotStrictJson: 400,
@@ -63,16 +67,23 @@ STATUS: dict[type[errors.MillraceError], int] = {
     EventTooLarge: 413,
     errors.QueueNotFound: 404,
     errors.StrayNotFound: 404,
+    errors.ScheduleNotFound: 404,
     errors.BeingWorked: 409,
     errors.AlreadyEnded: 409,
     errors.NotDead: 409,
     errors.AlreadyReplayed: 409,
+    errors.ScheduleExists: 409,
+    errors.DeclaredInCode: 409,
+    errors.ScheduleRetired: 409,
+    errors.ScheduleChanged: 412,
     InvalidParameter: 422,
     NoneStored: 422,
     errors.InvalidEvent: 422,
+    errors.InvalidSchedule: 422,
     errors.SearchTooSlow: 422,
     errors.KeyReused: 422,
     errors.ExpiresTooSoon: 422,
+    MatchRequired: 428,
     errors.NotAccepted: 503,
     errors.Overloaded: 503,
     errors.LedgerUnavailable: 503,

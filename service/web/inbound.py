@@ -7,15 +7,22 @@ any thread is taken: a client that sends slowly, or not at all, holds nobody up.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import sys
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 from werkzeug import exceptions
 
-PATIENCE = 30.0  #: seconds that a body has to come in
+from service.domain import errors
+from service.web import body
+
 LINGER = 1_048_576  #: bytes more that are read, and thrown away, of a body that turned out to be too large
+
+#: The value of a header that is not ASCII: RSGI names it, and does not tell its value.
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 #: What is the same for every request.
 FIXED: dict[str, Any] = {
@@ -50,6 +57,9 @@ def environ(scope: Any) -> dict[str, Any]:
         key = _variable(name)
         if key:
             found[key] = f"{found[key]},{value}" if key in found else value
+    for name in scope.headers.keys():  # noqa: SIM118 -- it is no dict
+        if (key := _variable(name)) and key not in found:
+            found[key] = UNREADABLE
     return found
 
 
@@ -67,33 +77,39 @@ def length(environ: dict[str, Any]) -> int:
     return int(given) if given.isdecimal() and len(given) < 20 else -1
 
 
-async def read(protocol: Readable, announced: int) -> bytes:
-    """A body whose length was announced. Raises RequestTimeout."""
+async def read(protocol: Readable, announced: int, within: float) -> bytes:
+    """A body whose length was announced. Raises RequestTimeout, and NotStrictJson for one that was cut off."""
     if announced == 0:
         return b""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            return await protocol()
-    except TimeoutError:
-        raise exceptions.RequestTimeout(f"the body did not come within {PATIENCE:.0f} seconds") from None
+    async with _in_time(within):
+        return await protocol()
 
 
-async def read_unannounced(protocol: Readable, most: int) -> bytes:
-    """A body of unknown length; of one that is too large, a little more than ``most`` bytes. Raises RequestTimeout."""
+async def read_unannounced(protocol: Readable, most: int, within: float) -> bytes:
+    """A body of unknown length; of one that is too large, a little more than ``most`` bytes. Raises like ``read``."""
     parts: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout(PATIENCE):
-            async for part in protocol:
-                if size <= most:
-                    parts.append(part)
-                size += len(part)
-                # A client that is still sending when its connection is closed may lose the answer.
-                if size > most + LINGER:
-                    break
-    except TimeoutError:
-        raise exceptions.RequestTimeout(f"the body did not come within {PATIENCE:.0f} seconds") from None
+    async with _in_time(within):
+        async for part in protocol:
+            if size <= most:
+                parts.append(part)
+            size += len(part)
+            # A client that is still sending when its connection is closed may lose the answer.
+            if size > most + LINGER:
+                break
     return b"".join(parts)
+
+
+@contextlib.asynccontextmanager
+async def _in_time(within: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(within):
+            yield
+    except TimeoutError:
+        raise exceptions.RequestTimeout(f"the body did not come within {within:g} seconds") from None
+    except ProtocolClosed:
+        # A part of a document may be a document: 12 of 1234, and any number of whole lines.
+        raise body.NotStrictJson(errors.Fault("", "the body was cut off")) from None
 
 
 @functools.lru_cache(maxsize=1024)

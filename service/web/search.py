@@ -21,7 +21,7 @@ Query = TypeVar("Query", bound=msgspec.Struct)
 
 Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
 
-#: What to say of each parameter, whichever query it is in.
+#: What to say of each parameter, whichever query it is in. A query may say otherwise, in an ``EXPECTED`` of its own.
 EXPECTED = {
     "type": "an event type is wanted, like orders.created",
     "state": f"one of {', '.join(states.State)} is wanted",
@@ -67,7 +67,7 @@ def _hints(wanted: type) -> dict[str, Any]:
 
 def read(args: datastructures.MultiDict[str, str], wanted: type[Query]) -> Query:
     """What a query asks for; raises InvalidParameter that names every parameter with something wrong."""
-    hints = _hints(wanted)
+    hints = {name: hint for name, hint in _hints(wanted).items() if name.islower()}
     found: dict[str, Any] = {}
     faults: list[tuple[str, str]] = []
     for name, values in args.lists():
@@ -79,7 +79,7 @@ def read(args: datastructures.MultiDict[str, str], wanted: type[Query]) -> Query
             try:
                 found[name] = _convert(values[0], hints[name])
             except (msgspec.ValidationError, OverflowError):
-                faults.append((name, EXPECTED[name]))
+                faults.append((name, getattr(wanted, "EXPECTED", {}).get(name) or EXPECTED[name]))
     if faults:
         raise errors.InvalidParameter(faults)
     return wanted(**found)

@@ -18,13 +18,14 @@ from tests.road import Road
 WEB = ("after_event_commit", "after_publish", "after_confirm", "after_ticket_update")
 WORKER = ("after_claim", "in_handler", "after_commit_before_ack")
 CAREFUL = ("before_crash_count", "after_crash_count", "after_claim", "in_handler", "after_commit_before_ack")
+SLOTS = ("clock_before_slots", "clock_after_slots")
 CLOCK = ("clock_before_publish", "after_publish", "after_confirm")
 
 MakeRoad = Callable[..., Road]
 
 
 def test_the_matrix_knows_every_crash_point() -> None:
-    assert set(WEB) | set(WORKER) | set(CAREFUL) | set(CLOCK) == set(crashpoints.POINTS)
+    assert set(WEB) | set(WORKER) | set(CAREFUL) | set(SLOTS) | set(CLOCK) == set(crashpoints.POINTS)
 
 
 def assert_covered(road: Road) -> None:

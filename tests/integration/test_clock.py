@@ -7,14 +7,13 @@ import contextlib
 import datetime
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import psycopg2
 import pytest
 
-from schedules import scheduler
-from schedules.calendar import Cron, Interval
+from schedules import duty, scheduler
 from service import bootstrap, plugins, settings
 from service.application import returned
 from service.application.publish import Release
@@ -22,9 +21,14 @@ from service.broker import factory
 from service.domain import errors, schedules
 from service.domain import ticket as tickets
 from service.ledger import engine as engines
+from service.ledger import firing
+from service.ledger.declared import Declarations
 from service.ledger.release import ReleaseLedger
+from service.ledger.schedules import ScheduleLedger
 from service.ledger.slots import SlotLedger
 from service.ledger.upkeep import Upkeep
+from service.ledger.watching import LedgerWatch
+from service.plans import Cron, Interval
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
@@ -158,15 +162,36 @@ def a_calendar(*found: schedules.Schedule) -> schedules.Calendar:
     return calendar
 
 
+class Clock:
+    """The slots and declarations of one clock, without its threads."""
+
+    def __init__(
+        self, ledger: Ledger, *found: schedules.Schedule, name: str = "clock", apps: Sequence[str] = ()
+    ) -> None:
+        engine = engines.Engine(ledger.url)
+        self.declarations = Declarations(engine, a_calendar(*found), clock=name, apps=apps)
+        self.slots = SlotLedger(engine, self.declarations.calendar, clock=name)
+
+    def declare(self) -> Clock:
+        self.declarations.declare()
+        return self
+
+    def fire(self, limit: int = 100) -> list[firing.Settled]:
+        """A look: what it has settled; what nobody fires any more it takes over."""
+        settled, orphans = self.slots.fire_due(limit)
+        self.declarations.take_over(orphans)
+        return settled
+
+
 @pytest.mark.fault(45)
 def test_five_clocks_fire_a_slot_once(ledger: Ledger) -> None:
-    calendar = a_calendar(*(schedules.Schedule(f"s{n}", "a.a", Interval(3600)) for n in range(20)))
-    clocks = [SlotLedger(engines.Engine(ledger.url), clock=f"clock {n}") for n in range(5)]
+    found = [schedules.Schedule(f"s{n}", "a.a", Interval(3600)) for n in range(20)]
+    clocks = [Clock(ledger, *found, name=f"clock {n}") for n in range(5)]
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
-        list(pool.map(lambda c: c.declare(calendar), clocks))
+        list(pool.map(Clock.declare, clocks))
         ledger.sql("update millrace.schedules set next_due = next_due - interval '2 hours'")
-        fired = [name for found in pool.map(lambda c: c.fire_due(calendar, 7), clocks * 4) for name, _ in found]
-    assert sorted(fired) == sorted(s.name for s in calendar)
+        fired = [slot.schedule for settled in pool.map(lambda c: c.fire(7), clocks * 4) for slot in settled]
+    assert sorted(fired) == sorted(s.name for s in found)
     slots = ledger.sql("select count(*), count(distinct (schedule, due_at)), min(missed) from millrace.slots")
     assert slots == [(20, 20, 1)]
     assert ledger.states() == {"pending": 20}
@@ -175,56 +200,49 @@ def test_five_clocks_fire_a_slot_once(ledger: Ledger) -> None:
 
 
 def test_a_slot_that_was_fired_is_not_fired_again_even_if_its_schedule_is_set_back(ledger: Ledger) -> None:
-    calendar = a_calendar(schedules.Schedule("s", "a.a", Interval(3600), {"n": 1}))
-    clock = SlotLedger(ledger.engine, clock="clock")
-    clock.declare(calendar)
+    clock = Clock(ledger, schedules.Schedule("s", "a.a", Interval(3600), {"n": 1})).declare()
     ledger.sql("update millrace.schedules set next_due = next_due - interval '1 hour'")
-    assert len(clock.fire_due(calendar, 10)) == 1
+    assert len(clock.fire()) == 1
     ledger.sql("update millrace.schedules set next_due = next_due - interval '1 hour'")
-    assert clock.fire_due(calendar, 10) == []
+    assert clock.fire() == []
     assert ledger.sql("select payload, schedule, producer from millrace.events") == [({"n": 1}, "s", "schedule")]
-    wait = clock.next_in(calendar)
+    wait = clock.slots.next_in()
     assert wait is not None
     assert 0 < wait <= 3600
 
 
 def test_a_changed_plan_starts_anew_and_an_unchanged_one_goes_on(ledger: Ledger) -> None:
-    clock = SlotLedger(ledger.engine, clock="clock")
-    clock.declare(a_calendar(schedules.Schedule("s", "a.a", Interval(3600))))
-    ledger.sql("update millrace.schedules set next_due = now() - interval '3 hours'")
+    Clock(ledger, schedules.Schedule("s", "a.a", Interval(3600))).declare()
+    ledger.sql("update millrace.schedules set next_due = date_trunc('hour', now()) - interval '3 hours'")
     before = ledger.sql("select next_due from millrace.schedules")
-    clock.declare(a_calendar(schedules.Schedule("s", "a.a", Interval(3600))))
+    Clock(ledger, schedules.Schedule("s", "a.a", Interval(3600))).declare()
     assert ledger.sql("select next_due from millrace.schedules") == before
-    clock.declare(a_calendar(schedules.Schedule("s", "a.a", Cron("0 0 * * *"))))
+    Clock(ledger, schedules.Schedule("s", "a.a", Cron("0 0 * * *"))).declare()
     [(due,)] = ledger.sql("select next_due from millrace.schedules")
     assert due > datetime.datetime.now(datetime.UTC)
+    assert ledger.sql("select missed from millrace.slots") == [(3,)]  # What was due of the old plan was fired.
 
 
-def two_versions(ledger: Ledger) -> tuple[Callable[[], list[tuple[str, float]]], ...]:
-    """Two clocks that declare the schedule ``s``, one after the other, and how each fires it."""
-    fires = []
-    for version in ("old", "new"):
-        clock = SlotLedger(ledger.engine, clock=version)
-        calendar = a_calendar(schedules.Schedule("s", "a.a", Interval(60), {"version": version}))
-        clock.declare(calendar)
-        fires.append(lambda clock=clock, calendar=calendar: clock.fire_due(calendar, 10))
-    return tuple(fires)
+def two_versions(ledger: Ledger) -> tuple[Clock, ...]:
+    """Two clocks that declare the schedule ``s``, one after the other."""
+    versions = ("old", "new")
+    plan = Interval(60)
+    return tuple(Clock(ledger, schedules.Schedule("s", "a.a", plan, {"v": v}), name=v).declare() for v in versions)
 
 
 @pytest.mark.fault(42)
 def test_a_schedule_is_fired_by_the_version_that_declared_it_last(ledger: Ledger) -> None:
     old, new = two_versions(ledger)
-    ledger.sql("update millrace.schedules set next_due = now() - interval '1 s'")
-    assert old() == []
-    assert len(new()) == 1
-    assert ledger.sql("select payload->>'version' from millrace.events") == [("new",)]
+    ledger.sql("update millrace.schedules set next_due = date_trunc('minute', now())")
+    assert old.fire() == []
+    assert len(new.fire()) == 1
+    assert ledger.sql("select payload->>'v' from millrace.events") == [("new",)]
 
 
 @pytest.mark.fault(42)
 def test_a_clock_does_not_wait_for_slots_of_another_version(ledger: Ledger) -> None:
-    two_versions(ledger)
-    old = a_calendar(schedules.Schedule("s", "a.a", Interval(60), {"version": "old"}))
-    assert SlotLedger(ledger.engine, clock="old").next_in(old) is None
+    old, _ = two_versions(ledger)
+    assert old.slots.next_in() is None
 
 
 @pytest.mark.fault(42)
@@ -233,10 +251,79 @@ def test_a_schedule_whose_version_is_gone_is_taken_over_without_losing_a_slot(le
     [(due,)] = ledger.sql(
         "update millrace.schedules set next_due = date_trunc('minute', now()) - interval '2 min' returning next_due"
     )
-    assert old() == []
-    assert len(old()) == 1
-    assert ledger.sql("select payload->>'version' from millrace.events") == [("old",)]
-    assert ledger.sql("select due_at - make_interval(mins => missed) from millrace.slots") == [(due,)]
+    assert old.fire() == []
+    [(at, missed, version)] = ledger.sql(
+        "select s.due_at, missed, payload->>'v' from millrace.slots s join millrace.events e on e.id = s.event_id"
+    )
+    assert (at - datetime.timedelta(minutes=missed), version) == (due, "new")  # It was due by that plan and payload.
+    ledger.sql("update millrace.schedules set next_due = next_due - interval '1 min'")
+    old.fire()
+    assert ledger.sql("select spec->'payload'->>'v' from millrace.schedules") == [("old",)]
+
+
+@pytest.mark.fault(42)
+def test_what_an_app_declares_no_more_is_retired_and_what_others_declare_stays(ledger: Ledger) -> None:
+    gone, kept = (schedules.Schedule(n, "a.a", Interval(60), app="shop") for n in ("gone", "kept"))
+    Clock(ledger, gone, kept, apps=["shop"]).declare()
+    Clock(ledger, schedules.Schedule("other", "a.a", Interval(60), app="bank"), apps=["bank"]).declare()
+    Clock(ledger, kept, apps=["shop"], name="new").declare()
+    retired = "select name from millrace.schedules where retired_at is not null"
+    assert ledger.sql(retired) == [("gone",)]
+    Clock(ledger, gone, kept, apps=["shop"], name="back").declare()
+    assert ledger.sql(retired) == []
+    assert ledger.sql("select 1 from millrace.schedules where name = 'gone' and next_due > now()") == [(1,)]
+
+
+@pytest.mark.fault(42)
+def test_what_a_version_has_retired_that_is_gone_goes_on_where_a_clock_still_declares_it(ledger: Ledger) -> None:
+    schedule = schedules.Schedule("s", "a.a", Interval(60), app="shop")
+    old = Clock(ledger, schedule, apps=["shop"], name="old").declare()
+    new = Clock(ledger, apps=["shop"], name="new").declare()
+    new.declarations.live()
+    ledger.sql("update millrace.schedules set retired_at = now() - interval '2 min'")
+    old.declarations.live()
+    assert ledger.sql("select count(*) from millrace.schedules where retired_at is null") == [(0,)]
+    ledger.sql("update millrace.clocks set seen_at = now() - interval '2 min' where name = 'new'")
+    old.declarations.live()
+    assert ledger.sql("select count(*) from millrace.schedules where retired_at is null") == [(1,)]
+
+
+@pytest.mark.fault(43)
+def test_a_clock_of_the_version_before_fires_on_beside_new_ones(ledger: Ledger) -> None:
+    """What it wrote into the tables of the version before, as it stood there."""
+    schedule = schedules.Schedule("s", "a.a", Interval(60), {"n": 1})
+    clock = Clock(ledger, schedule, name="new")
+    declare = "insert into millrace.schedules (name, type, spec, next_due) values (%s, %s, %s, %s)"
+    before = datetime.datetime.now(datetime.UTC).replace(second=0, microsecond=0) - datetime.timedelta(minutes=5)
+    ledger.sql(declare, "s", "a.a", schedule.spec(), before)
+    clock.declare()
+    assert ledger.sql("select next_due from millrace.schedules") == [(before,)]  # It is the same, and goes on.
+    fire = (
+        "insert into millrace.slots (schedule, due_at, outcome, event_id, clock, missed)"
+        " values (%s, %s, 'fired', %s, %s, 0)"
+    )
+    ledger.sql(fire, "s", before, None, "old")
+    ledger.sql("update millrace.schedules set next_due = %s where name = 's'", before - datetime.timedelta(minutes=2))
+    [slot] = clock.fire()
+    assert slot.due_at >= before
+    assert ledger.sql("select spec = %s::jsonb, planned, retired_at from millrace.schedules", schedule.spec()) == [
+        (True, None, None)
+    ]
+
+
+def test_hundreds_of_schedules_are_declared_in_small_transactions_and_nobody_waits_for_those_of_others(
+    ledger: Ledger,
+) -> None:
+    many = [schedules.Schedule(f"s{n}", "a.a", Interval(3600)) for n in range(1200)]
+    Clock(ledger, *many, name="many").declare()
+    assert ledger.sql("select count(*), count(distinct xmin::text) from millrace.schedules") == [(1200, 3)]
+    own = schedules.Schedule("own", "a.a", Interval(7200 * 12))
+    clock = Clock(ledger, own, name="one").declare()
+    assert clock.slots.next_in(0.5) is None
+    assert clock.slots.next_in() is not None
+    ledger.sql("update millrace.schedules set next_due = now() - interval '30 s' where name <> 'own'")
+    assert clock.fire(10) == []
+    assert ledger.sql("select count(*) from millrace.schedules where retired_at is not null") == [(0,)]
 
 
 class FreezingPlan(Interval):
@@ -244,24 +331,28 @@ class FreezingPlan(Interval):
 
     reached, thawed = threading.Event(), threading.Event()
 
-    def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
+    def next_after(self, moment: datetime.datetime) -> datetime.datetime:
         self.reached.set()
         self.thawed.wait(30)
-        return super().last_due(first, now)
+        return super().next_after(moment)
 
 
 @pytest.mark.fault(47)
-def test_a_clock_that_freezes_in_mid_tick_delays_its_slots_by_two_seconds_at_most(ledger: Ledger) -> None:
-    sound, frozen = (a_calendar(schedules.Schedule("s", "a.a", plan(3600))) for plan in (Interval, FreezingPlan))
-    clock = SlotLedger(ledger.engine, clock="sound")
-    clock.declare(sound)
+def test_a_clock_that_freezes_in_mid_tick_delays_its_slots_by_two_seconds_at_most(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = schedules.Schedule("s", "a.a", Interval(3600))
+    clock, frozen = Clock(ledger, schedule, name="sound").declare(), Clock(ledger, schedule, name="frozen").declare()
     ledger.sql("update millrace.schedules set next_due = next_due - interval '1 hour'")
+    read = firing.read_plan
+    monkeypatch.setattr(firing, "read_plan", lambda text: FreezingPlan(3600))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        tick = pool.submit(SlotLedger(engines.Engine(ledger.url), clock="frozen").fire_due, frozen, 10)
+        tick = pool.submit(frozen.fire)
         assert FreezingPlan.reached.wait(5)
+        monkeypatch.setattr(firing, "read_plan", read)
         try:
-            assert clock.fire_due(sound, 10) == []
-            ledger.until(lambda: clock.fire_due(sound, 10) != [], within=2.5)
+            assert clock.fire() == []
+            ledger.until(lambda: clock.fire() != [], within=2.5)
         finally:
             FreezingPlan.thawed.set()
         with pytest.raises(errors.LedgerUnavailable):
@@ -270,13 +361,26 @@ def test_a_clock_that_freezes_in_mid_tick_delays_its_slots_by_two_seconds_at_mos
 
 
 def test_a_paused_schedule_and_one_that_this_clock_does_not_know_are_left_alone(ledger: Ledger) -> None:
-    clock = SlotLedger(ledger.engine, clock="clock")
     known, other = schedules.Schedule("s", "a.a", Interval(60)), schedules.Schedule("other", "a.b", Interval(60))
-    clock.declare(a_calendar(known, other))
-    ledger.sql("update millrace.schedules set next_due = now() - interval '1 min'")
-    ledger.sql("update millrace.schedules set paused_at = now() where name = 's'")
-    assert clock.fire_due(a_calendar(known), 10) == []
-    assert clock.next_in(a_calendar(known)) is None
+    Clock(ledger, known, other).declare()
+    clock = Clock(ledger, known, name="one")
+    ledger.sql("update millrace.schedules set next_due = now() - interval '1 min' where name = 'other'")
+    ScheduleLedger(ledger.engine).pause("s", by="ada")
+    assert clock.fire() == []
+    assert clock.slots.next_in() is None
+
+
+def test_a_schedule_that_nobody_can_read_stops_no_other(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    found = [schedules.Schedule(n, "a.a", Interval(60)) for n in ("sound", "strange")]
+    operator = ScheduleLedger(ledger.engine)
+    for one in found:
+        operator.create(one, by=None)
+    ledger.sql("update millrace.schedules set next_due = next_due - interval '1 min'")
+    ledger.sql('update millrace.schedules set spec = \'{"plan": {"moon": "full"}}\' where name = \'strange\'')
+    clock = Clock(ledger)
+    assert [slot.schedule for slot in clock.fire()] == ["sound"]
+    assert clock.fire() == []  # It is told of once a minute.
+    assert len([r for r in caplog.records if "strange" in r.getMessage()]) == 1
 
 
 def test_partitions_are_made_ahead_and_hold_the_days_of_their_ids(ledger: Ledger) -> None:
@@ -452,21 +556,25 @@ def start(
     ledger: Ledger, calendar: schedules.Calendar, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], scheduler.Scheduler]]:
     """Starts a clock as beat does; the test ticks."""
-    monkeypatch.setattr(bootstrap, "watch", lambda *_: None)
+    monkeypatch.setattr(bootstrap, "watch", lambda *_, **__: None)
     started, queue = [], StuckQueue()
 
     def start() -> scheduler.Scheduler:
-        upkeep_engine = engines.Engine(ledger.url)
+        upkeep_engine, looks_engine = engines.Engine(ledger.url, size=3), engines.Engine(ledger.url)
         app = factory.App("test", set_as_current=False)
+        declarations = Declarations(upkeep_engine, bootstrap.handled(calendar), clock="test")
         app.road = bootstrap.ClockRoad(
             settings.Settings(database_url=ledger.url, broker_url="amqp://unused"),
-            calendar,
             ledger.engine,
-            SlotLedger(ledger.engine, clock="test"),
+            SlotLedger(ledger.engine, declarations.calendar, clock="test"),
+            declarations,
             Release(a_release(ledger), ledger.broker),
             ledger.engine,
             Upkeep(upkeep_engine),
             upkeep_engine,
+            LedgerWatch(looks_engine),
+            looks_engine,
+            None,
             queue,  # type: ignore[arg-type]
         )
         started.append(scheduler.Scheduler(app))
@@ -494,32 +602,47 @@ def test_a_fault_is_told_and_waited_out_for_longer_each_time(caplog: pytest.LogC
     def once() -> None:
         raise ValueError("broken")
 
-    duty = scheduler.Duty("test", once, longest=10.0)
+    tried = duty.Duty("test", once, longest=10.0)
     for longest in (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0):
-        assert duty.run()
-        assert longest / 2 - 0.1 < duty.rest() <= longest
+        assert tried.run()
+        assert longest / 2 - 0.1 < tried.rest() <= longest
     assert [r.getMessage() for r in caplog.records] == ["The clock's duty test failed"] * 8
 
 
 def test_a_duty_that_rests_is_left_out_and_a_lost_ledger_ends_the_round() -> None:
     done: list[str] = []
 
-    def fails(name: str, error: Exception) -> scheduler.Duty:
+    def fails(name: str, error: Exception) -> duty.Duty:
         def once() -> None:
             done.append(name)
             raise error
 
-        return scheduler.Duty(name, once, longest=60.0)
+        return duty.Duty(name, once, longest=60.0)
 
     duties = [
         fails("broken", ValueError()),
         fails("lost", errors.LedgerUnavailable()),
-        scheduler.Duty("sound", lambda: done.append("sound"), longest=60.0),
+        duty.Duty("sound", lambda: done.append("sound"), longest=60.0),
     ]
-    scheduler.in_turn(duties)
+    duty.in_turn(duties)
     assert done == ["broken", "lost"]
-    scheduler.in_turn(duties)
+    duty.in_turn(duties)
     assert done == ["broken", "lost", "sound"]
+
+
+def test_a_clock_is_healthy_while_it_ticks_whatever_comes_of_it_and_not_when_it_stalls(
+    ledger: Ledger, start: Callable[[], scheduler.Scheduler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "STALLED", 0.5)
+    clock = start()
+    clock.tick()
+    assert clock.health()[0]
+    ledger.until(lambda: clock.health()[1]["status"] == "stalled")
+    assert clock.health()[1]["seconds_since"]["slots"] >= 0.5
+    ledger.sql("alter table millrace.slots rename to gone")
+    ledger.sql("update millrace.schedules set next_due = next_due - interval '1 hour'")
+    clock.tick()
+    assert clock.health()[0]
 
 
 def test_no_fault_ends_beat(ledger: Ledger, start: Callable[[], scheduler.Scheduler]) -> None:
@@ -527,7 +650,7 @@ def test_no_fault_ends_beat(ledger: Ledger, start: Callable[[], scheduler.Schedu
     assert clock.tick() > 0  # It has declared its schedule.
     ledger.sql("update millrace.schedules set next_due = next_due - interval '1 hour'")
     ledger.sql("alter table millrace.slots rename to gone")
-    assert 0 < clock.tick() <= scheduler.FIRST_REST
+    assert 0 < clock.tick() <= duty.FIRST_REST
     ledger.sql("alter table millrace.gone rename to slots")
     assert clock.tick() == 0.5
     assert ledger.sql("select schedule from millrace.slots") == [("s",)]
@@ -538,8 +661,7 @@ def test_a_clock_declares_its_schedules_once_and_then_leaves_them_to_newer_ones(
 ) -> None:
     clock = start()
     clock.tick()
-    newer = schedules.Schedule("s", "a.b", Interval(3600))
-    SlotLedger(ledger.engine, clock="newer").declare(a_calendar(newer))
+    Clock(ledger, schedules.Schedule("s", "a.b", Interval(3600)), name="newer").declare()
     clock.tick()
     assert ledger.sql("select type from millrace.schedules") == [("a.b",)]
 

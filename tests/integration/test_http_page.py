@@ -33,12 +33,15 @@ class Example:
         method, headers, data, target = "GET", {}, self.body, ""
         words = iter(self.words[1:])
         for word in words:
-            if word == "-H":
+            if word == "-X":
+                method = next(words)
+            elif word == "-H":
                 name, _, value = next(words).partition(": ")
                 headers[name] = value
             elif word in ("--json", "-d", "--data-binary"):
                 value = next(words)
-                method, data = "POST", data if value == "@-" else value.encode()
+                method = "POST" if method == "GET" else method
+                data = data if value == "@-" else value.encode()
                 if word == "--json":
                     headers["Content-Type"] = "application/json"
             elif word != "-i":
@@ -75,10 +78,9 @@ def test_every_example_is_answered_as_the_page_says(database: str) -> None:
 
 def test_the_page_names_every_route_and_every_parameter() -> None:
     for rule in Road().client().application.url_map.iter_rules():
-        path = (
-            rule.rule.replace("/queues/<name>", "/queues/<queue>").replace("<name>", "<type>").replace("event_id", "id")
-        )
-        for method in (rule.methods or set()) & {"GET", "POST"}:
+        path = rule.rule.replace("/queues/<name>", "/queues/<queue>").replace("event_id", "id")
+        path = path if "/schedules" in path else path.replace("<name>", "<type>")
+        for method in (rule.methods or set()) & {"GET", "POST", "PATCH"}:
             assert f"`{method} {path}`" in PAGE, f"{method} {path}"
     for name in (*timing.READERS, *ndjson.MEMBERS, "atomic"):
         assert re.search(rf"[`?]{name}[`=]", PAGE), name

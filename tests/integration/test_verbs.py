@@ -26,7 +26,11 @@ pytestmark = pytest.mark.postgres
 
 WIDTH = 80
 ROOT = pathlib.Path(__file__).parents[2]
-VERBS = ("cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard")
+OF_SCHEDULES = ("show", "create", "edit", "pause", "resume", "run", "backfill", "delete", "slots", "preview")
+VERBS = (
+    "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
+    *(f"schedules {verb}" for verb in OF_SCHEDULES),
+)  # fmt: skip
 
 Millrace = Callable[..., Result]
 
@@ -153,9 +157,53 @@ def test_strays_are_listed_shown_and_discarded(ledger: Ledger, millrace: Millrac
     assert millrace("strays", "discard", stray["id"]).exit_code == 1
 
 
+def test_a_schedule_is_made_changed_paused_run_filled_and_deleted(ledger: Ledger, millrace: Millrace) -> None:
+    made = millrace(
+        "schedules", "create", "nightly", "--type", "ledger.alone", "--cron", "0 3 * * *", "--payload", "[]"
+    )
+    assert (made.exit_code, "millrace: /payload: the payload of the schedule nightly" in made.stderr) == (1, True)
+    made = millrace("schedules", "create", "nightly", "--type", "ledger.alone", "--every", "1h", "--overlap", "skip")
+    assert made.stdout.startswith("nightly: every")
+    assert "active, next at 20" in made.stdout
+    assert "nightly" in millrace("schedules").stdout
+    done = millrace(
+        "schedules", "edit", "nightly", "--cron", "0 3 * * *", "--tz", "Europe/Berlin", "--unset", "overlap"
+    )
+    assert "Europe/Berlin" in done.stdout
+    shown = json.loads(millrace("schedules", "show", "nightly").stdout)
+    assert (shown["plan"], shown["overlap"], shown["revision"]) == (
+        {"cron": "0 3 * * *", "tz": "Europe/Berlin"},
+        "allow",
+        2,
+    )
+    stale = millrace("schedules", "edit", "nightly", "--every", "1h", "--revision", "1")
+    assert (stale.exit_code, "its revision is 2, not 1" in " ".join(stale.stderr.split())) == (1, True)
+    assert millrace("schedules", "pause", "nightly", "none").stdout.splitlines()[0] == "nightly  paused"
+    assert [s["state"] for s in json.loads(millrace("schedules", "--state", "paused", "--json").stdout)["schedules"]]
+    assert millrace("schedules", "resume", "nightly").stdout == "nightly  active\n"
+    event = millrace("schedules", "run", "nightly").stdout.strip()
+    assert ledger.sql("select id::text, schedule from millrace.events") == [(event, "nightly")]
+    days = ("--since", "2026-01-01T00:00Z", "--until", "2026-01-03T00:00Z")
+    dry = millrace("schedules", "backfill", "nightly", *days, "--dry-run").stdout
+    assert dry == "of 2 instants 2 would be events, 0 were before\n"
+    assert "(Europe/Berlin)" in millrace("schedules", "preview", "nightly", "--next", "3").stdout
+    asked = millrace("schedules", "backfill", "nightly", *days, stdin="n\n")
+    assert (asked.exit_code, "Make 2 events?" in asked.stderr) == (1, True)
+    done = millrace("schedules", "backfill", "nightly", *days, "--yes", "--limit", "1").stdout
+    assert done == "of 2 instants 1 are events now, 0 were before; there are more: ask again\n"
+    told = millrace("schedules", "slots", "nightly").stdout
+    assert "run_now" in told
+    assert "2026-01-01 02:00:00" in told
+    assert millrace("schedules", "delete", "nightly", "--yes").stdout == "nightly  deleted\n"
+    gone = millrace("schedules", "show", "nightly")
+    assert (gone.exit_code, gone.stderr) == (1, "millrace: there is no schedule 'nightly'\n")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["schedules", "edit", "s"], "name what is to be changed"),
+        (["schedules", "create", "s", "--payload", "{"], "JSON is wanted"),
         (["cancel"], "give either IDs or a filter"),
         (["replay", "1", "--type", "a.b"], "give either IDs or a filter"),
         (["replay", "1", "--dry-run"], "--dry-run goes with a filter"),

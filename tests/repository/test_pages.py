@@ -54,8 +54,8 @@ def test_the_environment_is_read_in_one_file() -> None:
 
 
 def test_every_crash_point_is_on_the_road() -> None:
-    code = "".join(p.read_text() for p in (pages.ROOT / "service/application").glob("*.py"))
-    code += "".join(p.read_text() for p in (pages.ROOT / "service/broker").glob("*.py"))
+    folders = ("application", "broker", "ledger")
+    code = "".join(p.read_text() for f in folders for p in (pages.ROOT / "service" / f).glob("*.py"))
     assert [p for p in crashpoints.POINTS if f'"{p}"' not in code] == []
 
 

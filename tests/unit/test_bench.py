@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from bench import contestants, figures, profiles, results, work
+from bench import contestants, figures, profiles, results, schedules, work
 from bench.contestant import Scale
 from bench.errors import BenchError
 from bench.load import Load
@@ -175,3 +175,20 @@ class TestProfiles:
         keys = [shape.key for _, shape in profile.sections]
         assert len(keys) == len(set(keys))
         assert max(shape.types for _, shape in profile.sections) <= min(each.types for each in chosen)
+
+
+def test_the_figures_of_schedules_are_a_part_of_the_page() -> None:
+    cases = [schedules.Case(1_000, 0, 0), schedules.Case(100_000, 5_000, 1, "ticks.alone")]
+    found = [schedules.Row(case, case.due, 0.5, 1.25, 1.5, 1.75, 0.015, 0.02) for case in cases]
+    document = {
+        "taken_at": "2026-01-31 08:00",
+        "load": 0.2,
+        "versions": {"Millrace": "abc"},
+        "rows": [dataclasses.asdict(row) for row in found],
+    }
+    section = schedules.section(json.loads(json.dumps(document)))
+    assert "| 1,000 schedules, none due | | | | | 1.5% | 2.0% |" in section
+    assert (
+        "| 100,000 schedules, 5,000 due at once, a ticket each | 500 | 1,250 | 1,500 | 1.75 | 1.5% | 2.0% |" in section
+    )
+    assert "p99 1250 ms" in schedules.line(found[1])

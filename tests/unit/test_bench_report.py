@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from bench import backlog, bars, compare, contestants, kept, profiles, report, rows, shapes, soak, terminal
+from bench import backlog, bars, compare, contestants, kept, profiles, report, rows, schedules, shapes, soak, terminal
 from bench.contestant import Scale
 from bench.errors import BenchError
 from tests import measurements
@@ -102,14 +103,26 @@ class TestPage:
 
     def test_keeps_what_people_wrote_around_the_measured_part(self) -> None:
         page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-        assert report.renewed(page, "new \\1\n") == f"before\n{report.BEGIN}\n\nnew \\1\n\n{report.END}\nafter\n"
+        new = f"before\n{report.BEGIN}\n\nnew \\1\n\n{report.END}\nafter\n"
+        assert report.between(page, report.BEGIN, "new \\1\n") == new
         with pytest.raises(BenchError, match="wants one line"):
-            report.renewed("no marks", "new")
+            report.between("no marks", report.BEGIN, "new")
 
     @pytest.mark.parametrize("name", report.PAGES)
     def test_of_the_docs_is_that_of_the_kept_results(self, name: str) -> None:
         page = (Path(report.__file__).parents[1] / "docs" / name).read_text()
-        assert page == report.renewed(page, report.PAGES[name](kept.FOLDER)), "python -m bench report writes it anew"
+        assert page == report.renewed(name, page), "python -m bench report writes it anew"
+
+    def test_keeps_the_table_of_schedules_until_one_is_kept(self, tmp_path: Path) -> None:
+        page = f"{report.BEGIN}\n{report.END}\n{report.SCHEDULES}\nold table\n{report.END}\n"
+        assert "old table" in report.renewed("performance.md", page, tmp_path)
+        case = schedules.Case(1_000, 0, 0)
+        row = dataclasses.asdict(schedules.Row(case, 0, 0.5, 1.25, 1.5, 1.75, 0.015, 0.02))
+        document = {"load": 0.2, "versions": {"Millrace": "abc"}, "taken_at": "2026-01-31 08:00", "rows": [row]}
+        kept.write(document, "schedules", "2026-01-31 08:00", tmp_path)
+        renewed = report.renewed("performance.md", page, tmp_path)
+        assert "old table" not in renewed
+        assert "| 1,000 schedules, none due | | | | | 1.5% | 2.0% |" in renewed
 
     def test_of_scale_shows_what_was_foreseen_and_how_wrong_that_was(self, tmp_path: Path) -> None:
         keep(

@@ -179,7 +179,7 @@ begin
             -- Attached, and not created as a partition: that would wait for every open transaction on `events`, and
             -- the road would wait behind it.
             execute format('create table millrace.%I (like millrace.events including all)'
-                           ' with (fillfactor = 80)', name);
+                           ' with (fillfactor = 50)', name);
             execute format('alter table millrace.events attach partition millrace.%I for values from (%L) to (%L)',
                            name, millrace.day_floor(day), millrace.day_floor(day + 1));
             made := made + 1;

@@ -1,0 +1,234 @@
+"""The API of schedules: make them, change them, see what became of their slots."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from typing import Annotated, Any, ClassVar
+
+import flask
+import msgspec
+
+from service.application import schedules as application
+from service.domain import errors as domain_errors
+from service.domain import slots
+from service.ledger import agenda
+from service.plans import preview as previews
+from service.web import answer, body, errors, gate, links, operations, road, search
+
+pages = flask.Blueprint("schedules", __name__, url_prefix="/v1/schedules")
+
+STATES = ("active", "paused", "finished", "retired")
+ETAG = re.compile(r'(?:W/)?"([0-9]{1,9})"')
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.-]{0,99}$")]
+PageSize = Annotated[int, msgspec.Meta(ge=1, le=500)]
+
+
+class List(msgspec.Struct, frozen=True):
+    """A page of schedules."""
+
+    type: search.TypeName | None = None
+    state: typing.Literal["active", "paused", "finished", "retired"] | None = None
+    origin: typing.Literal["code", "api"] | None = None
+    cursor: Name | None = None
+    limit: PageSize = 50
+
+    EXPECTED: ClassVar[dict[str, str]] = {
+        "state": f"one of {', '.join(STATES)} is wanted",
+        "origin": "code or api is wanted",
+    }
+
+
+class History(msgspec.Struct, frozen=True):
+    """A page of slots."""
+
+    outcome: slots.Outcome | None = None
+    cursor: Annotated[str, msgspec.Meta(pattern=f"^{agenda.CURSOR}$")] | None = None
+    limit: PageSize = 50
+
+    EXPECTED: ClassVar[dict[str, str]] = {"outcome": f"one of {', '.join(slots.Outcome)} is wanted"}
+
+
+class Backfill(msgspec.Struct, frozen=True):
+    """Which instants to make events of."""
+
+    since: search.Moment
+    until: search.Moment
+    dry_run: bool = False
+    limit: Annotated[int, msgspec.Meta(ge=1, le=application.MOST_BACKFILLED)] = 1_000
+
+    EXPECTED: ClassVar[dict[str, str]] = {
+        "limit": f"a number of instants is wanted, from 1 to {application.MOST_BACKFILLED}"
+    }
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """Which instants to look ahead to."""
+
+    next: Annotated[int, msgspec.Meta(ge=1, le=previews.MOST)] = 10
+    after: search.Moment | None = None
+    tz: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+
+    EXPECTED: ClassVar[dict[str, str]] = {
+        "next": f"a number of instants is wanted, from 1 to {previews.MOST}",
+        "after": search.EXPECTED["since"],
+        "tz": "an IANA time zone is wanted, like Europe/Berlin",
+    }
+
+
+class Year(msgspec.Struct, frozen=True):
+    """Which year to look at."""
+
+    year: Annotated[int, msgspec.Meta(ge=previews.YEARS[0], le=previews.YEARS[-1])]
+
+    EXPECTED: ClassVar[dict[str, str]] = {"year": f"a year is wanted, {previews.YEARS[0]} to {previews.YEARS[-1]}"}
+
+
+@pages.post("")
+def create_schedule() -> answer.Json:
+    """Make a schedule of the document in the body."""
+    name = road.current().operations.schedules.create(_document(), by=operations.by())
+    return _shown(name, status=201)
+
+
+@pages.get("")
+def list_schedules() -> answer.Json:
+    """Schedules by name, page by page."""
+    wanted = search.read(flask.request.args, List)
+    filters = agenda.Filters(wanted.type, wanted.origin, wanted.state, wanted.cursor)
+    with gate.reads():
+        page = road.current().operations.agenda.list(filters, limit=wanted.limit)
+    found = [application.shown(row) | {"links": _links(row["name"])} for row in page.rows]
+    return answer.Json({"schedules": found, "next_cursor": page.next_cursor})
+
+
+@pages.get("/<name>")
+def show_schedule(name: str) -> answer.Json:
+    """One schedule with all that is known of it; its ETag is for who wants to change it."""
+    return _shown(name)
+
+
+@pages.patch("/<name>")
+def edit_schedule(name: str) -> answer.Json:
+    """Change the members in the body (RFC 7396); ``If-Match`` names the version that they were made for."""
+    revision = _revision(required=True)
+    road.current().operations.schedules.edit(name, _document(), revision=revision, by=operations.by())
+    return _shown(name)
+
+
+@pages.delete("/<name>")
+def delete_schedule(name: str) -> Any:
+    """Delete a schedule; its slots and events stay."""
+    road.current().operations.schedules.delete(name, revision=_revision(required=False), by=operations.by())
+    return "", 204
+
+
+@pages.post("/<name>/pause")
+def pause_schedule(name: str) -> answer.Json:
+    """Have no instant of it fired."""
+    road.current().operations.schedules.pause(name, by=operations.by())
+    return _shown(name)
+
+
+@pages.post("/<name>/resume")
+def resume_schedule(name: str) -> answer.Json:
+    """Have it go on with its next instant."""
+    road.current().operations.schedules.resume(name, by=operations.by())
+    return _shown(name)
+
+
+@pages.post("/<name>/run")
+def run_schedule(name: str) -> answer.Json:
+    """An event of it at once."""
+    event_id = road.current().operations.schedules.run_now(name, by=operations.by())
+    place = links.place(event_id)
+    document = {"id": event_id, "schedule": name, "state": "pending", "links": {"self": place}}
+    return answer.Json(document, status=202, headers={"Location": place})
+
+
+@pages.post("/<name>/backfill")
+def backfill_schedule(name: str) -> answer.Json:
+    """Events of past instants that became none; with ``dry_run`` only count them."""
+    args = flask.request.args
+    if missing := [n for n in ("since", "until") if n not in args]:
+        raise errors.InvalidParameter([(n, search.EXPECTED[n]) for n in missing])
+    wanted = search.read(args, Backfill)
+    found = road.current().operations.schedules.backfill(
+        name, wanted.since, wanted.until, limit=wanted.limit, dry_run=wanted.dry_run, by=operations.by()
+    )
+    return answer.Json(dataclasses.asdict(found), status=200 if found.dry_run or not found.backfilled else 202)
+
+
+@pages.get("/<name>/slots")
+def list_slots(name: str) -> answer.Json:
+    """What became of its instants, newest first, page by page."""
+    wanted = search.read(flask.request.args, History)
+    here = road.current().operations.agenda
+    with gate.reads():
+        page = here.history(name, limit=wanted.limit, cursor=wanted.cursor, outcome=wanted.outcome)
+    found = [row | {"links": {"event": links.place(row["event_id"])} if row["event_id"] else {}} for row in page.rows]
+    return answer.Json({"slots": found, "next_cursor": page.next_cursor})
+
+
+@pages.get("/<name>/preview")
+def preview_schedule(name: str) -> answer.Json:
+    """Its next instants, in local time and UTC, with what daylight saving does to them."""
+    wanted = search.read(flask.request.args, Preview)
+    with gate.reads():
+        found = road.current().operations.schedules.preview(name, count=wanted.next, after=wanted.after, tz=wanted.tz)
+    return answer.Json(found)
+
+
+@pages.post("/preview")
+def preview_plan() -> answer.Json:
+    """The next instants of a plan that is no schedule yet; the plan is the body."""
+    wanted = search.read(flask.request.args, Preview)
+    document = _document()
+    with gate.reads():
+        found = road.current().operations.schedules.preview_plan(document, count=wanted.next, after=wanted.after)
+    return answer.Json(found)
+
+
+@pages.get("/<name>/year")
+def show_year(name: str) -> answer.Json:
+    """A year of its plan: how many instants on each day, and the days when clocks change."""
+    if "year" not in flask.request.args:
+        raise errors.InvalidParameter([("year", Year.EXPECTED["year"])])
+    wanted = search.read(flask.request.args, Year)
+    with gate.reads():
+        return answer.Json(road.current().operations.schedules.year(name, wanted.year))
+
+
+def _shown(name: str, status: int = 200) -> answer.Json:
+    """A schedule as the answer, with its ETag."""
+    with gate.reads():
+        row = road.current().operations.agenda.find(name)
+    row["payload"] = msgspec.Raw(row["payload"].encode())
+    document = application.shown(row) | {"links": _links(name)}
+    headers = {"ETag": f'"{row["revision"]}"'}
+    if status == 201:
+        headers["Location"] = document["links"]["self"]
+    return answer.Json(document, status=status, headers=headers)
+
+
+def _document() -> Any:
+    return body.read(flask.request, road.current().settings.max_depth).value
+
+
+def _revision(*, required: bool) -> int | None:
+    """The revision that ``If-Match`` names; None for any."""
+    given = flask.request.headers.get("If-Match", "").strip()
+    if given == "*" or (not given and not required):
+        return None
+    if not given:
+        raise errors.MatchRequired()
+    if found := ETAG.fullmatch(given):
+        return int(found[1])
+    raise domain_errors.ScheduleChanged(f"If-Match: {given[:100]} is no ETag of a schedule: GET shows the one of today")
+
+
+def _links(name: str) -> dict[str, str]:
+    place = f"{flask.request.environ.get('SCRIPT_NAME', '')}/v1/schedules/{name}"
+    return {"self": place, "slots": f"{place}/slots"}

@@ -1,0 +1,1 @@
+"""An app without any code but a schedule: it asks the receiver of a test every second."""

@@ -1,0 +1,81 @@
+"""The door before Flask: the express lane answers as Flask does, and a body is read before a thread is taken."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import pathlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.door import TIMEOUT, Door
+from tests.patience import PATIENCE
+from tests.road import Road
+
+pytestmark = pytest.mark.postgres
+
+AWAY = "amqp://guest:guest@127.0.0.1:1//"  #: a broker that nobody has started
+POST = b"POST %s HTTP/1.1\r\nHost: door\r\nContent-Type: application/json\r\n%s\r\n\r\n"
+
+
+@pytest.fixture
+def make_door(database: str, tmp_path: pathlib.Path) -> Iterator[Callable[..., Door]]:
+    """Makes a web process on a ledger, without a broker."""
+    road = Road(database, AWAY, tmp_path)
+    yield road.web
+    road.stop()
+
+
+def post(door: Door, body: bytes, **headers: str) -> tuple[int, list[str], dict[str, Any]]:
+    """Status, names of headers, and document of a post, without what differs from one post to the next."""
+    connection = http.client.HTTPConnection(door.address, timeout=TIMEOUT)
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1/events/ledger.step", body, {"Content-Type": "application/json"} | given)
+        response = connection.getresponse()
+        document = json.loads(response.read())
+        names = sorted(name.lower() for name, _ in response.getheaders())
+        for name in ("id", "accepted_at", "links"):
+            document.pop(name, None)
+        return response.status, names, document
+
+
+#: Bodies, good and bad, and how they are answered.
+BODIES = {
+    b"{}": 202, b'{"seconds": 0.5}': 202, b"": 400, b"{": 400, b"[" * 40 + b"]" * 40: 400, b'{"a": 1, "a": 2}': 400,
+    b" " * 300_000: 413,
+}  # fmt: skip
+
+
+def test_the_express_lane_answers_as_flask_does(make_door: Callable[..., Door]) -> None:
+    door = make_door()
+    for number, (body, status) in enumerate(BODIES.items()):
+        for headers in ({}, {"Idempotency_Key": f'"{number}"'}, {"Idempotency_Key": "no key"}):
+            express = post(door, body, X_Request_Id="r", **headers)
+            # A preference that means nothing to us keeps a request off the lane.
+            assert post(door, body, X_Request_Id="r", Prefer="handling=lenient", **headers) == express
+            assert express[0] == (400 if "no key" in headers.values() else status)
+
+
+def test_clients_who_send_no_body_hold_nobody_up_and_are_told(make_door: Callable[..., Door]) -> None:
+    door = make_door(web_threads="4", body_deadline="2")
+    kinds = [
+        POST % (b"/v1/events/ledger.step", b"Content-Length: 2"),
+        POST % (b"/v1/events/ledger.step?delay=1", b"Content-Length: 2"),
+        POST % (b"/v1/events/ledger.step", b"Transfer-Encoding: chunked"),
+    ]
+    host, _, port = door.address.rpartition(":")
+    with contextlib.ExitStack() as stack:
+        silent = []
+        for number in range(24):
+            silent.append(stack.enter_context(socket.create_connection((host, int(port)), timeout=TIMEOUT)))
+            silent[-1].sendall(kinds[number % 3])
+        assert door.post("ledger.step", seconds=0).seconds < 2 * PATIENCE
+        assert door.get("/v1/types").status == 200
+        for one in silent:
+            assert one.recv(4096).startswith(b"HTTP/1.1 408 ")
+    assert len(door.get("/v1/events").document["events"]) == 1

@@ -1,0 +1,79 @@
+"""What the road does to its tables: outcomes that touch no index, statements that read no table from end to end."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.ledger import engine as engines
+from service.ledger.release import ReleaseLedger
+from tests.ledgers import Ledger
+
+pytestmark = pytest.mark.postgres
+
+#: So many events of about 500 bytes that nobody has worked, so many of them on a ticket.
+FILL = """
+with event as (
+    insert into millrace.events (id, type, ticket_id, payload, producer, request_id)
+    select (lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
+            || '7' || lpad(to_hex(n %% 4096), 3, '0') || '8' || lpad(to_hex(n), 15, '0'))::uuid,
+           'a.bulk', ('018f0000-0000-7000-8000-' || lpad(to_hex(n / %s), 12, '0'))::uuid,
+           jsonb_build_object('note', repeat(md5(n::text), 10)), 'test', md5(n::text)
+    from generate_series(1, %s) as n returning id, ticket_id)
+insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids)
+select ticket_id, 'a.bulk', 'events', 'millrace.events', 'event.a.bulk', array_agg(id) from event group by ticket_id
+"""
+HOT = """
+select sum(n_tup_upd)::int, sum(n_tup_hot_upd)::int from pg_stat_user_tables
+where schemaname = 'millrace' and relname like 'events%'
+"""
+SCANS = """
+select relname, seq_scan from pg_stat_user_tables
+where schemaname = 'millrace' and (relname like 'events%' or relname = 'tickets')
+"""
+EVENTS = 5_000
+
+
+@pytest.fixture
+def ledger(database: str) -> Ledger:
+    found = Ledger(database)
+    found.handler("a.bulk", lambda events, ctx: None, bulk=True)
+    found.handler("a.b", lambda payload, ctx: None)
+    return found
+
+
+def fill(ledger: Ledger, *, bundle: int) -> None:
+    ledger.sql(FILL, bundle, EVENTS)
+    for table in ("events", "tickets"):
+        ledger.sql(f"analyze millrace.{table}")
+
+
+def test_outcomes_touch_no_index(ledger: Ledger) -> None:
+    fill(ledger, bundle=25)
+    ledger.work()
+    ledger.close()
+    [(updates, hot)] = ledger.sql(HOT)
+    assert updates == EVENTS
+    # A page takes as many rows as it has room for once more; a few of the last do not fit.
+    assert hot > 0.9 * updates
+
+
+def test_no_statement_of_the_road_reads_a_table_from_end_to_end(ledger: Ledger) -> None:
+    fill(ledger, bundle=1)
+    before = dict(ledger.sql(SCANS))
+    engine = engines.Engine(ledger.url)
+    release = ReleaseLedger(engine, patience=300, window=20_000, forgetful=False)
+    for _ in range(5):
+        ledger.post("a.b", 1, 2, 3)
+        due = release.take_due(20, 10)
+        release.mark_out([(d.ticket.id, d.revision) for d in due])
+        release.take_overdue("events", True, 20, 10)
+        release.overdue_queues()
+    deliveries = ledger.tickets()[:20]
+    for delivery in deliveries:
+        ledger.executor.execute(delivery)
+    engine.dispose()  # A session tells what it did when it ends.
+    ledger.close()
+    after = dict(ledger.sql(SCANS))
+    read = {name: after[name] - before.get(name, 0) for name in after}
+    # The test itself has read the tickets once.
+    assert {name: n for name, n in read.items() if n > (name == "tickets")} == {}
