@@ -27,7 +27,7 @@ from service.broker import demo, topology
 from service.broker import publisher as amqp_publisher
 from service.domain import errors, handlers, schedules
 from service.ledger import engine as engines
-from service.ledger import schema
+from service.ledger import firing, schema
 from service.ledger.agenda import ScheduleQueries
 from service.ledger.cancel import CancelLedger
 from service.ledger.declared import Declarations
@@ -270,9 +270,9 @@ def clock(settings: Settings | None = None) -> ClockRoad:
     )
 
 
-def bundle_of(registry: handlers.Registry) -> Callable[[str], int]:
+def bundle_of(registry: handlers.Registry) -> firing.Bundle:
     """How many events of a type ride on one ticket at the most; one where no handler is known here."""
-    return lambda type_name: registry.get(type_name).bundle if type_name in registry else 1
+    return lambda type_name, pace: registry.get(type_name).bundle_at(pace) if type_name in registry else 1
 
 
 def handled(calendar: schedules.Calendar) -> schedules.Calendar:

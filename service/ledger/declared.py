@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy
@@ -108,7 +108,7 @@ class Declarations:
         *,
         clock: str,
         apps: Iterable[str] = (),
-        bundle: Callable[[str], int] = lambda type_name: 1,
+        bundle: firing.Bundle = lambda type_name, pace: 1,
     ) -> None:
         self._engine = engine
         self._apps = sorted(apps)  #: whose schedules are all in the calendar

@@ -11,8 +11,8 @@ import datetime
 import functools
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import sqlalchemy
 
@@ -87,6 +87,8 @@ from unnest(%(name)s::text[], %(next_due)s::timestamptz[], %(planned)s::timestam
 where s.name = a.name and s.name = any(%(name)s)
 """
 
+PACES = "select name, pace from millrace.types where name = any(%s) and pace is not null"
+
 POSTPONE = """
 update millrace.schedules
 set planned = case when held is null then coalesce(planned, next_due) else planned end,
@@ -133,10 +135,14 @@ class Asked:
     slot: slots.Slot
 
 
+#: (event type, seconds that its handler takes for one, if known) → how many ride on one ticket at the most.
+Bundle: TypeAlias = Callable[[str, float | None], int]
+
+
 class Firing:
     """How one process fires."""
 
-    def __init__(self, *, by: str, bundle: Callable[[str], int] = lambda type_name: 1) -> None:
+    def __init__(self, *, by: str, bundle: Bundle = lambda type_name, pace: 1) -> None:
         self.by = by  #: kept with the slots
         self._bundle = bundle  #: how many ticks of a type ride on one ticket at the most
 
@@ -175,7 +181,10 @@ class Firing:
         """Write slots with their events and tickets; those that were written. ``over``: outcomes that may change."""
         if not asked:
             return []
-        tickets = self._tickets(asked, now)
+        paces: dict[str, float] = dict(
+            row._tuple() for row in connection.exec_driver_sql(PACES, (sorted({a.type for a in asked}),))
+        )
+        tickets = self._tickets(asked, paces, now)
         routes = {ticket: route for ticket, route in tickets if ticket is not None}
         events = [a.slot.is_event for a in asked]
         found = connection.exec_driver_sql(
@@ -200,7 +209,9 @@ class Firing:
         )
         return [_settled(row) for row in found]
 
-    def _tickets(self, asked: Sequence[Asked], now: datetime.datetime) -> list[tuple[str | None, tuple[str, str]]]:
+    def _tickets(
+        self, asked: Sequence[Asked], paces: Mapping[str, float], now: datetime.datetime
+    ) -> list[tuple[str | None, tuple[str, str]]]:
         """For each slot its ticket, and that one's route: ticks of one type ride together, as its bundle allows."""
         found: list[tuple[str | None, tuple[str, str]]] = [(None, ("", ""))] * len(asked)
         by_type: dict[str, list[int]] = {}
@@ -208,7 +219,7 @@ class Firing:
             if one.slot.is_event:
                 by_type.setdefault(one.type, []).append(number)
         for type_name, numbers in by_type.items():
-            size = self._bundle(type_name)
+            size = self._bundle(type_name, paces.get(type_name))
             for start in range(0, len(numbers), size):
                 members = numbers[start : start + size]
                 names = {asked[number].schedule for number in members}

@@ -7,7 +7,6 @@ in the same way (``service.ledger.declared``).
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
 from typing import Any
 
 from service import crashpoints
@@ -51,7 +50,7 @@ class SlotLedger:
         calendar: str,
         *,
         clock: str,
-        bundle: Callable[[str], int] = lambda type_name: 1,
+        bundle: firing.Bundle = lambda type_name, pace: 1,
     ) -> None:
         self._engine = engine
         self._calendar = calendar  #: the name of what this clock's code declares
