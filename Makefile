@@ -23,7 +23,7 @@ ARGS ?=
 MILLRACE_APPS ?= numbers_app
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header
 
-.PHONY: help venv run stack test faults chaos matrix lint verify bench-quick model lock clean
+.PHONY: help venv run stack monitor test faults chaos matrix lint verify bench-quick pictures model lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ run: $(READY) ## Run it all here, without root: PostgreSQL, demo broker, web, wo
 stack: $(READY) ## The same on real RabbitMQ and PostgreSQL (by apt where missing)
 	@deploy/install-packages
 	@MILLRACE_APPS="$(MILLRACE_APPS)" exec $(BIN)/millrace stack
+
+monitor: $(READY) ## The stack with Prometheus and Alertmanager beside it
+	@deploy/install-packages
+	@MILLRACE_APPS="$(MILLRACE_APPS)" exec $(BIN)/millrace monitor
 
 test: $(READY) ## Run every test, on private servers; within 15 minutes on 2 cores
 	@deploy/install-packages || test "$$CI" != true
@@ -67,13 +71,17 @@ bench-quick: $(READY) ## Measure one quick round: events per second, p50, p99, C
 	@deploy/install-packages
 	@$(BIN)/python -m bench quick
 
+pictures: $(READY) ## Draw the dashboards for the docs, over what Prometheus sees of a real run (Chromium)
+	@deploy/install-packages
+	@$(BIN)/python -m tests.monitoring.pictures
+
 model: $(READY) ## Check the model of the road with spin
 	@deploy/install-packages
 	@$(BIN)/python -m pytest tests/unit/test_model.py $(ARGS)
 
 lock: ## Resolve the dependencies anew into requirements.lock (needs uv)
 	@command -v uv >/dev/null || { echo "millrace: make lock needs uv" >&2; exit 1; }
-	$(LOCK) --upgrade setup.cfg --extra embedded --extra dev --extra build -o requirements.lock
+	$(LOCK) --upgrade setup.cfg --extra embedded --extra otel --extra dev --extra build -o requirements.lock
 	$(LOCK) --upgrade bench/requirements.in -o bench/requirements.lock
 
 clean: ## Remove the virtual environment and all caches; data under var/ stays

@@ -10,8 +10,8 @@ from bench.figures import Measurement, Result
 _HEAD = """\
 # Performance
 
-*This page is written by `python -m bench report FILE.json SCHEDULES.json`; it shows one measurement of each, and
-nothing else. Repeat it with `make bench-quick`.*
+*This page is written by `python -m bench report FILE.json SCHEDULES.json`; it shows one measurement of each.
+Repeat it with `make bench-quick`.*
 
 Every contestant takes the same {events:,} orders over {connections} connections, one order per request, and
 turns each into one committed row with a computed value. They run one after another on the same private

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
+from service import signals
 from service.domain import errors
 
 log = logging.getLogger("millrace.clock")
@@ -40,10 +41,12 @@ class Duty:
             rest = min(self._longest, FIRST_REST * 2.0 ** min(self._failures - 1, 10))
             self._resting_until = time.monotonic() + random.uniform(rest / 2, rest)
             self._tell(error)
+            signals.duty_ended.send(None, duty=self.name, done=False)
             return not isinstance(error, errors.LedgerUnavailable)
         finally:
             self._since, self._ended = None, time.monotonic()
         self._failures, self._resting_until = 0, 0.0
+        signals.duty_ended.send(None, duty=self.name, done=True)
         return True
 
     def rest(self) -> float:

@@ -19,13 +19,14 @@ from typing import Any
 
 import celery.beat
 
-from schedules import duty
+from schedules import duty, looking
 from service import bootstrap, signals
 from service.application import publish, returned
 from service.broker.factory import App
 from service.domain import errors
 from service.domain.slots import Outcome
 from service.ledger import firing, replan
+from service.telemetry import canary
 
 log = logging.getLogger("millrace.clock")
 
@@ -73,17 +74,23 @@ class Scheduler(celery.beat.Scheduler):
                 "partitions": road.upkeep.make_partitions,
                 "windows": road.upkeep.count_windows,
                 "paces": road.upkeep.measure_paces,
-                "tickets": self._count_tickets,
                 "tallies": road.upkeep.fold_tallies,
                 "keys": road.upkeep.forget_keys,
                 "zones": self._replan,
             }.items()
         ]
-        self._all = [self._slots, release, emptied, *upkeep]
+        looks = [
+            duty.Duty(name, once, longest=UPKEEP_REST, hang_up=road.looks_engine.hang_up)
+            for name, once in looking.looks(road.looks).items()
+        ]
+        self._all = [self._slots, release, emptied, *upkeep, *looks]
         self._road_duties = (self._slots, release)
         bootstrap.watch(self.road.settings, "clock", health=self.health)
         self._start("release", 0.0, release)
         self._start("upkeep", UPKEEP_EVERY, *upkeep)
+        self._start("looks", looking.EVERY, *looks)
+        if road.canary is not None:
+            self._start("canary", canary.STEP, duty.Duty("canary", road.canary.run_once, longest=UPKEEP_REST))
         if road.dead_queue is not None:
             self._start("returned", UPKEEP_EVERY, emptied)
         self._start("lines", duty.SILENT / 6, duty.Duty("lines", self._hang_up_where_silent, longest=UPKEEP_REST))
@@ -125,6 +132,7 @@ class Scheduler(celery.beat.Scheduler):
             _tell(settled)
         shortest, longest = WAITS
         wait = slots.next_in(longest)
+        signals.schedules_seen.send(None, late=max(0.0, -(wait or 0.0)))
         # What is due and was not fired is in the hands of another clock.
         self._wait = longest if wait is None else min(longest, max(0.0 if settled else shortest, wait))
 
@@ -157,10 +165,6 @@ class Scheduler(celery.beat.Scheduler):
         if sent < publish.BATCH // 2:
             self._due.wait(RELEASE_PAUSE)
             self._due.clear()
-
-    def _count_tickets(self) -> None:
-        due, out, overdue = self.road.upkeep.count_tickets()
-        signals.tickets_counted.send(None, due=due, out=out, overdue=overdue)
 
     def _empty_dead(self) -> None:
         assert self.road.dead_queue is not None

@@ -13,7 +13,7 @@ import socket
 import traceback
 from collections.abc import Callable, Iterable
 
-from service import crashpoints, plugins
+from service import crashpoints, plugins, signals
 from service.application import ports
 from service.application.accept import Intake
 from service.application.control import Control
@@ -25,7 +25,9 @@ from service.application.watch import Watch
 from service.broker import connection as connections
 from service.broker import demo, topology
 from service.broker import publisher as amqp_publisher
+from service.domain import canary as domain_canary
 from service.domain import errors, handlers, schedules
+from service.domain import topology as domain_topology
 from service.ledger import engine as engines
 from service.ledger import firing, schema
 from service.ledger.agenda import ScheduleQueries
@@ -41,10 +43,12 @@ from service.ledger.schedules import ScheduleLedger
 from service.ledger.slots import SlotLedger
 from service.ledger.strays import StrayLedger
 from service.ledger.upkeep import Upkeep
+from service.ledger.watching import LedgerWatch
 from service.ledger.work import WorkLedger
 from service.settings import Settings, load
-from service.telemetry import exposition, metrics
+from service.telemetry import exposition, metrics, tracing
 from service.telemetry import logging as logs
+from service.telemetry.canary import Canary
 
 log = logging.getLogger("millrace")
 
@@ -101,6 +105,9 @@ class ClockRoad:
     release_engine: engines.Engine
     upkeep: Upkeep
     upkeep_engine: engines.Engine
+    looks: LedgerWatch
+    looks_engine: engines.Engine  #: what is looked at for metrics keeps nobody waiting
+    canary: Canary | None  #: None: none is sent
     dead_queue: topology.DeadQueue | None
 
 
@@ -108,6 +115,7 @@ def prepare(role: str, settings: Settings | None = None) -> Settings:
     """What every process does first: settings, logs, crash points, the user's apps."""
     settings = settings or load()
     logs.configure(settings, role)
+    tracing.check(settings)
     try:
         crashpoints.arm(settings.crash_at)
     except ValueError as error:
@@ -249,6 +257,7 @@ def clock(settings: Settings | None = None) -> ClockRoad:
     release_engine = engines.Engine(settings.database_url, role="millrace-release")
     # And for the queue `dead`, and what the code declares.
     upkeep_engine = engines.Engine(settings.database_url, size=3, role="millrace-upkeep")
+    looks_engine = engines.Engine(settings.database_url, role="millrace-looks")
     release = ReleaseLedger(
         release_engine, patience=settings.patience, window=settings.window, forgetful=settings.demo_broker
     )
@@ -266,8 +275,19 @@ def clock(settings: Settings | None = None) -> ClockRoad:
         release_engine,
         Upkeep(upkeep_engine),
         upkeep_engine,
+        LedgerWatch(looks_engine),
+        looks_engine,
+        canary(settings),
         dead,
     )
+
+
+def canary(settings: Settings) -> Canary | None:
+    """What a clock sends through every queue, if the settings say so."""
+    if not settings.canary:
+        return None
+    queues = domain_canary.queues(plugins.registry.queues())
+    return Canary(settings.canary_url or f"http://{settings.http}", every=settings.canary, queues=queues)
 
 
 def bundle_of(registry: handlers.Registry) -> firing.Bundle:
@@ -337,5 +357,19 @@ def watch(
     ``health`` is shown beside it, on /healthz.
     """
     types, names = [h.type for h in plugins.registry], [s.name for s in plugins.calendar]
-    metrics.install(role, types, schedules=names, routes=routes)
+    queues = [q.name for q in domain_topology.queues(plugins.registry.queues()) if q.name != domain_topology.DEAD_QUEUE]
+    detached = [h.type for h in plugins.registry if h.detached]
+    metrics.install(role, types, detached=detached, schedules=names, routes=routes, queues=queues)
+    objectives = {h.type: h.objective for h in plugins.registry if h.objective is not None}
+    signals.objectives_declared.send(None, objectives=objectives)
     exposition.serve(settings, role, health)
+
+
+def trace(settings: Settings, role: str) -> None:
+    """Trace what this process does, if that is wanted. To be called in the process that does it, after any fork."""
+    tracing.install(settings, role)
+
+
+def end_traces() -> None:
+    """Send the last spans of this process."""
+    tracing.uninstall()

@@ -10,6 +10,7 @@ import click
 
 from service import __version__, bootstrap, plugins, verbs
 from service import doctor as doctors
+from service.telemetry import objectives as rules
 from service.terminal import told
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
@@ -54,6 +55,19 @@ def stack() -> None:
     from service.local import up as local
 
     local.stack(bootstrap.prepare("stack"))
+
+
+@main.command()
+@told
+def monitor() -> None:
+    """Run the stack with Prometheus and Alertmanager beside it.
+
+    They watch it by the rules in monitoring/, a canary runs through every
+    queue, and alerts are told in the console. In a checkout only.
+    """
+    from service.local import up as local
+
+    local.monitor(bootstrap.prepare("monitor"))
 
 
 @main.command()
@@ -125,6 +139,18 @@ def doctor(as_json: bool) -> None:
         for finding in findings:
             click.echo(f"{'ok   ' if finding.ok else 'FAULT'} {finding.name}: {finding.detail}")
     sys.exit(0 if all(f.ok for f in findings) else 1)
+
+
+@main.command()
+@told
+def objectives() -> None:
+    """Print Prometheus rules for the objectives that handlers declare.
+
+    Recording rules and alerts on how fast the error budget is spent, for
+    the apps in MILLRACE_APPS: a file for monitoring/prometheus/rules.
+    """
+    bootstrap.prepare("objectives")
+    click.echo(rules.rules(plugins.registry), nl=False)
 
 
 @main.command()

@@ -2,7 +2,8 @@
 
 An app is a package. What it offers is found by the names of its modules: ``handlers`` and ``schedules`` are imported in
 every process, ``views`` (with a list ``blueprints``) in the web process, ``migrations`` (an alembic folder) by
-``millrace migrate``. Our own handlers and schedules enter by the same door.
+``millrace migrate``. ``queues`` is imported after the handlers and schedules of all apps: for what has something to
+do with every queue. Our own handlers and schedules enter by the same door.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def load(named: tuple[str, ...]) -> None:
                 optional(app, part)
         finally:
             _loading.clear()
+    for app in apps(named):
+        optional(app, "queues")
 
 
 def loading() -> str | None:

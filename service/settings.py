@@ -85,10 +85,16 @@ class Settings(pydantic_settings.BaseSettings):
     request_keep: int = pydantic.Field(16 * 1024, ge=0, le=1024 * 1024)
     #: Seconds between heartbeats with RabbitMQ; a silent peer is given up after two.
     broker_heartbeat: int = pydantic.Field(10, ge=1)
+    #: Seconds between synthetic events and ticks that clocks send through every queue, and look for; 0: none are sent.
+    canary: float = pydantic.Field(0.0, ge=0, le=3600)
+    #: The door that the canary is sent to, as ``http://host:port``; empty: ``MILLRACE_HTTP``.
+    canary_url: str = ""
     #: debug, info, warning or error.
     log_level: str = pydantic.Field("info", pattern="^(debug|info|warning|error)$")
     #: ``json`` for machines, ``text`` for people.
     log_format: str = pydantic.Field("text", pattern="^(json|text)$")
+    #: Where traces go: an OTLP receiver over HTTP, as ``http://host:4318``. Empty: none. Needs ``millrace[otel]``.
+    otlp_url: str = pydantic.Field("", pattern="^(https?://[^/]+.*)?$")
     #: For tests of faults: ``<crash point>@<file>``. The process kills itself there, once, if it can remove the file.
     crash_at: str = ""
 
@@ -113,6 +119,20 @@ class Settings(pydantic_settings.BaseSettings):
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
             raise ValueError("host:port is wanted, like 127.0.0.1:5000")
+        return value
+
+    @pydantic.field_validator("canary")
+    @classmethod
+    def _is_interval(cls, value: float) -> float:
+        if 0 < value < 1:
+            raise ValueError("0 or at least 1 second is wanted")
+        return value
+
+    @pydantic.field_validator("canary_url")
+    @classmethod
+    def _is_door(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^/?#@]+(/[^?#]*)?", value):
+            raise ValueError("http://host:port is wanted, like http://127.0.0.1:5000")
         return value
 
     @pydantic.field_validator("database_url")

@@ -1,9 +1,12 @@
-"""What happens, by name. The business code sends; metrics and logs listen (``service.telemetry``).
+"""What happens, by name. The business code sends; metrics, logs and traces listen (``service.telemetry``).
 
-Sent once per flush, bundle or batch, never once per event, so that listening costs little.
+Sent once per flush, bundle or batch, never once per event, so that listening costs little. Those of traces are the
+exception: nobody listens to them unless traces are wanted.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import blinker
 
@@ -21,11 +24,46 @@ ticket_failed = blinker.Signal()
 connection_changed = blinker.Signal()
 #: ``due``, ``out``, ``overdue``: numbers of tickets, as the clock saw them last.
 tickets_counted = blinker.Signal()
+#: ``waits``: dict[(queue, type), seconds] of what waits longest.
+waiting_seen = blinker.Signal()
+#: ``sums``: dict[(type, word), n] since the beginning of the ledger; ``opened``: dict[type, n].
+tallies_read = blinker.Signal()
+#: ``new``: dict[(type, reason), n] that came since the last look; ``unreplayed``: dict[reason, n].
+letters_read = blinker.Signal()
+#: ``without_ticket``: n, ``checked``: n more; ``partitions``: days ahead.
+balance_seen = blinker.Signal()
+#: ``objectives``: dict[type, service.domain.objective.Objective].
+objectives_declared = blinker.Signal()
+#: ``late``: seconds that the most overdue schedule is late, 0 when none is.
+schedules_seen = blinker.Signal()
+#: ``duty``, ``done``: bool. A clock has done one of its duties, or failed at it.
+duty_ended = blinker.Signal()
+#: ``queue``. A synthetic event was sent, or a synthetic tick is awaited.
+canary_sent = blinker.Signal()
+#: ``queue``, ``seconds``, ``loss``: None, or refused, failed, late.
+canary_ended = blinker.Signal()
 #: ``late``: schedule → seconds for each slot that became an event; ``skipped``: (schedule, reason) → number.
 slots_settled = blinker.Signal()
 #: ``last``: schedule → seconds since the epoch.
 schedules_succeeded = blinker.Signal()
 #: ``reason``: a message on the dead queue was read; ``ours``: bool.
 message_returned = blinker.Signal()
-#: ``method``, ``route``, ``code``, ``seconds``.
+#: ``method``, ``route``, ``code``, ``seconds``; ``traceparent``: the header, None without one.
 request_finished = blinker.Signal()
+#: Traces: ``method``, ``traceparent``. A request came; the answer of a listener, if any, is the context from here on.
+request_begun = blinker.Signal()
+#: Traces: ``type``, ``traceparent``. An event was read from a request; the answer is the context that it carries.
+event_created = blinker.Signal()
+#: Traces: ``events``, ``queue``. A handler is called; the answer is the context of the run.
+run_begun = blinker.Signal()
+#: Traces: ``answer``, ``error``. It has returned, or raised.
+run_ended = blinker.Signal()
+
+
+def asked(signal: blinker.Signal, otherwise: str | None, **given: Any) -> str | None:
+    """Send a signal that a listener may answer with a trace context; ``otherwise`` if nobody does."""
+    if signal.receivers:
+        for _, answer in signal.send(None, **given):
+            if answer is not None:
+                return str(answer)
+    return otherwise

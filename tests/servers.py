@@ -97,6 +97,12 @@ def need_rabbitmq() -> None:
     _need("RabbitMQ", programs.rabbitmq)
 
 
+def need_prometheus() -> None:
+    """Skip the test, or fail it in CI, when Prometheus or Alertmanager is missing."""
+    _need("Prometheus", programs.prometheus)
+    _need("Alertmanager", programs.alertmanager)
+
+
 def _need(name: str, find: Callable[[], object]) -> None:
     """Skip the test when the server's programs are missing; in CI that is a failure."""
     try:

@@ -14,6 +14,7 @@ from service.application.context import Context
 from service.domain import errors, topology
 from service.domain.backoff import Backoff
 from service.domain.handlers import Handler
+from service.domain.objective import Objective
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -34,6 +35,7 @@ def handler(
     backoff: Backoff | None = None,
     soft_limit: float | None = None,
     hard_limit: float | None = None,
+    objective: Objective | None = None,
 ) -> Callable[[Function], Function]:
     """Declare the handler of an event type.
 
@@ -51,6 +53,8 @@ def handler(
     ``no_retry``: errors (classes, with their subclasses) after which it is a dead letter at once.
     ``backoff``: between attempts; the default is 5 s, doubling, with full jitter, up to an hour.
     ``soft_limit``, ``hard_limit``: seconds for one ticket, instead of the settings; a detached one has none but these.
+    ``objective``: what its events are promised, as ``Objective(start="5s", p=0.99, success=0.999)``; alerts are
+    generated from it (docs/monitoring.md).
 
     Raises DeclarationError for a bad name, a second handler of a type, or a wrong number.
     """
@@ -91,6 +95,7 @@ def handler(
                 backoff=backoff or Backoff(),
                 soft_limit=soft_limit,
                 hard_limit=hard_limit,
+                objective=objective,
                 doc=inspect.getdoc(function) or "",
             )
         )

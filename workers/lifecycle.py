@@ -37,6 +37,7 @@ def subscribe(app: App, retirement: retiring.Retirement) -> None:
         # In the pools that do not fork, all tasks of the worker share its engine.
         if not instance.pool_cls.__module__.endswith("prefork"):
             app.road.engine.size = app.road.lease_engine.size = instance.concurrency or 1
+            bootstrap.trace(app.road.settings, "worker")  # Else the children are traced, and not their parent.
 
     def after_start(**_: Any) -> None:
         bootstrap.watch(app.road.settings, "worker")
@@ -48,6 +49,10 @@ def subscribe(app: App, retirement: retiring.Retirement) -> None:
     def after_fork(**_: Any) -> None:
         app.road.engine.after_fork()
         app.road.lease_engine.after_fork()
+        bootstrap.trace(app.road.settings, "worker")
+
+    def before_end(**_: Any) -> None:
+        bootstrap.end_traces()
 
     def before_stop(**_: Any) -> None:
         retirement.announce(app.road.settings.grace)
@@ -57,6 +62,8 @@ def subscribe(app: App, retirement: retiring.Retirement) -> None:
     turns.celeryd_after_setup.connect(before_pool, weak=False)
     turns.worker_ready.connect(after_start, weak=False)
     turns.worker_process_init.connect(after_fork, weak=False)
+    turns.worker_process_shutdown.connect(before_end, weak=False)  # Of a child; it is not sent to one that is killed.
+    turns.worker_shutdown.connect(before_end, weak=False)
     turns.worker_shutting_down.connect(before_stop, weak=False)
     turns.setup_logging.connect(set_up_logging, weak=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,10 @@ from service.domain.event import Event
 log = logging.getLogger("millrace.handler")
 
 
+#: The run that this thread is at, for what is logged in it.
+running: contextvars.ContextVar[Context | None] = contextvars.ContextVar("millrace_running", default=None)
+
+
 class Context:
     """The surroundings of one run of a handler."""
 
@@ -19,6 +24,9 @@ class Context:
         self._work = work
         self._events = events
         self._shared = shared
+        #: W3C trace context, for the header of calls to other services: of this run if it is traced, else as it came
+        #: with the (first) event. None where nobody traces.
+        self.traceparent: str | None = events[0].traceparent
         self.log = logging.LoggerAdapter(log, {"action": "handler", "event_id": events[0].id})
 
     @property

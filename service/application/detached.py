@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from service import crashpoints
-from service.application import context, ports
+from service.application import calling, context, ports
 from service.application import execute as atomic
 from service.application.lease import Lease
 from service.domain import errors, handlers, outcome, topology
@@ -38,6 +38,7 @@ class Context(context.Context):
 
     def __init__(self, leases: ports.LeaseLedger, lease: Lease, run: ports.Run) -> None:
         self._events = [run.event]
+        self.traceparent = run.event.traceparent
         self._leases = leases
         self._lease = lease
         self.opened: Any = None  #: the session, if the handler has asked for one
@@ -195,6 +196,7 @@ class Executor(atomic.Executor):
         report.count(word)
         if word is not Word.SKIPPED:
             report.runs.append(time.monotonic() - since)
+            report.waits.append(max(0.0, run.waited))
         if word is Word.DONE:
             report.latencies.append(run.age + time.monotonic() - since)
 
@@ -203,7 +205,7 @@ class Executor(atomic.Executor):
         try:
             payload = handler.parse(run.event.payload) if handler.parse else run.event.payload
             crashpoints.reach("in_handler")
-            return self._answered(handler, run.event, handler.function(payload, ctx))
+            return self._answered(handler, run.event, calling.call(handler, payload, ctx))
         except errors.LeaseLost:
             raise
         except BaseException as error:

@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from service import crashpoints
-from service.application import context, ports
+from service.application import calling, context, ports
 from service.domain import errors, event, handlers, outcome, topology
 from service.domain import ticket as tickets
 from service.domain.outcome import Outcome, Reason, Word
@@ -43,6 +43,8 @@ class Report:
     words: dict[str, int] = dataclasses.field(default_factory=dict)
     runs: list[float] = dataclasses.field(default_factory=list)  #: seconds in the handler, by event
     latencies: list[float] = dataclasses.field(default_factory=list)  #: seconds from accepted to committed
+    waits: list[float] = dataclasses.field(default_factory=list)  #: seconds from due to the handler's start, by event
+    trace: str | None = None  #: the W3C traceparent of the slowest event that succeeded, if it has one
 
     def count(self, word: Word, n: int = 1) -> None:
         """Count an outcome."""
@@ -51,8 +53,10 @@ class Report:
 
     def __repr__(self) -> str:
         words = {word.value: self.words.get(word.value, 0) for word in Word}
-        runs, latencies = [round(s, 6) for s in self.runs], [round(s, 4) for s in self.latencies]
-        return json.dumps({"type": self.type, **words, "runs": runs, "latencies": latencies}, separators=(",", ":"))
+        runs = [round(s, 6) for s in self.runs]
+        latencies, waits = [round(s, 4) for s in self.latencies], [round(s, 4) for s in self.waits]
+        found = {"type": self.type, **words, "runs": runs, "latencies": latencies, "waits": waits, "trace": self.trace}
+        return json.dumps(found, separators=(",", ":"))
 
 
 @dataclasses.dataclass(slots=True)
@@ -62,7 +66,7 @@ class _Run:
     claimed: ports.Claimed
     outcome: Outcome
     seconds: float
-    latency_from: float  #: monotonic time at which it was accepted, as far as known
+    begun: float | None  #: monotonic time at which its handler was called; None: it was not
 
 
 @dataclasses.dataclass(slots=True)
@@ -254,7 +258,7 @@ class Executor:
         failure = outcome.Failure("WorkerLost", f"its worker was lost {CRASHES} times while it ran")
         dead = Outcome(event_id, Word.DEAD, failure=failure, reason=Reason.WORKER_LOST)
         with self._work(turn.handler) as work:
-            runs = [_Run(c, dead, 0.0, _since(c)) for c in work.claim(turn.delivery, [event_id])]
+            runs = [_Run(c, dead, 0.0, None) for c in work.claim(turn.delivery, [event_id])]
             work.finish(turn.delivery, [r.outcome for r in runs], _attempts(turn.handler, runs), 0.0)
             turn.settle(work)
             work.commit()
@@ -264,22 +268,22 @@ class Executor:
 
     def _run(self, work: ports.Work, handler: handlers.Handler, claimed: ports.Claimed, *, shared: bool) -> _Run:
         if claimed.expired:
-            return _Run(claimed, Outcome(claimed.event.id, Word.EXPIRED), 0.0, _since(claimed))
+            return _Run(claimed, Outcome(claimed.event.id, Word.EXPIRED), 0.0, None)
         begin = time.monotonic()
         try:
             found = claimed.event
             payload = handler.parse(found.payload) if handler.parse else found.payload
             crashpoints.reach("in_handler")
-            answer = handler.function(payload, context.Context(work, [found], shared=shared))
+            answer = calling.call(handler, payload, context.Context(work, [found], shared=shared))
             result = self._answered(handler, found, answer)
         except BaseException as error:
             result = self._raised(work, handler, claimed.event, error)
-        return _Run(claimed, result, time.monotonic() - begin, _since(claimed))
+        return _Run(claimed, result, time.monotonic() - begin, begin)
 
     def _run_bulk(
         self, work: ports.Work, handler: handlers.Handler, claimed: list[ports.Claimed], *, shared: bool
     ) -> list[_Run]:
-        late = [_Run(c, Outcome(c.event.id, Word.EXPIRED), 0.0, _since(c)) for c in claimed if c.expired]
+        late = [_Run(c, Outcome(c.event.id, Word.EXPIRED), 0.0, None) for c in claimed if c.expired]
         live = [c for c in claimed if not c.expired]
         if not live:
             return late
@@ -290,12 +294,12 @@ class Executor:
                 for c in live
             ]
             crashpoints.reach("in_handler")
-            answer = handler.function(found, context.Context(work, found, shared=shared))
+            answer = calling.call(handler, found, context.Context(work, found, shared=shared))
             first = self._answered(handler, live[0].event, answer)
         except BaseException as error:
             first = self._raised(work, handler, live[0].event, error)
         each = (time.monotonic() - begin) / len(live)
-        return late + [_Run(c, dataclasses.replace(first, event_id=c.event.id), each, _since(c)) for c in live]
+        return late + [_Run(c, dataclasses.replace(first, event_id=c.event.id), each, begin) for c in live]
 
     def _answered(self, handler: handlers.Handler, found: event.Event, answer: Any) -> Outcome:
         if isinstance(answer, outcome.Answer):
@@ -353,19 +357,21 @@ class Executor:
 
     def _count(self, report: Report, runs: Sequence[_Run], skipped: int = 0) -> None:
         now = time.monotonic()
+        slowest = max(report.latencies, default=0.0)
         for run in runs:
             report.count(run.outcome.word)
             report.runs.append(run.seconds)
+            claimed = run.claimed
+            if run.begun is not None:
+                report.waits.append(max(0.0, claimed.waited + run.begun - claimed.at))
             if run.outcome.word is Word.DONE:
-                report.latencies.append(max(0.0, now - run.latency_from))
+                report.latencies.append(max(0.0, claimed.age + now - claimed.at))
+                if report.latencies[-1] >= slowest:
+                    slowest, report.trace = report.latencies[-1], claimed.event.traceparent
         report.count(Word.SKIPPED, skipped)
 
     def _work(self, handler: handlers.Handler) -> AbstractContextManager[ports.Work]:
         return self._ledger.work(handler.limits(*self._limits)[1])
-
-
-def _since(claimed: ports.Claimed) -> float:
-    return time.monotonic() - claimed.age
 
 
 def _attempts(handler: handlers.Handler, runs: Sequence[_Run]) -> dict[str, ports.Attempt]:

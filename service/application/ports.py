@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -150,6 +151,8 @@ class Claimed:
     event: event.Event
     age: float  #: seconds since it was accepted, at the claim
     expired: bool
+    waited: float = 0.0  #: seconds since it was due, at the claim
+    at: float = dataclasses.field(default_factory=time.monotonic)  #: when it was claimed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -245,6 +248,7 @@ class Run:
     event: event.Event
     ticket: str  #: of this run alone; it is due when the lease ends
     age: float  #: seconds from the event's acceptance to the claim
+    waited: float = 0.0  #: seconds from the instant when it was due to the claim
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -107,7 +107,9 @@ class Publisher:
                 self._after_fault(broker, failures)
                 failures += 1
             except Exception:
-                log.exception("The publisher failed in a way that nobody thought of")
+                log.exception(
+                    "The publisher failed in a way that nobody thought of", extra={"action": "publish.failed"}
+                )
                 self._after_fault(broker, failures)
                 failures += 1
             else:

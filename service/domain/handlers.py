@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from service.domain import backoff, errors, event, topology
+from service.domain import backoff, errors, event, objective, topology
 
 BUNDLE_WORK = 0.05  #: seconds of work that ride on one ticket, where the size is not fixed
 LARGEST_BUNDLE = 100  #: events, likewise
@@ -36,6 +36,7 @@ class Handler:
     backoff: backoff.Backoff = dataclasses.field(default_factory=backoff.Backoff)
     soft_limit: float | None = None  #: seconds; None: the setting
     hard_limit: float | None = None  #: seconds; None: the setting
+    objective: objective.Objective | None = None  #: what its events are promised; None: nothing that is watched
     doc: str = ""  #: the function's docstring, shown with the type
 
     def bundle_at(self, pace: float | None) -> int:

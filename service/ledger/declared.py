@@ -108,7 +108,7 @@ class Declarations:
         *,
         clock: str,
         apps: Iterable[str] = (),
-        bundle: firing.Bundle = lambda type_name, pace: 1,
+        bundle: firing.Bundle = firing.alone,
     ) -> None:
         self._engine = engine
         self._apps = sorted(apps)  #: whose schedules are all in the calendar

@@ -11,8 +11,8 @@ import datetime
 import functools
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import sqlalchemy
 
@@ -23,7 +23,12 @@ from service.plans import jitter
 
 log = logging.getLogger("millrace.clock")
 
+#: How many ticks of a type ride on one ticket at the most; the second argument is the type's measured pace, if known.
+Bundle = Callable[[str, float | None], int]
+
 POSTPONED = 60.0  #: seconds until a schedule is looked at again that cannot be understood
+
+PACES = "select name, pace from millrace.types where name = any(%s) and pace is not null"
 
 #: What a row says of a schedule. While a slot is held, `planned` is all there is; else it may be left to `next_due`.
 COLUMNS = """
@@ -87,14 +92,17 @@ from unnest(%(name)s::text[], %(next_due)s::timestamptz[], %(planned)s::timestam
 where s.name = a.name and s.name = any(%(name)s)
 """
 
-PACES = "select name, pace from millrace.types where name = any(%s) and pace is not null"
-
 POSTPONE = """
 update millrace.schedules
 set planned = case when held is null then coalesce(planned, next_due) else planned end,
     next_due = clock_timestamp() + make_interval(secs => %s)
 where name = any(%s)
 """
+
+
+def alone(_type_name: str, _pace: float | None) -> int:
+    """Each tick on a ticket of its own."""
+    return 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,14 +143,10 @@ class Asked:
     slot: slots.Slot
 
 
-#: (event type, seconds that its handler takes for one, if known) → how many ride on one ticket at the most.
-Bundle: TypeAlias = Callable[[str, float | None], int]
-
-
 class Firing:
     """How one process fires."""
 
-    def __init__(self, *, by: str, bundle: Bundle = lambda type_name, pace: 1) -> None:
+    def __init__(self, *, by: str, bundle: Bundle = alone) -> None:
         self.by = by  #: kept with the slots
         self._bundle = bundle  #: how many ticks of a type ride on one ticket at the most
 
@@ -181,10 +185,7 @@ class Firing:
         """Write slots with their events and tickets; those that were written. ``over``: outcomes that may change."""
         if not asked:
             return []
-        paces: dict[str, float] = dict(
-            row._tuple() for row in connection.exec_driver_sql(PACES, (sorted({a.type for a in asked}),))
-        )
-        tickets = self._tickets(asked, paces, now)
+        tickets = self._tickets(connection, asked, now)
         routes = {ticket: route for ticket, route in tickets if ticket is not None}
         events = [a.slot.is_event for a in asked]
         found = connection.exec_driver_sql(
@@ -210,7 +211,7 @@ class Firing:
         return [_settled(row) for row in found]
 
     def _tickets(
-        self, asked: Sequence[Asked], paces: Mapping[str, float], now: datetime.datetime
+        self, connection: sqlalchemy.Connection, asked: Sequence[Asked], now: datetime.datetime
     ) -> list[tuple[str | None, tuple[str, str]]]:
         """For each slot its ticket, and that one's route: ticks of one type ride together, as its bundle allows."""
         found: list[tuple[str | None, tuple[str, str]]] = [(None, ("", ""))] * len(asked)
@@ -218,6 +219,8 @@ class Firing:
         for number, one in enumerate(asked):
             if one.slot.is_event:
                 by_type.setdefault(one.type, []).append(number)
+        many = [type_name for type_name, numbers in by_type.items() if len(numbers) > 1]
+        paces = dict(tuple(row) for row in connection.exec_driver_sql(PACES, (many,))) if many else {}
         for type_name, numbers in by_type.items():
             size = self._bundle(type_name, paces.get(type_name))
             for start in range(0, len(numbers), size):

@@ -263,7 +263,7 @@ class LeaseWork:
         if row is None:
             return None
         found = rows.read(row, attempt=row.attempt if row.running else row.attempt + 1)
-        run = ports.Run(found, row.ticket_id, row.age)
+        run = ports.Run(found, row.ticket_id, row.age, row.waited)
         return ports.Found(run, row.running, row.running and row.live, row.cancelled, row.expired)
 
     def settle(self, delivery: tickets.Delivery) -> None:
@@ -329,7 +329,7 @@ class LeaseWork:
     def _begin(self, statement: str, run: ports.Run, queue: str) -> ports.Run:
         values = _names(run) | _route(run.event.type, queue) | {"seconds": self._lease}
         begun = self._run(statement, values).one()
-        return ports.Run(dataclasses.replace(run.event, crashes=begun.crashes), begun.ticket_id, run.age)
+        return ports.Run(dataclasses.replace(run.event, crashes=begun.crashes), begun.ticket_id, run.age, run.waited)
 
     def _hold(self, run: ports.Run) -> bool:
         """Lock the run's row; whether somebody asked it to stop. Raises LeaseLost."""

@@ -6,10 +6,11 @@ from typing import Any
 
 from service.domain import event
 
-#: The columns that ``read`` wants, and the two that every claim asks for besides: ``age`` (seconds) and ``expired``.
+#: The columns that ``read`` wants, and what every claim asks for besides: ``age``, ``waited`` (seconds), ``expired``.
 EVENT = """
        id::text, type, payload, attempt, crashes, accepted_at, producer, request_id, traceparent, schedule, slot_at,
        attributes, extract(epoch from clock_timestamp() - accepted_at)::float8 as age,
+       extract(epoch from clock_timestamp() - greatest(accepted_at, run_at))::float8 as waited,
        coalesce(expires_at <= now(), false) as expired
 """.strip()
 

@@ -75,7 +75,7 @@ class Backfill:
 class ScheduleLedger:
     """The schedules of the ledger, to be changed. All methods raise LedgerUnavailable."""
 
-    def __init__(self, engine: engines.Engine, *, bundle: firing.Bundle = lambda type_name, pace: 1) -> None:
+    def __init__(self, engine: engines.Engine, *, bundle: firing.Bundle = firing.alone) -> None:
         self._engine = engine
         self._firing = firing.Firing(by="operator", bundle=bundle)
 

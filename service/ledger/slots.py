@@ -50,7 +50,7 @@ class SlotLedger:
         calendar: str,
         *,
         clock: str,
-        bundle: firing.Bundle = lambda type_name, pace: 1,
+        bundle: firing.Bundle = firing.alone,
     ) -> None:
         self._engine = engine
         self._calendar = calendar  #: the name of what this clock's code declares

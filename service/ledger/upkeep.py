@@ -51,13 +51,6 @@ on conflict (name) do update set pace = excluded.pace
 where types.pace is null or abs(types.pace - excluded.pace) > types.pace / 10
 """
 
-COUNT_TICKETS = """
-select count(*) filter (where published_at is null and due_at <= clock_timestamp()),
-       count(*) filter (where published_at is not null),
-       count(*) filter (where published_at is not null and due_at <= clock_timestamp())
-from millrace.tickets
-"""
-
 # Of each schedule the latest slots only: one that always fails must not be searched for to its beginning.
 LAST_SUCCESS = """
 select n.name, extract(epoch from found.finished_at)::float8
@@ -126,11 +119,6 @@ class Upkeep:
     def forget_keys(self) -> None:
         """Idempotency keys that are old enough, once a minute, until none is left."""
         self._duty("keys", 60.0, FORGET_KEYS, full=KEYS_PIECE)
-
-    def count_tickets(self) -> tuple[int, int, int]:
-        """Tickets that are due, out, and overdue."""
-        row = self._run(COUNT_TICKETS, ())[0]
-        return row[0], row[1], row[2]
 
     def last_success(self, schedules: Sequence[str]) -> dict[str, float]:
         """When the latest event of each of these schedules succeeded, in seconds since the epoch, where one did."""

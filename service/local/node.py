@@ -21,10 +21,16 @@ class NodeFolder:
 
     Making one prepares the folder: what is there is used again, what is missing is made. ``options`` are lines of
     ``rabbitmq.conf``. ``beside`` is the folder of a node that has been started, whose cluster this one shall join.
+    With ``prometheus`` it serves metrics, on a port of its own.
     """
 
     def __init__(
-        self, home: Path, *, options: Mapping[str, str] | None = None, beside: NodeFolder | None = None
+        self,
+        home: Path,
+        *,
+        options: Mapping[str, str] | None = None,
+        beside: NodeFolder | None = None,
+        prometheus: bool = False,
     ) -> None:
         self.home = spawn.private_folder(home.absolute())
         self.log = self.home / "log"
@@ -34,6 +40,7 @@ class NodeFolder:
             folder.mkdir(exist_ok=True)
         self.scripts = programs.rabbitmq()
         self.options = dict(options or {})
+        self.prometheus = prometheus
         self.name, self.password = self._identity(beside)
         if beside is not None:
             self._share(beside)
@@ -46,8 +53,11 @@ class NodeFolder:
         # Whoever was told the address relies on it, and a node killed a moment ago may hold it a little longer.
         mine = [port for name, port in self.ports.items() if name not in keep]
         spawn.wait_until(lambda: all(ports.is_free(port) for port in mine), 5)
-        self.ports = ports.remembered(self.home / "ports.json", ["amqp", "dist", "epmd"], keep=keep)
+        self.ports = ports.remembered(self.home / "ports.json", self._names(), keep=keep)
         self._configure()
+
+    def _names(self) -> list[str]:
+        return ["amqp", "dist", "epmd", *(["prometheus"] if self.prometheus else [])]
 
     def running(self) -> int:
         """The process id of the node that runs on this data now, 0 when none does."""
@@ -116,5 +126,7 @@ class NodeFolder:
             "log.file = node.log",
             *(f"{name} = {value}" for name, value in self.options.items()),
         ]
+        if self.prometheus:
+            lines += [f"prometheus.tcp.ip = {ports.LOOPBACK}", f"prometheus.tcp.port = {self.ports['prometheus']}"]
         spawn.write_secret(self.home / "rabbitmq.conf", "\n".join(lines) + "\n")
-        (self.home / "enabled_plugins").write_text("[].\n")
+        (self.home / "enabled_plugins").write_text("[rabbitmq_prometheus].\n" if self.prometheus else "[].\n")

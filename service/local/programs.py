@@ -58,6 +58,23 @@ def erlang() -> Path | None:
     return Path(program).parent if program else None
 
 
+def prometheus() -> Path:
+    """Prometheus; Debian's package has promtool beside it."""
+    return _on_path("prometheus", "prometheus")
+
+
+def alertmanager() -> Path:
+    """Alertmanager, as Debian calls it or by its own name; amtool is beside it."""
+    return _on_path("prometheus-alertmanager", "prometheus-alertmanager", "alertmanager")
+
+
+def _on_path(package: str, *names: str) -> Path:
+    found = [shutil.which(name) or shutil.which(name, path=spawn.PATH) for name in names]
+    for program in filter(None, found):
+        return Path(program)
+    raise spawn.LocalError(f"{names[-1]} was not found: install {package}")
+
+
 def _postgres_folders() -> Iterator[Path]:
     on_path = shutil.which("postgres")
     if on_path:

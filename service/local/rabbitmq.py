@@ -27,17 +27,24 @@ class RabbitNode:
 
     A second object on the same folder is the same node: name, password, data and, when they are free, ports.
     ``options`` are lines of ``rabbitmq.conf``. ``beside`` is a node that has been started: this one shares its epmd,
-    cookie and password, so that it can ``join`` its cluster; it must stop before that one does.
+    cookie and password, so that it can ``join`` its cluster; it must stop before that one does. With ``prometheus`` it
+    serves metrics on ``metrics_port``.
     """
 
     name = "rabbitmq"
 
     def __init__(
-        self, home: Path, *, options: Mapping[str, str] | None = None, beside: RabbitNode | None = None
+        self,
+        home: Path,
+        *,
+        options: Mapping[str, str] | None = None,
+        beside: RabbitNode | None = None,
+        prometheus: bool = False,
     ) -> None:
         self.home = home.absolute()
         self.options = dict(options or {})
         self.beside = beside
+        self.prometheus = prometheus
         self._folder: NodeFolder | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
@@ -47,7 +54,7 @@ class RabbitNode:
         """Its folder, made on the first use."""
         if self._folder is None:
             beside = self.beside.folder if self.beside else None
-            self._folder = NodeFolder(self.home, options=self.options, beside=beside)
+            self._folder = NodeFolder(self.home, options=self.options, beside=beside, prometheus=self.prometheus)
         return self._folder
 
     @property
@@ -59,6 +66,11 @@ class RabbitNode:
     def port(self) -> int:
         """The AMQP port; 0 before the first launch."""
         return self.folder.ports.get("amqp", 0)
+
+    @property
+    def metrics_port(self) -> int:
+        """The port of its metrics; 0 when it serves none."""
+        return self.folder.ports.get("prometheus", 0) if self.prometheus else 0
 
     @property
     def url(self) -> str:

@@ -15,11 +15,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from service import plugins
 from service.broker import topology
-from service.local import announce, ports, spawn
+from service.local import announce, monitoring, ports, spawn
 from service.local.commands import Command, Console
 from service.local.postgres import PostgresServer
 from service.local.processes import Supervisor
@@ -30,6 +31,10 @@ from service.settings import Settings
 SERVERS, HANDS, DOOR = 0, 1, 2
 #: First port of /metrics for each role, when the settings name none.
 METRICS = {"web": 9101, "worker": 9102, "clock": 9103}
+#: Seconds between canaries where the settings name none, for `monitor`.
+CANARY = "10"
+#: Port of RabbitMQ's own plugin, where the node is not ours.
+BROKER_METRICS = 15692
 _MILLRACE = (sys.executable, "-m", "service")
 _CELERY = (sys.executable, "-m", "celery")
 
@@ -44,26 +49,35 @@ def stack(settings: Settings, folder: Path = Path("var/stack")) -> None:
     _run(settings, folder.absolute(), demo=False)
 
 
+def monitor(settings: Settings, folder: Path = Path("var/stack")) -> None:
+    """The same, with Prometheus and Alertmanager beside it, and a canary."""
+    _run(settings, folder.absolute(), demo=False, monitored=True)
+
+
 @dataclass
 class _Surroundings:
     """What the three processes are given: addresses by variable, and what there is to tell of them."""
 
     variables: dict[str, str]
     told: list[str]
+    #: Where RabbitMQ serves its metrics, as host:port; empty when nobody knows.
+    broker_metrics: str = ""
 
 
-def _run(settings: Settings, folder: Path, *, demo: bool) -> None:
+def _run(settings: Settings, folder: Path, *, demo: bool, monitored: bool = False) -> None:
     _check_http(settings)
     console = Console()
     with _alone_in(folder), contextlib.suppress(KeyboardInterrupt), Supervisor(console.say) as supervisor:
         around = _Surroundings({}, [])
         _ledger(settings, folder, supervisor, around)
-        _broker(settings, folder, supervisor, around, demo=demo)
+        _broker(settings, folder, supervisor, around, demo=demo, monitored=monitored)
         for words in (("migrate",), ("topology", "apply")):
             _finish(Command(words[0], [*_MILLRACE, *words], console=console, variables=around.variables))
         metrics = _metrics_ports(settings)
         for command, stage in _commands(folder, console, around, metrics):
             supervisor.start(command, stage)
+        if monitored:
+            _monitor(settings, folder, console, supervisor, around, metrics)
         _announce(settings, supervisor, around, metrics)
         if supervisor.run():
             raise spawn.LocalError("not everything could be started")
@@ -101,20 +115,32 @@ def _ledger(settings: Settings, folder: Path, supervisor: Supervisor, around: _S
     around.told.append(f"ledger    {server.version} on {ports.LOOPBACK}:{server.port}, data in {server.home}")
 
 
-def _broker(settings: Settings, folder: Path, supervisor: Supervisor, around: _Surroundings, *, demo: bool) -> None:
+def _broker(
+    settings: Settings,
+    folder: Path,
+    supervisor: Supervisor,
+    around: _Surroundings,
+    *,
+    demo: bool,
+    monitored: bool = False,
+) -> None:
+    if monitored and not settings.canary:
+        around.variables["MILLRACE_CANARY"] = CANARY
     if settings.broker_url:
+        around.broker_metrics = f"{urlsplit(settings.broker_url).hostname}:{BROKER_METRICS}"
         around.told.append(f"broker    {_without_secret(settings.broker_url)}")
     elif demo:
         files = spawn.private_folder(folder / "broker")
         around.variables["MILLRACE_BROKER_URL"] = f"filesystem://{files}"
         around.told.append(f"broker    demo broker: files in {files}; for trying, not for production")
     else:
-        node = RabbitNode(folder / "rabbitmq")
+        node = RabbitNode(folder / "rabbitmq", prometheus=monitored)
         supervisor.say(f"starting {node.version}")
         supervisor.watch(node, SERVERS)
         node.start()
         node.ctl("-p", "/", *topology.policy_words())
         around.variables["MILLRACE_BROKER_URL_FILE"] = _kept(folder / "broker_url", node.url)
+        around.broker_metrics = f"{ports.LOOPBACK}:{node.metrics_port}"
         around.told.append(f"broker    {node.version} on {ports.LOOPBACK}:{node.port}, data in {node.home}")
 
 
@@ -161,6 +187,32 @@ def _commands(
     ):
         variables = around.variables | {"MILLRACE_METRICS_PORT": str(metrics[role])}
         yield Command(role, argv, console=console, variables=variables), stage
+
+
+def _monitor(
+    settings: Settings,
+    folder: Path,
+    console: Console,
+    supervisor: Supervisor,
+    around: _Surroundings,
+    metrics: dict[str, int],
+) -> None:
+    """Prometheus, Alertmanager, and somebody who tells here what they would tell a person."""
+
+    def tell(receiver: str, alert: dict[str, Any]) -> None:
+        if words := monitoring.in_words(receiver, alert):
+            console.say(words, "ALERT")
+
+    targets = {role: [f"{settings.metrics_host}:{port}"] for role, port in metrics.items()}
+    receiver = monitoring.Receiver(tell)
+    found = monitoring.Monitor(
+        folder / "monitor", targets=targets | {"rabbitmq": [around.broker_metrics]}, receiver=receiver.url
+    )
+    for command in found.commands(console):
+        supervisor.start(command, HANDS)
+    around.told.append(f"watch     Prometheus {found.prometheus}, alerts on {found.prometheus}/alerts")
+    around.told.append(f"          Alertmanager {found.alertmanager}; whom it would call is told here as ALERT")
+    around.told.append(f"          RabbitMQ's metrics http://{around.broker_metrics}/metrics")
 
 
 def _announce(settings: Settings, supervisor: Supervisor, around: _Surroundings, metrics: dict[str, int]) -> None:

@@ -14,7 +14,16 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from service.domain import outcome, slots, topology
+from service.domain import objective, outcome, slots, topology
+
+#: What a tally may say: every outcome, and the event's acceptance before them.
+WORDS = ("accepted", *(word.value for word in outcome.Word))
+#: What a clock does again and again, each by its name in the log (``clock.<duty>``).
+DUTIES = (
+    "slots", "release", "returned", "clocks", "successes", "partitions", "windows", "paces", "tallies", "keys", "zones",
+    "lines",
+    "watch_tickets", "watch_waiting", "watch_tallies", "watch_letters", "watch_balance", "canary",
+)  # fmt: skip
 
 OTHER = "other"  #: the value of a label for all that is not on its list
 
@@ -26,7 +35,7 @@ SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 #: A threshold that a promise or an alert speaks of must be a bound: 3 s is the deadline of accept.
 FAST = (*SHORT, 3.0, 5.0, 10.0)
 RUN = (*SHORT, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
-WAIT = (*SHORT[3:], 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+WAIT = objective.STARTS
 #: A slot is late by at most two seconds after the loss of a clock.
 LATE = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
 
@@ -71,6 +80,9 @@ SCHEDULE = Label("schedule", source="the declared schedules; one made at run tim
 METHOD = Label("method", source="the methods of the routes")
 ROUTE = Label("route", source="the routes, as templates")
 CODE = Label("code", source="the status codes answered; 500 and 503 are there from the start")
+QUEUE = Label("queue", source="`events`, `periodic`, and the queues that handlers name")
+DUTY = Label("duty", DUTIES)
+WORD = Label("word", WORDS)
 SKIP_REASON = Label("reason", tuple(reason.value for reason in slots.Reason))
 EXCHANGE = Label("exchange", (topology.EVENTS, topology.PERIODIC))
 PEER = Label("peer", ("broker", "ledger"))
@@ -79,6 +91,8 @@ REASON = Label("reason", ("delivery_limit", "rejected", "expired", "maxlen"))
 ACCEPT_OUTCOME = Label("outcome", ("accepted", "duplicate", "conflict", "invalid", "unavailable"))
 PUBLISH_OUTCOME = Label("outcome", ("confirmed", "unconfirmed", "unavailable"))
 FINISH_OUTCOME = Label("outcome", tuple(word.value for word in outcome.Word))
+DEAD_REASON = Label("reason", tuple(reason.value for reason in outcome.Reason))
+LOSS = Label("reason", ("refused", "failed", "late"))
 FAIL_OUTCOME = Label("outcome", ("worker_lost", "time_limit", "rejected", "error"))
 
 
@@ -166,20 +180,136 @@ CATALOGUE: tuple[Metric, ...] = (
         WAIT,
         TYPE,
     ),
+    _histogram(
+        "millrace_event_start_latency_seconds",
+        "Time from accepted, or from the instant that was asked for, to the start of the handler; of each attempt.",
+        WORKER,
+        WAIT,
+        TYPE,
+    ),
+    _gauge(
+        "millrace_worker_tickets_running",
+        "Tickets that children or threads of this worker work on now, without those of detached handlers.",
+        WORKER,
+    ),
+    _gauge(
+        "millrace_worker_last_progress_timestamp_seconds",
+        "When the last ticket came back from a child or thread, or the first one went there.",
+        WORKER,
+    ),
     _gauge(
         "millrace_tickets_due",
-        "Tickets that wait to be published and are due. Every clock counts all: take the max.",
+        "Tickets that are due and not published, up to 100,000, without those that are paused. Every clock counts all:"
+        " take the max.",
         CLOCK,
     ),
     _gauge(
         "millrace_tickets_out",
-        "Tickets that are with the broker or a worker. Every clock counts all: take the max.",
+        "Tickets that are with the broker or a worker, up to 100,000. Every clock counts all: take the max.",
         CLOCK,
     ),
     _gauge(
         "millrace_tickets_overdue",
-        "Tickets that are out and whose patience has ended. Every clock counts all: take the max.",
+        "Of those that are out, the tickets whose patience has ended. Every clock counts all: take the max.",
         CLOCK,
+    ),
+    _gauge(
+        "millrace_oldest_waiting_seconds",
+        "How long the longest-waiting event that is due has waited, for the broker or for a worker; 0 when none does."
+        " What is paused and not published does not count. Of each queue the 500 oldest tickets that are out are looked"
+        " at. Take the max.",
+        CLOCK,
+        QUEUE,
+        TYPE,
+    ),
+    _counter(
+        "millrace_events_tallied_total",
+        "Events by what the ledger has of them, since its beginning, by its tallies: nothing that happened to a process"
+        " is missing here. Every clock reads all: take the max.",
+        CLOCK,
+        TYPE,
+        WORD,
+    ),
+    _gauge(
+        "millrace_events_open",
+        "Events that were accepted and have not ended, by the tallies. Every clock reads all: take the max.",
+        CLOCK,
+        TYPE,
+    ),
+    _counter(
+        "millrace_dead_letters_total",
+        "Events that became dead letters while this clock ran, as the ledger has them: take the max.",
+        CLOCK,
+        TYPE,
+        DEAD_REASON,
+    ),
+    _gauge(
+        "millrace_dead_letters_unreplayed",
+        "Dead letters that nobody has replayed, among the latest 10,000. Every clock reads all: take the max.",
+        CLOCK,
+        DEAD_REASON,
+    ),
+    _gauge(
+        "millrace_events_without_ticket",
+        "Open events that no ticket covers (P8), as found in the last full round or so far in this one; must be 0."
+        " Every clock looks at all: take the max.",
+        CLOCK,
+    ),
+    _counter(
+        "millrace_events_checked_total",
+        "Events that this clock has looked at on its rounds for open ones without a ticket.",
+        CLOCK,
+    ),
+    _gauge(
+        "millrace_partitions_ahead",
+        "Days after today that the ledger has a partition for. Every clock reads all: take the max.",
+        CLOCK,
+    ),
+    _gauge(
+        "millrace_clock_lateness_seconds",
+        "How late the schedule is that is most overdue, at this clock's last look; 0 when none is. Take the max.",
+        CLOCK,
+    ),
+    _gauge(
+        "millrace_duty_last_success_timestamp_seconds",
+        "When this clock last did a duty to its end; `slots` is its look at the schedules. NaN until it has.",
+        CLOCK,
+        DUTY,
+    ),
+    _counter("millrace_duty_failures_total", "How often a duty of this clock failed.", CLOCK, DUTY),
+    _counter("millrace_canary_sent_total", "Synthetic events and ticks that this clock sent or awaited.", CLOCK, QUEUE),
+    _counter(
+        "millrace_canary_lost_total",
+        "Synthetic events and ticks that did not arrive: `refused` by the door, `failed`, or not worked within 60 s.",
+        CLOCK,
+        QUEUE,
+        LOSS,
+    ),
+    _histogram(
+        "millrace_canary_latency_seconds",
+        "Time from sending a synthetic event to reading over HTTP that it was worked; of a tick, from its slot to its"
+        " commit.",
+        CLOCK,
+        WAIT,
+        QUEUE,
+    ),
+    _gauge(
+        "millrace_objective_start_seconds",
+        "The objective of a type: within how many seconds an event shall be begun; NaN for a type that has none.",
+        CLOCK,
+        TYPE,
+    ),
+    _gauge(
+        "millrace_objective_start_ratio",
+        "The objective of a type: the share of events that shall be begun within that time.",
+        CLOCK,
+        TYPE,
+    ),
+    _gauge(
+        "millrace_objective_success_ratio",
+        "The objective of a type: the share of events that shall succeed in the end.",
+        CLOCK,
+        TYPE,
     ),
     _counter(
         "millrace_slots_fired_total",

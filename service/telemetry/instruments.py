@@ -8,11 +8,13 @@ import importlib.metadata
 import itertools
 import math
 import platform
-from collections.abc import Iterable
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import prometheus_client
-from prometheus_client import gc_collector, platform_collector, process_collector
+from prometheus_client import gc_collector, platform_collector, process_collector, samples
 
 import service
 from service.telemetry import catalogue
@@ -21,6 +23,9 @@ Instrument: TypeAlias = prometheus_client.Counter | prometheus_client.Gauge | pr
 
 #: Codes that alerts ask for. A counter that is born at 1 shows no increase.
 BORN_CODES = ("500", "503")
+
+#: A traceparent of a trace that is kept; its first group is the id of the trace.
+TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f][13579bdf].*")
 
 #: (metric, label) → the values that may be.
 CLOSED = {
@@ -37,17 +42,22 @@ class Durations(prometheus_client.Histogram):
     One by one they would cost a worker's parent a quarter of what it spends on a whole message.
     """
 
-    def observe_all(self, seconds: Iterable[float]) -> None:
-        """Put in all values."""
+    def observe_all(self, seconds: Iterable[float], example: str | None = None) -> None:
+        """Put in all values; the longest one is the example of its bucket, if its trace is known and was sampled."""
         # The clocks of two machines may differ by more than something takes.
         values = [max(0.0, float(value)) for value in seconds]
+        trace = TRACE.fullmatch(example) if example else None
         if len(values) == 1:
-            self.observe(values[0])
+            self.observe(values[0], {"trace_id": trace[1]} if trace else None)
             return
         counts = collections.Counter(bisect.bisect_left(self._upper_bounds, v) for v in values)
         self._sum.inc(math.fsum(values))
         for number, n in counts.items():
             self._buckets[number].inc(n)
+        if trace and values:
+            longest = max(values)
+            shown = samples.Exemplar({"trace_id": trace[1]}, longest, time.time())
+            self._buckets[bisect.bisect_left(self._upper_bounds, longest)].set_exemplar(shown)
 
 
 class Instruments:
@@ -63,14 +73,18 @@ class Instruments:
         self._known: dict[str, set[str]] = {
             "type": set(),
             "schedule": set(),
+            "queue": set(),
             "method": set(),
             "route": set(),
         }
+        #: Gauge → the labels of the series that were replaced before, or are to be.
+        self._replaced: dict[str, set[tuple[str, ...]]] = collections.defaultdict(set)
         self._begin_closed()
         self._begin_process(role)
-        for label in ("type", "schedule"):
+        for label in ("type", "schedule", "queue"):
             self.know(label, [catalogue.OTHER])
         self.know_routes([(catalogue.OTHER, catalogue.OTHER)])
+        self._begin_pairs()
 
     def add(self, name: str, n: float, **labels: str) -> None:
         """Count ``n`` more."""
@@ -82,17 +96,35 @@ class Instruments:
         if (found := self._series(name, **labels)) is not None:
             found.set(value)
 
-    def observe(self, name: str, seconds: Iterable[float], **labels: str) -> None:
-        """Put durations into a histogram."""
+    def replace(self, name: str, values: Mapping[Any, float], *, merge: Callable[[float, float], float]) -> None:
+        """Set all series of a gauge, by the tuple of their labels' values; what is not named falls to 0.
+
+        ``merge`` makes one value of several that are counted as ``other``.
+        """
+        metric = next((metric for metric in self._mine if metric.name == name), None)
+        if metric is None:
+            return
+        found: dict[tuple[str, ...], float] = dict.fromkeys(self._replaced[name], 0.0)
+        known: dict[tuple[str, ...], float] = {}
+        for key, value in values.items():
+            clean = tuple(self._clean(name, label, one) for label, one in zip(metric.label_names, key, strict=True))
+            known[clean] = merge(known[clean], value) if clean in known else value
+        self._replaced[name].update(known)
+        for key, value in (found | known).items():
+            self._instruments[name].labels(*key).set(value)  # type: ignore[union-attr]
+
+    def observe(self, name: str, seconds: Iterable[float], *, example: str | None = None, **labels: str) -> None:
+        """Put durations into a histogram. ``example``: the W3C traceparent of the longest."""
         if (found := self._series(name, **labels)) is not None:
-            found.observe_all(seconds)
+            found.observe_all(seconds, example)
 
     def know(self, label: str, values: Iterable[str]) -> None:
-        """Add types or schedules to what is known; each gets its series at once, at 0."""
+        """Add types, schedules or queues to what is known; each gets its series at once, at 0."""
         new = sorted({*values} - self._known[label])
         self._known[label].update(new)
         for metric in self._mine if new else ():
-            if label in metric.label_names:
+            open_labels = [one.name for one in metric.labels if not one.values]
+            if open_labels == [label]:
                 axes = [new if one.name == label else one.values for one in metric.labels]
                 self._begin(metric, axes)
 
@@ -135,12 +167,19 @@ class Instruments:
         for values in itertools.product(*axes):
             found = self._series(metric.name, **dict(zip(metric.label_names, values, strict=True)))
             if metric.kind is catalogue.Kind.GAUGE:
+                self._replaced[metric.name].add(values)
                 found.set(math.nan)
 
     def _begin_closed(self) -> None:
         for metric in self._mine:
             if all(label.values for label in metric.labels):
                 self._begin(metric, [label.values for label in metric.labels])
+
+    def _begin_pairs(self) -> None:
+        """Gauges by two things that the process knows have series for what was seen: most pairs never are."""
+        for metric in self._mine:
+            if metric.kind is catalogue.Kind.GAUGE and sum(label.name in self._known for label in metric.labels) > 1:
+                self._begin(metric, [[catalogue.OTHER]] * len(metric.labels))
 
     def _begin_process(self, role: str) -> None:
         facts = {

@@ -1,7 +1,7 @@
 """Lines: a log record as one line of JSON, or as a line for people.
 
 Every line has time, level, role, sentence and ``action``, and the ids that are bound where it was
-written.
+written: in a request its id, in a handler those of the event.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from service.application import context
 from service.telemetry import masking
 
 #: What a record has that nobody gave it, and Celery's copy of a task's arguments.
 OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "data"}
-FIRST = ("action", "event_id", "request_id")  #: of what is given beside the sentence
+FIRST = ("action", "event_id", "request_id", "trace_id")  #: of what is given beside the sentence
 SENTENCE = 8_192  #: characters kept
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -78,7 +79,7 @@ class Formatter(logging.Formatter):
     def given(self, record: logging.LogRecord) -> dict[str, Any]:
         """What goes with the sentence: action, ids, and what else was given as ``extra``."""
         extra = {name: value for name, value in vars(record).items() if name not in OWN}
-        found = {"action": record.name, **_bound.get(), **extra}
+        found = {"action": record.name, **_bound.get(), **_ids(context.running.get()), **extra}
         order = [*FIRST, *sorted(found.keys() - set(FIRST))]
         return {name: self.mask.value(name, found[name]) for name in order if name in found}
 
@@ -141,6 +142,15 @@ class Text(Formatter):
         if trace := self.trace(record):
             line += "\n" + trace
         return line.replace("\n", "\n    ")
+
+
+def _ids(run: context.Context | None) -> dict[str, str]:
+    """What a line that is said in a handler belongs to: its event, the request that brought that, the trace."""
+    if run is None:
+        return {}
+    trace = run.traceparent.split("-")[1] if run.traceparent else None
+    found = {"event_id": run.event.id, "request_id": run.event.request_id, "trace_id": trace}
+    return {name: value for name, value in found.items() if value}
 
 
 def _escape(match: re.Match[str]) -> str:

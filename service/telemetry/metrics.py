@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import operator
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -18,6 +20,7 @@ from typing import Any, TypeAlias
 import blinker
 
 from service import signals
+from service.domain import objective
 from service.domain import outcome as outcomes
 from service.domain import ticket as tickets
 from service.telemetry import catalogue, instruments
@@ -38,17 +41,29 @@ class Metrics:
         self._to = instruments.Instruments(role)
         self.registry = self._to.registry
         self._listeners: list[tuple[blinker.Signal, Listener]] = []
+        self._lock = threading.Lock()
+        self._detached: set[str] = set()
+        self._running = 0  # Tickets with a worker's children or threads.
+        self._to.set("millrace_worker_tickets_running", 0)
+        self._tallied: dict[tuple[str, str], int] = {}  # What was read last, by type and word.
 
     def know(
         self,
         *,
         types: Iterable[str] = (),
         schedules: Iterable[str] = (),
+        queues: Iterable[str] = (),
+        detached: Iterable[str] = (),
         routes: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Make series for types, schedules and routes (method, template); all else is ``other``."""
+        """Make series for types, schedules, queues and routes (method, template); all else is ``other``.
+
+        ``detached``: the types whose handlers are detached.
+        """
+        self._detached.update(detached)
         self._to.know("type", types)
         self._to.know("schedule", schedules)
+        self._to.know("queue", queues)
         self._to.know_routes(routes)
 
     def listen(self) -> None:
@@ -85,6 +100,7 @@ class Metrics:
         """A ticket with ``count`` events was taken."""
         self._to.add("millrace_tickets_started_total", 1, type=type)
         self._to.add("millrace_events_started_total", count, type=type)
+        self._runs(+1, type)
 
     def on_ticket_finished(self, *, report: Mapping[str, Any]) -> None:
         """A ticket's report came back."""
@@ -94,11 +110,16 @@ class Metrics:
                 self._to.add("millrace_events_finished_total", n, type=type_name, outcome=word.value)
         self._to.observe("millrace_event_run_duration_seconds", report.get("runs", ()), type=type_name)
         latencies = report.get("latencies", ())
-        self._to.observe("millrace_event_commit_latency_seconds", latencies, type=type_name)
+        self._to.observe(
+            "millrace_event_commit_latency_seconds", latencies, example=report.get("trace"), type=type_name
+        )
+        self._to.observe("millrace_event_start_latency_seconds", report.get("waits", ()), type=type_name)
+        self._runs(-1, type_name)
 
     def on_ticket_failed(self, *, type: str, outcome: str) -> None:
         """A ticket came back without a report."""
         self._to.add("millrace_tickets_failed_total", 1, type=type, outcome=outcome)
+        self._runs(-1, type)
 
     def on_connection_changed(self, *, peer: str, up: bool) -> None:
         """A peer was reached, or lost."""
@@ -109,6 +130,61 @@ class Metrics:
         self._to.set("millrace_tickets_due", due)
         self._to.set("millrace_tickets_out", out)
         self._to.set("millrace_tickets_overdue", overdue)
+
+    def on_waiting_seen(self, *, waits: Mapping[tuple[str, str], float]) -> None:
+        """The clock has looked for what waits longest."""
+        self._to.replace("millrace_oldest_waiting_seconds", waits, merge=max)
+
+    def on_tallies_read(self, *, sums: Mapping[tuple[str, str], int], opened: Mapping[str, int]) -> None:
+        """The clock has read the ledger's tallies."""
+        for (type_name, word), n in sums.items():
+            # Tallies only grow; to a counter they are told as what came since.
+            more = n - self._tallied.get((type_name, word), 0)
+            self._to.add("millrace_events_tallied_total", max(0, more), type=type_name, word=word)
+            self._tallied[type_name, word] = n
+        self._to.replace("millrace_events_open", {(name,): float(n) for name, n in opened.items()}, merge=operator.add)
+
+    def on_letters_read(self, *, new: Mapping[tuple[str, str], int], unreplayed: Mapping[str, int]) -> None:
+        """The clock has read of dead letters."""
+        for (type_name, reason), n in new.items():
+            self._to.add("millrace_dead_letters_total", n, type=type_name, reason=reason)
+        letters = {(reason,): float(n) for reason, n in unreplayed.items()}
+        self._to.replace("millrace_dead_letters_unreplayed", letters, merge=operator.add)
+
+    def on_balance_seen(self, *, without_ticket: int, checked: int, partitions: int) -> None:
+        """The clock has checked some events for their tickets."""
+        self._to.set("millrace_events_without_ticket", without_ticket)
+        self._to.add("millrace_events_checked_total", checked)
+        self._to.set("millrace_partitions_ahead", partitions)
+
+    def on_objectives_declared(self, *, objectives: Mapping[str, objective.Objective]) -> None:
+        """What the handlers of this process promise."""
+        for type_name, promised in objectives.items():
+            self._to.set("millrace_objective_start_seconds", promised.seconds, type=type_name)
+            self._to.set("millrace_objective_start_ratio", promised.p, type=type_name)
+            self._to.set("millrace_objective_success_ratio", promised.success, type=type_name)
+
+    def on_schedules_seen(self, *, late: float) -> None:
+        """The clock has looked at the schedules."""
+        self._to.set("millrace_clock_lateness_seconds", late)
+
+    def on_duty_ended(self, *, duty: str, done: bool) -> None:
+        """The clock has done a duty, or failed at it."""
+        if done:
+            self._to.set("millrace_duty_last_success_timestamp_seconds", time.time(), duty=duty)
+        else:
+            self._to.add("millrace_duty_failures_total", 1, duty=duty)
+
+    def on_canary_sent(self, *, queue: str) -> None:
+        """A synthetic event was sent."""
+        self._to.add("millrace_canary_sent_total", 1, queue=queue)
+
+    def on_canary_ended(self, *, queue: str, seconds: float, loss: str | None) -> None:
+        """A synthetic event arrived, or was lost."""
+        if loss is None:
+            self._to.observe("millrace_canary_latency_seconds", [seconds], queue=queue)
+        else:
+            self._to.add("millrace_canary_lost_total", 1, queue=queue, reason=loss)
 
     def on_slots_settled(self, *, late: Mapping[str, Sequence[float]], skipped: Mapping[tuple[str, str], int]) -> None:
         """Planned instants became events, or were skipped."""
@@ -128,11 +204,27 @@ class Metrics:
         owner = "ours" if ours else "stray"
         self._to.add("millrace_messages_returned_total", 1, owner=owner, reason=reason)
 
-    def on_request_finished(self, *, method: str, route: str, code: int, seconds: float) -> None:
+    def on_request_finished(
+        self, *, method: str, route: str, code: int, seconds: float, traceparent: str | None = None
+    ) -> None:
         """An HTTP request was answered."""
         place = {"method": method, "route": route}
         self._to.add("millrace_http_requests_total", 1, **place, code=str(code))
-        self._to.observe("millrace_http_request_duration_seconds", [seconds], **place)
+        self._to.observe("millrace_http_request_duration_seconds", [seconds], example=traceparent, **place)
+
+    def _runs(self, change: int, type_name: str) -> None:
+        """One more, or one less, is with the worker's children or threads."""
+        if type_name in self._detached:
+            return  # It may run for hours, and nothing is wrong.
+        with self._lock:
+            # To take the first one is progress, too: while nothing ran, nothing could come back.
+            progress = change < 0 or not self._running
+            self._running = max(
+                0, self._running + change
+            )  # What comes back may have been begun before anybody counted.
+            self._to.set("millrace_worker_tickets_running", self._running)
+        if progress:
+            self._to.set("millrace_worker_last_progress_timestamp_seconds", time.time())
 
     def _quietly(self, method: Listener) -> Listener:
         """The method as a listener that never raises, and is silent in a process forked off."""
@@ -163,10 +255,12 @@ def install(
     types: Iterable[str] = (),
     schedules: Iterable[str] = (),
     routes: Iterable[tuple[str, str]] = (),
+    queues: Iterable[str] = (),
+    detached: Iterable[str] = (),
 ) -> Metrics:
     """The metrics of this process, made and listening.
 
-    Called again in the same process, it only makes more types, schedules and routes known.
+    Called again in the same process, it only makes more types, schedules, routes and queues known.
     """
     global _installed
     with _lock:
@@ -175,7 +269,7 @@ def install(
                 _installed.close()  # Those of the parent.
             _installed = Metrics(role)
             _installed.listen()
-        _installed.know(types=types, schedules=schedules, routes=routes)
+        _installed.know(types=types, schedules=schedules, queues=queues, detached=detached, routes=routes)
         return _installed
 
 

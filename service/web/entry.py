@@ -8,6 +8,7 @@ from typing import Any
 
 import flask
 
+from service import signals
 from service.application.submission import Accepted
 from service.domain import errors, event, handlers
 from service.web import body, gate, idempotency, road, timing, trace
@@ -52,6 +53,7 @@ def new_event(
         try:
             parse(sent.document.value)
         except errors.InvalidEvent as error:
+            signals.events_accepted.send(None, counts={sent.type: 1}, outcome="invalid")
             if sent.pointer:
                 faults = [errors.Fault(f"{sent.pointer}{f.pointer}", f.detail) for f in error.faults]
                 raise errors.InvalidEvent(faults, str(error)) from None
@@ -60,6 +62,7 @@ def new_event(
     if sent.key is not None:
         scope = idempotency.scope(environ) if sent.scope is None else sent.scope
         mark = idempotency.fingerprint(sent.type, sent.document, sent.timing.told(), sent.told)
+    traceparent = sent.traceparent or environ.get(trace.KEY)
     return event.NewEvent(
         type=sent.type,
         payload=sent.document.text.decode(),
@@ -71,7 +74,7 @@ def new_event(
         key=sent.key,
         scope=scope,
         fingerprint=mark,
-        traceparent=sent.traceparent or trace.valid(environ.get("HTTP_TRACEPARENT")),
+        traceparent=signals.asked(signals.event_created, traceparent, type=sent.type, traceparent=traceparent),
         attributes=sent.attributes,
     )
 

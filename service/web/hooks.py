@@ -12,7 +12,7 @@ import flask
 
 from service import signals
 from service.telemetry import logging as logs
-from service.web import road
+from service.web import road, trace
 
 #: A request id that is kept. Any other is replaced, for it goes into logs and headers.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -59,6 +59,7 @@ def begin() -> None:
     g.started = time.perf_counter() if already is None else already.started
     g.request_id = request_id(environ.get("HTTP_X_REQUEST_ID", "")) if already is None else already.request_id
     g.producer = producer(environ)
+    trace.begin(environ)
     g.log_ids = logs.bind(request_id=g.request_id)
     if already is not None:
         raise already.error
@@ -95,6 +96,7 @@ def finish(response: flask.Response) -> flask.Response:
         route=request.url_rule.rule if request.url_rule else UNMATCHED,
         code=response.status_code,
         seconds=time.perf_counter() - g.started,
+        traceparent=request.environ.get(trace.KEY),
     )
     return response
 

@@ -22,7 +22,7 @@ import flask
 from service import signals
 from service.application.submission import Accepted, Submission
 from service.domain import event
-from service.web import answer, body, entry, hooks, idempotency, inbound, show
+from service.web import answer, body, entry, hooks, idempotency, inbound, show, trace
 from service.web.road import Road
 
 PREFIX = "/v1/events/"
@@ -61,6 +61,7 @@ class Lane:
         """Answer a plain post; False if it went wrong, and Flask shall say how."""
         started = time.perf_counter()
         request_id = hooks.request_id(environ.get("HTTP_X_REQUEST_ID", ""))
+        trace.begin(environ)
         try:
             length = inbound.length(environ)
             data = await inbound.read(protocol, length, self._road.settings.body_deadline)
@@ -76,7 +77,14 @@ class Lane:
         ]
         protocol.response_bytes(202, headers, answer.encoder.encode(document))
         seconds = time.perf_counter() - started
-        signals.request_finished.send(None, method="POST", route=ROUTE, code=202, seconds=seconds)
+        signals.request_finished.send(
+            None,
+            method="POST",
+            route=ROUTE,
+            code=202,
+            seconds=seconds,
+            traceparent=environ.get(trace.KEY),
+        )
         return True
 
     def _read(self, environ: dict[str, Any], data: bytes, length: int, request_id: str) -> event.NewEvent:

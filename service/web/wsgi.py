@@ -17,3 +17,5 @@ _obey()
 rsgi = door.Door(app, _road, on_loop=_obey)  # granian's loop has taken over the signals by then.
 atexit.register(_road.intake.close)
 bootstrap.watch(_road.settings, "web", _routes)
+bootstrap.trace(_road.settings, "web")
+atexit.register(bootstrap.end_traces)

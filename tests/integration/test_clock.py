@@ -27,6 +27,7 @@ from service.ledger.release import ReleaseLedger
 from service.ledger.schedules import ScheduleLedger
 from service.ledger.slots import SlotLedger
 from service.ledger.upkeep import Upkeep
+from service.ledger.watching import LedgerWatch
 from service.plans import Cron, Interval
 from tests.ledgers import Ledger
 
@@ -559,7 +560,7 @@ def start(
     started, queue = [], StuckQueue()
 
     def start() -> scheduler.Scheduler:
-        upkeep_engine = engines.Engine(ledger.url, size=3)
+        upkeep_engine, looks_engine = engines.Engine(ledger.url, size=3), engines.Engine(ledger.url)
         app = factory.App("test", set_as_current=False)
         declarations = Declarations(upkeep_engine, bootstrap.handled(calendar), clock="test")
         app.road = bootstrap.ClockRoad(
@@ -571,6 +572,9 @@ def start(
             ledger.engine,
             Upkeep(upkeep_engine),
             upkeep_engine,
+            LedgerWatch(looks_engine),
+            looks_engine,
+            None,
             queue,  # type: ignore[arg-type]
         )
         started.append(scheduler.Scheduler(app))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -360,3 +361,26 @@ def test_an_old_message_of_a_retried_event_does_not_find_it_before_its_time(ledg
     assert ledger.executor.execute(delivery).words == {"skipped": 1}
     assert ledger.sql("select attempt from millrace.events") == [(1,)]
     ledger.check()
+
+
+def test_times_are_measured_from_acceptance_and_from_the_instant_when_it_was_due(ledger: Ledger) -> None:
+    ledger.handler("a.slow", lambda payload, ctx: time.sleep(0.3))
+    ledger.post("a.slow", 1, 2)
+    (report,) = ledger.work()
+    first, second = report.latencies
+    assert min(first, second) >= 0.6, "the time in the handlers of a bundle is part of the time to its commit"
+    assert report.waits[1] >= report.waits[0] + 0.3, "the second of a bundle waits for the first"
+
+    ledger.post("a.slow", 3, delay=0.5)
+    time.sleep(0.6)
+    (report,) = ledger.work()
+    assert report.latencies[0] >= 0.9, "with the delay that was asked for"
+    assert report.waits[0] < report.latencies[0] - 0.7, "without it"
+
+
+def test_a_report_names_the_trace_of_the_slowest_event(ledger: Ledger) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    ledger.handler("a.traced", add)
+    ledger.post("a.traced", 1, traceparent=trace)
+    (report,) = ledger.work()
+    assert report.trace == trace

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
 import pathlib
 import re
+import subprocess
+import sys
 
 from service import settings
 
@@ -50,7 +53,18 @@ def _comments() -> dict[str, str]:
     return found
 
 
-PAGES = {"docs/settings.md": settings_page}
+def objectives_rules() -> str:
+    """``monitoring/prometheus/rules/objectives.yml``, for the example application."""
+    path = os.pathsep.join([str(ROOT / "examples/numbers"), str(ROOT)])
+    environment = os.environ | {"MILLRACE_APPS": "numbers_app", "PYTHONPATH": path}
+    words = [sys.executable, "-m", "service", "objectives"]
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+PAGES = {
+    "docs/settings.md": settings_page,
+    "monitoring/prometheus/rules/objectives.yml": objectives_rules,
+}
 
 if __name__ == "__main__":
     for path, write in PAGES.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import logging
 import os
@@ -19,6 +20,9 @@ import pytest
 from granian import log as granian_log
 
 from service import settings
+from service.application import calling, context
+from service.domain.event import Event
+from service.domain.handlers import Handler
 from service.telemetry import lines, masking, sink
 from service.telemetry import logging as logs
 from tests.patience import within
@@ -182,6 +186,20 @@ def test_ids_are_bound_for_one_context_and_taken_back(written: Any) -> None:
 
 
 # --- who writes ---------------------------------------------------------------------------------
+
+
+def test_a_line_that_is_said_in_a_handler_has_the_ids_of_its_event(written: Any) -> None:
+    written(log_format="json")
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    now = datetime.datetime.now(datetime.UTC)
+    found = Event("e-1", "a.b", {}, 1, now, request_id="r-1", traceparent=f"00-{trace}-00f067aa0ba902b7-01")
+    handler = Handler("a.b", lambda payload, ctx: logging.getLogger("shop").info("sold"), bundle=1)
+    calling.call(handler, {}, context.Context(None, [found], shared=False))  # type: ignore[arg-type]
+    log.info("outside")
+    inside, outside = json_lines(written())
+    assert (inside["event_id"], inside["request_id"], inside["trace_id"]) == ("e-1", "r-1", trace)
+    assert inside["action"] == "shop"
+    assert not {"event_id", "request_id", "trace_id"} & outside.keys()
 
 
 def test_guests_write_our_lines_and_nothing_else(written: Any, capfd: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from service import settings, signals
 from service.domain import ticket as tickets
 from service.domain import topology
-from service.telemetry import catalogue, exposition, instruments, metrics, reference
+from service.telemetry import catalogue, exposition, instruments, metrics, reference, tracing
 
 ROOT = pathlib.Path(__file__).parents[2]
 DONE = {"done": 3, "retry": 1, "dead": 0, "snoozed": 0, "expired": 0, "skipped": 2}
@@ -123,8 +123,7 @@ def test_names_follow_the_conventions() -> None:
     for metric in catalogue.CATALOGUE:
         assert metric.name.startswith("millrace_")
         assert metric.name.endswith("_total") == (metric.kind is catalogue.Kind.COUNTER)
-        duration = metric.name.endswith("_seconds") and not metric.name.endswith("_timestamp_seconds")
-        assert duration == (metric.kind is catalogue.Kind.HISTOGRAM)
+        assert metric.name.endswith("_seconds") or metric.kind is not catalogue.Kind.HISTOGRAM
         assert bool(metric.buckets) == (metric.kind is catalogue.Kind.HISTOGRAM)
         assert list(metric.buckets) == sorted(set(metric.buckets))
         assert not [n for n in metric.label_names if n == "id" or n.endswith("_id")]
@@ -139,7 +138,8 @@ def test_the_page_agrees_with_the_catalogue() -> None:
 def test_every_signal_is_listened_to() -> None:
     names = [n for n, found in vars(signals).items() if isinstance(found, blinker.Signal)]
     assert names
-    assert [n for n in names if not hasattr(metrics.Metrics, f"on_{n}")] == []
+    listeners = {*vars(metrics.Metrics), *(f"on_{name}" for name in tracing.NAMES)}
+    assert [n for n in names if f"on_{n}" not in listeners] == []
 
 
 def test_label_sets_begin_at_zero_and_gauges_without_a_value() -> None:
@@ -400,3 +400,49 @@ def test_many_durations_at_once_count_like_one_by_one(seconds: list[float]) -> N
     for one in seconds:
         apart.observe(max(0.0, one))
     assert prometheus_client.generate_latest(at_once) == prometheus_client.generate_latest(one_by_one)
+
+
+@pytest.mark.parametrize("seconds", [[0.02], [0.02, 0.7, 0.03]])
+def test_the_longest_is_the_example_of_its_bucket_if_its_trace_is_kept(seconds: list[float]) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    for flags, expected in (("01", [(max(seconds), trace)]), ("00", [])):
+        given = {**REPORT, "latencies": seconds, "trace": f"00-{trace}-b7ad6b7169203331-{flags}"}
+        with counting("worker", types=["a.b"]) as found, serving(found.registry) as port:
+            signals.ticket_finished.send(None, report=given)
+            _, _, body = get(port, accept="application/openmetrics-text; version=1.0.0")
+        shown = [
+            (sample.exemplar.value, sample.exemplar.labels["trace_id"])
+            for family in openmetrics.text_string_to_metric_families(body)
+            for sample in family.samples
+            if sample.exemplar
+        ]
+        assert shown == expected
+
+
+def test_a_worker_that_finishes_nothing_is_seen_and_one_that_runs_for_hours_is_not_blamed() -> None:
+    with counting("worker", types=["a.b", "c.long"], detached=["c.long"]) as found:
+        assert value(found, "millrace_worker_tickets_running") == 0
+        signals.ticket_started.send(None, type="a.b", count=1)
+        signals.ticket_started.send(None, type="c.long", count=1)
+        assert value(found, "millrace_worker_tickets_running") == 1
+        first = value(found, "millrace_worker_last_progress_timestamp_seconds")
+        signals.ticket_started.send(None, type="a.b", count=1)
+        assert value(found, "millrace_worker_last_progress_timestamp_seconds") == first
+        signals.ticket_failed.send(None, type="a.b", outcome="worker_lost")
+        assert (value(found, "millrace_worker_last_progress_timestamp_seconds") or 0) > (first or 0)
+        signals.ticket_finished.send(None, report=REPORT)
+        assert value(found, "millrace_worker_tickets_running") == 0
+
+
+def test_gauges_of_the_ledger_fall_to_zero_when_nothing_is_there_any_more() -> None:
+    with counting("clock", types=["a.b"], queues=["events"]) as found:
+        place = {"queue": "events", "type": "a.b"}
+        signals.waiting_seen.send(None, waits={("events", "a.b"): 7.0, ("events", "x.y"): 9.0, ("events", "z.z"): 3.0})
+        assert value(found, "millrace_oldest_waiting_seconds", **place) == 7
+        assert value(found, "millrace_oldest_waiting_seconds", queue="events", type="other") == 9
+        signals.waiting_seen.send(None, waits={})
+        assert value(found, "millrace_oldest_waiting_seconds", **place) == 0
+        for sums in ({("a.b", "accepted"): 5}, {("a.b", "accepted"): 8}):
+            signals.tallies_read.send(None, sums=sums, opened={"a.b": 2, "x.y": 1, "z.z": 1})
+        assert value(found, "millrace_events_tallied_total", type="a.b", word="accepted") == 8
+        assert value(found, "millrace_events_open", type="other") == 2

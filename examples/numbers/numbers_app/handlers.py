@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from numbers_app import jobs, payloads, queries
-from workers import Context, handler
+from workers import Context, Objective, handler
 
 #: Seconds for which one tick works, well below the soft limit. What is left waits for the next minute.
 BUDGET = 20.0
 
 
-@handler("numbers.requested", payload=payloads.NumberRequest)
+@handler(
+    "numbers.requested",
+    payload=payloads.NumberRequest,
+    objective=Objective(start="5s", p=0.99, success=0.999),
+)
 def store(payload: payloads.NumberRequest, ctx: Context) -> str:
     """Keep a list of numbers with their jobs. The first list with a rid stays."""
     if queries.store(ctx.session, payload.rid, payload.numbers, payload.jobtodo):

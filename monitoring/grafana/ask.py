@@ -1,0 +1,66 @@
+"""PromQL in words, so that the same question is asked in the same way everywhere.
+
+Rates take ``$__rate_interval``, which Grafana makes at least four times as long as the interval between scrapes. What
+stands beside ``$__range`` is a number for the whole time that is looked at.
+"""
+
+from __future__ import annotations
+
+JOB = 'job=~"$job"'
+TYPE = 'type=~"$type"'
+
+
+def of(metric: str, *matchers: str) -> str:
+    """The series of one of our own metrics."""
+    return f"{metric}{{{', '.join((JOB, *matchers))}}}"
+
+
+def rate(metric: str, *matchers: str, by: str = "") -> str:
+    """How many per second, over all processes."""
+    return _sum(f"rate({of(metric, *matchers)}[$__rate_interval])", by)
+
+
+def total(metric: str, *matchers: str, by: str = "") -> str:
+    """How many in the whole time that is looked at."""
+    return _sum(f"increase({of(metric, *matchers)}[$__range])", by)
+
+
+def highest(metric: str, *matchers: str, by: str = "") -> str:
+    """Of what every process counts for all: the highest."""
+    return f"max{f' by ({by})' if by else ''} ({of(metric, *matchers)})"
+
+
+def highest_rate(metric: str, *matchers: str, by: str = "") -> str:
+    """Of what every process counts for all: how many per second."""
+    return f"max{f' by ({by})' if by else ''} (rate({of(metric, *matchers)}[$__rate_interval]))"
+
+
+def quantile(q: float, histogram: str, *matchers: str, by: str = "") -> str:
+    """A quantile of a histogram."""
+    within = _sum(f"rate({of(f'{histogram}_bucket', *matchers)}[$__rate_interval])", f"le, {by}" if by else "le")
+    return f"histogram_quantile({q}, {within})"
+
+
+def heat(histogram: str, *matchers: str) -> str:
+    """All buckets of a histogram, for a heat map."""
+    return _sum(f"increase({of(f'{histogram}_bucket', *matchers)}[$__rate_interval])", "le")
+
+
+def share_below(bound: str, histogram: str, *matchers: str) -> str:
+    """Which share was at most ``bound``, one of the histogram's bounds, in the whole time that is looked at."""
+    good = total(f"{histogram}_bucket", f'le="{bound}"', *matchers)
+    return ratio(good, total(f"{histogram}_count", *matchers))
+
+
+def top(n: int, question: str) -> str:
+    """The ``n`` largest of its series."""
+    return f"topk({n}, {question})"
+
+
+def ratio(part: str, whole: str) -> str:
+    """How many of one thing for each of another."""
+    return f"{part} / {whole}"
+
+
+def _sum(of_what: str, by: str) -> str:
+    return f"sum{f' by ({by})' if by else ''} ({of_what})"

@@ -1,0 +1,67 @@
+"""What a clock looks at for metrics. Every clock looks for itself: with any one of them alive, everything is seen."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from service import signals
+from service.ledger.watching import LedgerWatch
+
+EVERY = 5.0  #: seconds between rounds
+SHARE = 0.02  #: of its time that a clock spends on one look: what takes long is not looked at again so soon
+
+#: Words of tallies that end an event.
+ENDINGS = ("done", "dead", "cancelled", "expired")
+
+
+class Unhurried:
+    """A look that is left out while it would take more than its share of time."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self._look = look
+        self._not_before = 0.0  # By time.monotonic().
+
+    def __call__(self) -> None:
+        """Look, unless the last look was too long and too short a while ago."""
+        begin = time.monotonic()
+        if begin < self._not_before:
+            return
+        try:
+            self._look()
+        finally:
+            now = time.monotonic()
+            self._not_before = now + (now - begin) / SHARE - EVERY
+
+
+def looks(ledger: LedgerWatch) -> dict[str, Callable[[], None]]:
+    """The looks by the names of their duties. Each raises LedgerUnavailable."""
+
+    def tickets() -> None:
+        due, out, overdue = ledger.count_tickets()
+        signals.tickets_counted.send(None, due=due, out=out, overdue=overdue)
+
+    def waiting() -> None:
+        signals.waiting_seen.send(None, waits=ledger.oldest_waiting())
+
+    def tallies() -> None:
+        sums = ledger.read_tallies()
+        signals.tallies_read.send(None, sums=sums, opened=_opened(sums))
+
+    def letters() -> None:
+        found = ledger.read_letters()
+        signals.letters_read.send(None, new=found.new, unreplayed=found.unreplayed)
+
+    def balance() -> None:
+        lost, checked = ledger.check_tickets()
+        signals.balance_seen.send(None, without_ticket=lost, checked=checked, partitions=ledger.partitions_ahead())
+
+    return {f"watch_{look.__name__}": Unhurried(look) for look in (tickets, waiting, tallies, letters, balance)}
+
+
+def _opened(sums: dict[tuple[str, str], int]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for (type_name, word), n in sums.items():
+        found[type_name] += n if word == "accepted" else -n if word in ENDINGS else 0
+    return dict(found)

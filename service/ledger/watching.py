@@ -1,0 +1,204 @@
+"""What the ledger can say of itself at any size: short looks, for metrics. Nothing here counts a whole table of events.
+
+Each look is bounded: by the lanes (type, queue) that there are, by a limit, or by the minutes since the last look.
+The exception is the first look at the tallies, which sums up what is there; it is made once in a clock's life.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections import Counter
+from typing import Any
+
+from service.ledger import engine as engines
+from service.ledger import fence
+
+COUNTED = 100_000  #: tickets are counted up to here
+HEADS = 8  #: tickets looked at in each lane of those that are due
+OUT_HEADS = 500  #: tickets looked at in each queue of those that are out
+LETTERS = 10_000  #: dead letters that are looked at, the latest
+CHECKED = 5_000  #: events checked for their ticket in one look
+LOWEST = "00000000-0000-0000-0000-000000000000"
+
+# By skip scan, as the release does it. What is paused waits because somebody wants it to.
+LANES = """
+lanes (type, queue) as (
+    (select type, queue from millrace.tickets where published_at is null order by type, queue limit 1)
+    union all
+    select next.type, next.queue from lanes cross join lateral (
+        select t.type, t.queue from millrace.tickets t
+        where t.published_at is null and (t.type, t.queue) > (lanes.type, lanes.queue)
+        order by t.type, t.queue limit 1) next),
+open_lanes as (
+    select l.* from lanes l
+    left join millrace.types s on s.name = l.type left join millrace.queues q on q.name = l.queue
+    where s.paused_at is null and q.paused_at is null)
+"""
+
+COUNT_TICKETS = f"""
+with recursive {LANES},
+due as (
+    select 1 from open_lanes l cross join lateral (
+        select 1 from millrace.tickets t
+        where t.type = l.type and t.queue = l.queue and t.published_at is null and t.due_at <= clock_timestamp()
+        limit {COUNTED}) one
+    limit {COUNTED}),
+sent as (
+    select t.due_at <= clock_timestamp() as over from millrace.tickets t where t.published_at is not null
+    limit {COUNTED})
+select (select count(*) from due), count(*), count(*) filter (where over) from sent
+"""
+
+# The time in an event's id tells when it was accepted; a retry or a delay has its own instant in `run_at`. The heads of
+# a lane are not its oldest for certain, for a ticket that could not be published goes to the end of the line: so some.
+# `limit 1` keeps the planner from joining all events instead of looking each one up.
+OLDEST = f"""
+with recursive {LANES},
+queues (queue) as (
+    (select queue from millrace.tickets where published_at is not null order by queue limit 1)
+    union all
+    select next.queue from queues cross join lateral (
+        select t.queue from millrace.tickets t where t.published_at is not null and t.queue > queues.queue
+        order by t.queue limit 1) next),
+heads as (
+    select h.* from open_lanes l cross join lateral (
+        select t.queue, t.type, t.event_ids[1] as event from millrace.tickets t
+        where t.type = l.type and t.queue = l.queue and t.published_at is null and t.due_at <= clock_timestamp()
+        order by t.due_at limit {HEADS}) h
+    union all
+    select h.queue, h.type, h.event from queues q cross join lateral (
+        select t.queue, t.type, t.event_ids[1] as event from millrace.tickets t
+        where t.queue = q.queue and t.published_at is not null
+        order by t.published_at limit {OUT_HEADS}) h)
+select h.queue, h.type,
+       extract(epoch from clock_timestamp() - min(greatest(e.accepted_at, e.run_at)))::float8
+from heads h cross join lateral (
+    select accepted_at, run_at from millrace.events where id = h.event and state = 'pending' limit 1) e
+group by 1, 2
+"""
+
+# No transaction that still runs can add to a minute before this one: a tally stands in the minute in which its
+# transaction began. It is asked in a statement of its own, before the tallies are read. Transactions of other roles
+# cannot be seen: they have two minutes, more than the hard limit of a handler.
+CLOSED = """
+select date_trunc('minute', least(now() - interval '2 minutes', min(xact_start)))
+from pg_stat_activity where datname = current_database()
+"""
+TALLIES = """
+select type, word, minute < %(closed)s, sum(n)::bigint from millrace.tallies
+where minute >= %(since)s group by 1, 2, 3
+"""
+NEW_LETTERS = """
+select type, reason, died_at < %(closed)s, count(*) from millrace.dead where died_at >= %(since)s group by 1, 2, 3
+"""
+UNREPLAYED = f"""
+select reason, count(*) from (
+    select reason, replayed_as from millrace.dead order by died_at desc, event_id desc limit {LETTERS}) latest
+where replayed_as is null group by 1
+"""
+NO_JIT = "set local jit = off"  #: to compile these would take longer than they do
+
+CHECK = f"""
+with piece as materialized (
+    select id, state, ticket_id from millrace.events where id > %(after)s::uuid order by id limit {CHECKED})
+select count(*), max(id::text), count(*) filter (
+    where state in ('pending', 'running') and not exists (
+        select from millrace.tickets t where t.id = piece.ticket_id and piece.id = any(t.event_ids)))
+from piece
+"""
+PARTITIONS = """
+select count(*) from generate_series(1, 100) as ahead
+where to_regclass('millrace.events_' || to_char((clock_timestamp() at time zone 'UTC')::date + ahead::int, 'YYYYMMDD'))
+      is not null
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Letters:
+    """What was read of dead letters."""
+
+    new: dict[tuple[str, str], int]  #: (type, reason) → how many came since the last look
+    unreplayed: dict[str, int]  #: reason → how many of the latest nobody has replayed
+
+
+class _Since:
+    """Sums of an insert-only table whose rows stand at the time at which their transaction began.
+
+    What lies before the instant that no running transaction can reach is summed once and kept.
+    """
+
+    def __init__(self, statement: str, since: datetime.datetime) -> None:
+        self._statement = statement
+        self._since = since
+        self._kept: Counter[tuple[str, str]] = Counter()
+
+    def read(self, connection: Any) -> Counter[tuple[str, str]]:
+        closed = connection.exec_driver_sql(CLOSED).scalar_one()
+        # Each statement sees what was committed before it began, so this one all that was closed for the one above.
+        rows = connection.exec_driver_sql(self._statement, {"since": self._since, "closed": closed}).all()
+        found = Counter(self._kept)
+        for one, other, is_closed, n in rows:
+            found[one, other] += n
+            if is_closed:
+                self._kept[one, other] += n
+        self._since = max(self._since, closed)
+        return found
+
+
+class LedgerWatch:
+    """The looks, as SQL. Each is short, in a transaction of its own. All raise LedgerUnavailable."""
+
+    def __init__(self, engine: engines.Engine) -> None:
+        self._engine = engine
+        self._tallies = _Since(TALLIES, datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC))
+        self._letters: _Since | None = None
+        self._lettered: Counter[tuple[str, str]] = Counter()
+        self._after = LOWEST
+        self._lost = self._lost_before = 0
+
+    def count_tickets(self) -> tuple[int, int, int]:
+        """Tickets that are due, out, and overdue; each up to ``COUNTED``."""
+        row = self._rows(COUNT_TICKETS)[0]
+        return row[0], row[1], row[2]
+
+    def oldest_waiting(self) -> dict[tuple[str, str], float]:
+        """(queue, type) → seconds that the longest-waiting event has waited since it was due."""
+        return {(queue, type_name): max(0.0, seconds) for queue, type_name, seconds in self._rows(OLDEST)}
+
+    def read_tallies(self) -> dict[tuple[str, str], int]:
+        """(type, word) → how many, since the ledger's beginning."""
+        with fence.transaction(self._engine) as connection:
+            return dict(self._tallies.read(connection))
+
+    def read_letters(self) -> Letters:
+        """Dead letters that are new since the last look (the first look finds none new), and those that lie there."""
+        with fence.transaction(self._engine) as connection:
+            if self._letters is None:
+                self._letters = _Since(NEW_LETTERS, connection.exec_driver_sql(CLOSED).scalar_one())
+                self._lettered = self._letters.read(connection)
+            found = self._letters.read(connection)
+            unreplayed = {row[0]: row[1] for row in connection.exec_driver_sql(UNREPLAYED)}
+        new, self._lettered = found - self._lettered, found
+        return Letters(dict(new), unreplayed)
+
+    def check_tickets(self) -> tuple[int, int]:
+        """Go on with the round through all events: (open ones without a ticket, events checked in this look).
+
+        The first number is that of the last whole round, or of this one where that is more already.
+        """
+        checked, last, lost = self._rows(CHECK, {"after": self._after})[0]
+        self._lost += lost
+        self._after = last or LOWEST
+        if checked < CHECKED:
+            self._lost_before, self._lost, self._after = self._lost, 0, LOWEST
+        return max(self._lost, self._lost_before), checked
+
+    def partitions_ahead(self) -> int:
+        """For how many of the days after today there is a partition."""
+        return int(self._rows(PARTITIONS)[0][0])
+
+    def _rows(self, statement: str, values: Any = None) -> list[Any]:
+        with fence.transaction(self._engine) as connection:
+            connection.exec_driver_sql(NO_JIT)
+            return list(connection.exec_driver_sql(statement, values or ()).all())

@@ -1,0 +1,1 @@
+"""An app for tests of traces: its handlers call another service, and hand their trace on."""

@@ -1,0 +1,150 @@
+"""What the clock's looks find in a real ledger is what is there."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import psycopg2
+import pytest
+
+from schedules import looking
+from service.domain.outcome import Discard
+from service.ledger import engine as engines
+from service.ledger import watching
+from tests.ledgers import Ledger
+
+TYPE = "looks.some"
+
+
+@pytest.fixture
+def ledger(database: str) -> Ledger:
+    found = Ledger(database)
+    found.handler(TYPE, _work, bundle=2)
+    return found
+
+
+@pytest.fixture
+def watch(database: str) -> watching.LedgerWatch:
+    return watching.LedgerWatch(engines.Engine(database))
+
+
+def _work(payload: Any, ctx: Any) -> Any:
+    if payload == "discard":
+        return Discard("asked for")
+    return None
+
+
+def test_tickets_are_due_then_out_then_overdue(ledger: Ledger, watch: watching.LedgerWatch) -> None:
+    ledger.post(TYPE, 1, 2, 3, 4)
+    ledger.until(lambda: watch.count_tickets() == (0, 2, 0))
+    ledger.sql("update millrace.tickets set due_at = now() - interval '1 s'")
+    assert watch.count_tickets() == (0, 2, 2)
+    ledger.sql("update millrace.tickets set published_at = null")
+    assert watch.count_tickets() == (2, 0, 0)
+    ledger.sql("update millrace.tickets set due_at = now() + interval '1 h'")
+    assert watch.count_tickets() == (0, 0, 0)
+
+
+def test_the_oldest_event_that_is_due_is_found_in_each_lane(ledger: Ledger, watch: watching.LedgerWatch) -> None:
+    ledger.handler("looks.other", _work, queue="reports")
+    ledger.post(TYPE, 1)
+    ledger.post("looks.other", 1)
+    ledger.post("looks.other", 1, run_at=ledger.sql("select now() + interval '1 h'")[0][0])
+    ledger.until(lambda: watch.count_tickets()[1] == 2)
+    ledger.sql("update millrace.events set accepted_at = accepted_at - interval '90 s' where type = %s", TYPE)
+    found = watch.oldest_waiting()
+    assert found.keys() == {("events", TYPE), ("reports", "looks.other")}
+    assert 90 <= found["events", TYPE] < 110
+    assert found["reports", "looks.other"] < 20
+    # A retry waits since it was due again; and one that could not be published waits on.
+    ledger.sql("update millrace.events set run_at = now() - interval '30 s'")
+    ledger.sql("update millrace.tickets set published_at = null, due_at = now()")
+    found = watch.oldest_waiting()
+    assert 30 <= found["events", TYPE] < 50
+    assert found["reports", "looks.other"] < 20, "it was accepted later than it was asked for"
+
+
+@pytest.mark.parametrize(("table", "name"), [("types", TYPE), ("queues", "events")])
+def test_what_is_paused_is_not_said_to_wait(ledger: Ledger, watch: watching.LedgerWatch, table: str, name: str) -> None:
+    ledger.post(TYPE, 1)
+    ledger.until(lambda: watch.count_tickets()[1] == 1)
+    ledger.sql("update millrace.tickets set published_at = null, due_at = now()")
+    assert watch.count_tickets()[0] == len(watch.oldest_waiting()) == 1
+    ledger.sql(
+        f"insert into millrace.{table} (name, paused_at) values (%s, now())"
+        " on conflict (name) do update set paused_at = now()",
+        name,
+    )
+    assert watch.count_tickets()[0] == len(watch.oldest_waiting()) == 0
+
+
+def test_tallies_are_read_whole_though_a_transaction_was_long(ledger: Ledger, watch: watching.LedgerWatch) -> None:
+    ledger.post(TYPE, 1, 2, "discard")
+    assert watch.read_tallies() == {(TYPE, "accepted"): 3}
+    ledger.work()
+    expected = {(TYPE, "accepted"): 3, (TYPE, "done"): 2, (TYPE, "dead"): 1}
+    assert watch.read_tallies() == expected
+    with contextlib.closing(psycopg2.connect(ledger.url)) as late, late.cursor() as cursor:
+        # What is written under an old minute, as by a transaction that began then, is read when it comes.
+        cursor.execute("insert into millrace.tallies values (date_trunc('minute', now()), %s, 'done', 5)", (TYPE,))
+        assert watch.read_tallies() == expected
+        late.commit()
+    assert watch.read_tallies() == expected | {(TYPE, "done"): 7}
+    assert looking._opened(watch.read_tallies()) == {TYPE: -5}
+
+
+def test_what_is_closed_is_not_read_again(ledger: Ledger, watch: watching.LedgerWatch) -> None:
+    insert = "insert into millrace.tallies values (date_trunc('minute', now() - interval %s), %s, 'accepted', %s)"
+    ledger.sql(insert, "3 d", TYPE, 10)
+    assert watch.read_tallies() == {(TYPE, "accepted"): 10}
+    ledger.sql("delete from millrace.tallies")  # It was folded meanwhile, which changes no sum.
+    ledger.sql(insert, "0 s", TYPE, 1)
+    assert watch.read_tallies() == {(TYPE, "accepted"): 11}
+    assert watch.read_tallies() == {(TYPE, "accepted"): 11}
+
+
+def test_dead_letters_are_new_once_and_lie_there_until_replayed(ledger: Ledger, watch: watching.LedgerWatch) -> None:
+    ledger.post(TYPE, "discard")
+    ledger.work()
+    assert watch.read_letters() == watching.Letters({}, {"discarded": 1})
+    ledger.post(TYPE, "discard", "discard")
+    ledger.work()
+    assert watch.read_letters() == watching.Letters({(TYPE, "discarded"): 2}, {"discarded": 3})
+    ledger.sql("update millrace.dead set replayed_as = gen_random_uuid()")
+    assert watch.read_letters() == watching.Letters({}, {})
+
+
+def test_an_open_event_without_a_ticket_is_found_and_one_that_has_it_again_is_forgotten(
+    ledger: Ledger, watch: watching.LedgerWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "CHECKED", 3)
+    monkeypatch.setattr(watching, "CHECK", watching.CHECK.replace("limit 5000", "limit 3"))
+    ledger.post(TYPE, *range(8))
+    assert [watch.check_tickets() for _ in range(6)] == [(0, 3), (0, 3), (0, 2)] * 2
+    ledger.sql("create table kept as select * from millrace.tickets")
+    ledger.sql("delete from millrace.tickets where id = (select min(id::text)::uuid from millrace.tickets)")
+    assert [watch.check_tickets()[0] for _ in range(6)][2:] == [2] * 4
+    ledger.sql("insert into millrace.tickets select * from kept on conflict do nothing")
+    assert [watch.check_tickets()[0] for _ in range(6)] == [2, 2, 0, 0, 0, 0]
+
+
+def test_partitions_ahead_are_counted(ledger: Ledger, watch: watching.LedgerWatch) -> None:
+    assert watch.partitions_ahead() == 14
+    ledger.sql("drop table " + _partition(ledger, 14))
+    assert watch.partitions_ahead() == 13
+
+
+def _partition(ledger: Ledger, ahead: int) -> str:
+    day = "to_char((now() at time zone 'UTC')::date + %s, 'YYYYMMDD')"
+    return f"millrace.events_{ledger.sql(f'select {day}', ahead)[0][0]}"
+
+
+def test_a_long_look_is_not_repeated_soon() -> None:
+    looked = []
+    look = looking.Unhurried(lambda: looked.append(1))
+    look(), look()
+    assert len(looked) == 2
+    look._not_before += 1e6
+    look()
+    assert len(looked) == 2

@@ -1,0 +1,137 @@
+"""The rules tell of what is wrong and of nothing else, and whoever is told finds out what to do."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from service.telemetry import catalogue
+from tests.monitoring import rules
+from tests.monitoring.cases import CASES, Case
+from tests.servers import need_prometheus
+
+#: Metrics of RabbitMQ's own plugin that rules may name (3.10; the last one 3.11).
+RABBITMQ = {
+    "rabbitmq_alarms_memory_used_watermark",
+    "rabbitmq_alarms_free_disk_space_watermark",
+    "rabbitmq_alarms_file_descriptor_limit",
+    "rabbitmq_process_resident_memory_bytes",
+    "rabbitmq_resident_memory_limit_bytes",
+    "rabbitmq_disk_space_available_bytes",
+    "rabbitmq_disk_space_available_limit_bytes",
+    "rabbitmq_detailed_queue_consumers",
+    "rabbitmq_detailed_queue_messages_ready",
+    "rabbitmq_global_messages_unroutable_returned_total",
+    "rabbitmq_global_messages_redelivered_total",
+    "rabbitmq_global_messages_delivered_total",
+    "rabbitmq_unreachable_cluster_peers_count",
+}
+#: What Prometheus itself or its client library makes.
+COMMON = {"up", "scrape_duration_seconds", "process_start_time_seconds"}
+SECTIONS = ["Meaning", "Impact", "Checks", "Mitigation", "Causes"]  #: of a runbook
+#: Alerts that cannot be quiet.
+ALWAYS = {"MillraceWatchdog"}
+ALERTS = rules.alerts()
+RECORDING = rules.FOLDER / "rules/recording.yml"
+
+
+def promtool(*words: str) -> str:
+    need_prometheus()
+    done = subprocess.run(["promtool", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def the_rule(case: Case) -> rules.Rule:
+    """The rule that this case is about."""
+    same = [rule for rule in ALERTS if rule.alert == case.alert and rule.fields["severity"] == case.severity]
+    # Two of a name and a severity differ in what they say.
+    fits = [rule for rule in same if re.fullmatch(_pattern(rule.fields["description"]), case.says)]
+    assert len(fits) == 1, f"{case.alert}: {case.says!r} is none of {[rule.fields['description'] for rule in same]}"
+    return fits[0]
+
+
+def _pattern(description: str) -> str:
+    return "(.+)".join(re.escape(part) for part in re.split(r"\{\{.*?\}\}", description))
+
+
+def story(case: Case) -> dict[str, Any]:
+    """The case as promtool wants it."""
+    looks: list[dict[str, Any]] = []
+    if case.quiet:
+        looks.append({"eval_time": case.quiet, "alertname": case.alert, "exp_alerts": []})
+    if case.fires:
+        told = {name: the_rule(case).fields[name] for name in ("summary", "runbook_url")}
+        expected = {
+            "exp_labels": case.labels | {"severity": case.severity},
+            "exp_annotations": told | {"description": case.says},
+        }
+        looks.append({"eval_time": case.fires, "alertname": case.alert, "exp_alerts": [expected]})
+    return {
+        "name": f"{case.alert}, {case.severity}: quiet at {case.quiet}, tells at {case.fires}",
+        "interval": "30s",
+        "input_series": [{"series": name, "values": values} for name, values in case.series.items()],
+        "alert_rule_test": looks,
+    }
+
+
+@pytest.mark.parametrize("path", [path for path in rules.FILES if path != RECORDING], ids=lambda path: path.stem)
+def test_every_alert_tells_in_time_and_is_quiet_before(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    names = set(re.findall(r"- alert: (\w+)", path.read_text()))
+    assert names
+    document = {
+        "rule_files": [str(RECORDING), str(path)],
+        "evaluation_interval": "2m" if path.stem in ("budgets", "objectives") else "30s",
+        "group_eval_order": rules.groups([RECORDING, path]),
+        "tests": [story(case) for case in CASES if case.alert in names],
+    }
+    written = tmp_path / "cases.json"  # JSON is YAML, too.
+    written.write_text(json.dumps(document))
+    promtool("test", "rules", str(written))
+
+
+def test_every_alert_has_a_case_in_which_it_tells_and_one_in_which_it_is_quiet() -> None:
+    every = {(rule.alert, rule.fields["severity"]) for rule in ALERTS}
+    assert {(case.alert, case.severity) for case in CASES if case.fires} == every
+    assert {case.alert for case in CASES if case.quiet} == {name for name, _ in every} - ALWAYS
+    assert {the_rule(case).fields["expr"] for case in CASES if case.fires} == {rule.expr for rule in ALERTS}
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: f"{rule.alert}-{rule.fields['severity']}")
+def test_an_alert_says_how_bad_it_is_what_it_is_and_where_to_read_on(rule: rules.Rule) -> None:
+    assert rule.alert.startswith("Millrace")
+    assert rule.fields["severity"] in ("critical", "warning", "info", "none")
+    assert rule.fields["summary"].endswith(".")
+    assert "{{" not in rule.fields["summary"], "a summary is the same for all of its name"
+    assert rule.fields["description"]
+    assert rule.fields["runbook_url"] == f"docs/runbooks/{rule.alert}.md"
+    assert (rules.ROOT / rule.fields["runbook_url"]).is_file()
+
+
+def test_every_runbook_has_its_sections_and_belongs_to_an_alert() -> None:
+    assert {book.stem for book in rules.BOOKS} == {rule.alert for rule in ALERTS}
+    for book in rules.BOOKS:
+        text = book.read_text()
+        assert text.startswith(f"# {book.stem}\n")
+        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == SECTIONS
+        assert rules.checks(book)
+
+
+def test_every_metric_in_a_rule_is_known() -> None:
+    known = {metric.name for metric in catalogue.CATALOGUE} | RABBITMQ | COMMON
+    known |= {rule.fields["record"] for rule in rules.read() if "record" in rule.fields}
+    known |= {f"{m.name}_{part}" for m in catalogue.CATALOGUE if m.buckets for part in ("bucket", "count", "sum")}
+    for rule in rules.read():
+        named = rules.metrics_in(rule.expr)
+        assert named or rule.alert in ALWAYS, rule
+        assert named <= known, rule
+
+
+def test_prometheus_takes_the_configuration() -> None:
+    promtool("check", "config", str(rules.FOLDER / "prometheus.yml"))
+    promtool("check", "rules", *map(str, rules.FILES))

@@ -1,0 +1,183 @@
+"""A real road, scraped: each process serves exactly its part of the catalogue, and every event is counted once."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pathlib
+import re
+import signal
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import parser
+from prometheus_client.openmetrics import parser as openmetrics
+
+from service.local.postgres import PostgresServer
+from service.local.rabbitmq import RabbitNode
+from service.telemetry import catalogue
+from tests.door import Door, accepted
+from tests.patience import wait
+from tests.processes import Process
+from tests.road import Gate, Road
+
+TYPE = "ledger.step"
+_numbers = itertools.count(1)
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+class Watched:
+    """A road and what its processes serve."""
+
+    def __init__(self, road: Road) -> None:
+        self.road = road
+        self.door: Door = road.web()
+        self.worker: Process = road.worker("prefork", "--max-tasks-per-child", "2")
+        self.clock: Process = road.clock(canary_url=f"http://{self.door.address}")
+        self.processes = {"web": self.door.process, "worker": self.worker, "clock": self.clock}
+
+    def text(self, role: str, accept: str = "text/plain") -> str:
+        """What the process serves on /metrics."""
+        self.processes[role].wait_for_text("Metrics are at")
+        found = re.search(r"Metrics are at (http://\S+)", self.processes[role].text())
+        assert found
+        request = urllib.request.Request(found[1], headers={"Accept": accept})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return str(answer.read().decode())
+
+    def value(self, role: str, name: str, **labels: str) -> float:
+        """The sum of all series of this name that have these labels."""
+        family = name.removesuffix("_total")
+        return sum(
+            sample.value
+            for found in parser.text_string_to_metric_families(self.text(role))
+            for sample in found.samples
+            if found.name in (name, family, name.removesuffix("_count"))
+            and sample.name == name
+            and labels.items() <= sample.labels.items()
+        )
+
+
+@pytest.fixture(scope="module")
+def watched(
+    postgres: PostgresServer,
+    rabbitmq: RabbitNode,
+    ledger_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Watched]:
+    name = f"watched_{next(_numbers)}"
+    postgres.execute(f"create database {name} template {ledger_template}")
+    road = Road(
+        postgres.dsn_of(name),
+        rabbitmq.add_vhost(f"watched-{os.getpid()}"),
+        tmp_path_factory.mktemp("watched"),
+        apps="tests.apps.ledger_app,service.canary",
+        canary="2",
+    ).prepare()
+    try:
+        yield Watched(road)
+    finally:
+        road.stop()
+
+
+@pytest.mark.parametrize("role", catalogue.ROLES)
+def test_a_process_serves_exactly_the_catalogue(watched: Watched, role: str) -> None:
+    served = {
+        f.name: f for f in parser.text_string_to_metric_families(watched.text(role)) if f.name.startswith("millrace_")
+    }
+    expected = {m.name.removesuffix("_total"): m for m in catalogue.CATALOGUE if role in m.roles}
+    assert served.keys() == expected.keys()
+    for name, metric in expected.items():
+        assert served[name].type == metric.kind.value
+        assert served[name].documentation == metric.help
+        assert all(sample.labels.keys() - {"le"} == set(metric.label_names) for sample in served[name].samples)
+
+
+def test_every_event_is_counted_once_in_every_stage_though_children_are_recycled_and_killed(watched: Watched) -> None:
+    road = watched.road
+    files = {path for path in road.folder.rglob("*") if path.suffix != ".log"}
+    gate = Gate(road.folder)
+    ids = accepted([watched.door.post(TYPE, do="gate", gate=str(gate.folder))])
+    child, _ = gate.wait()
+    os.kill(child, signal.SIGKILL)
+    gate.open()
+    ids += accepted(watched.door.post_all(TYPE, [{}] * 150))
+    road.assert_worked_once(ids, 60)
+    number = len(ids)
+
+    assert watched.value("web", "millrace_events_accepted_total", type=TYPE, outcome="accepted") == number
+    for name in ("start_latency", "commit_latency", "run_duration"):
+        wait(
+            lambda n=name: watched.value("worker", f"millrace_event_{n}_seconds_count", type=TYPE) == number,
+            10,
+            f"{name} of each event",
+        )
+    assert watched.value("worker", "millrace_events_finished_total", type=TYPE, outcome="done") == number
+    assert watched.value("worker", "millrace_events_finished_total", type=TYPE, outcome="retry") == 0
+    assert watched.value("worker", "millrace_tickets_failed_total", type=TYPE, outcome="worker_lost") == 1
+    for word in ("accepted", "done"):
+        wait(
+            lambda w=word: watched.value("clock", "millrace_events_tallied_total", type=TYPE, word=w) == number,
+            15,
+            f"the ledger's own count: {word}",
+        )
+    assert watched.value("clock", "millrace_events_open", type=TYPE) == 0
+    assert watched.value("worker", "millrace_worker_tickets_running") == 0
+    new = {path for path in road.folder.rglob("*") if path.suffix != ".log"} - files
+    assert {path for path in new if gate.folder not in path.parents and path != gate.folder} == set()
+
+
+def test_canaries_of_every_queue_arrive(watched: Watched) -> None:
+    for queue in ("events", "periodic"):
+        wait(
+            lambda q=queue: watched.value("clock", "millrace_canary_latency_seconds_count", queue=q) >= 2,
+            30,
+            f"canaries of the queue {queue}",
+        )
+        assert watched.value("clock", "millrace_canary_sent_total", queue=queue) >= 2
+    assert watched.value("clock", "millrace_canary_lost_total") == 0
+
+
+def test_a_request_that_was_traced_is_an_example_in_the_histogram(watched: Watched) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    request = urllib.request.Request(
+        f"http://{watched.door.address}/v1/events/{TYPE}",
+        b"{}",
+        {"Content-Type": "application/json", "traceparent": f"00-{trace}-b7ad6b7169203331-01"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 202
+    wait(lambda: {"trace_id": trace} in _examples(watched), 10, "the request is an example")
+
+
+def _examples(watched: Watched) -> list[dict[str, str]]:
+    text = watched.text("web", "application/openmetrics-text; version=1.0.0")
+    return [
+        sample.exemplar.labels
+        for family in openmetrics.text_string_to_metric_families(text)
+        if family.name == "millrace_http_request_duration_seconds"
+        for sample in family.samples
+        if sample.exemplar
+    ]
+
+
+def test_nothing_is_written_for_metrics(watched: Watched) -> None:
+    for process in watched.processes.values():
+        open_files = {
+            os.readlink(path) for path in pathlib.Path(f"/proc/{process.pid}/fd").iterdir() if path.is_symlink()
+        }
+        assert not [name for name in open_files if name.endswith(".db")], (
+            "files of prometheus_client's multiprocess mode"
+        )
+
+
+def test_every_duty_of_a_clock_is_told_of_by_its_name(watched: Watched) -> None:
+    name = "millrace_duty_last_success_timestamp_seconds"
+
+    def done() -> set[str]:
+        families = parser.text_string_to_metric_families(watched.text("clock"))
+        return {s.labels["duty"] for family in families if family.name == name for s in family.samples if s.value > 0}
+
+    wait(lambda: done() >= set(catalogue.DUTIES), 30, f"all of {catalogue.DUTIES} are done")
+    assert done() == set(catalogue.DUTIES)

@@ -1,0 +1,175 @@
+"""The dashboards: made from the boards, well formed, and asking for what there is."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pathlib
+import re
+from typing import Any
+
+import promql_parser
+import pytest
+
+from monitoring.grafana import boards, files
+from monitoring.grafana.model import Kind, Panel
+from monitoring.grafana.write import variables_in
+from service.telemetry import catalogue
+from tests.monitoring import questions
+from tests.repository import pages
+
+#: Links and runbooks name them: they stay.
+UIDS = {
+    "millrace-overview", "millrace-ingest", "millrace-processing", "millrace-queues", "millrace-schedules",
+    "millrace-letters",
+}  # fmt: skip
+
+#: What dashboards ask for beside the catalogue: of Prometheus, of its client, and of RabbitMQ 3.10 and later.
+OTHERS = {
+    "ALERTS", "up", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds",
+    "process_max_fds", "process_start_time_seconds",
+    "rabbitmq_alarms_file_descriptor_limit", "rabbitmq_alarms_free_disk_space_watermark",
+    "rabbitmq_alarms_memory_used_watermark", "rabbitmq_auth_attempts_failed_total",
+    "rabbitmq_connections_closed_total", "rabbitmq_connections_opened_total",
+    "rabbitmq_detailed_queue_consumers", "rabbitmq_detailed_queue_messages",
+    "rabbitmq_detailed_queue_messages_ready", "rabbitmq_detailed_queue_messages_unacked",
+    "rabbitmq_disk_space_available_bytes", "rabbitmq_disk_space_available_limit_bytes",
+    "rabbitmq_global_messages_acknowledged_total", "rabbitmq_global_messages_dead_lettered_delivery_limit_total",
+    "rabbitmq_global_messages_dead_lettered_expired_total", "rabbitmq_global_messages_dead_lettered_maxlen_total",
+    "rabbitmq_global_messages_dead_lettered_rejected_total", "rabbitmq_global_messages_delivered_total",
+    "rabbitmq_global_messages_received_total", "rabbitmq_global_messages_redelivered_total",
+    "rabbitmq_global_messages_unroutable_returned_total",
+    "rabbitmq_process_max_fds", "rabbitmq_process_open_fds", "rabbitmq_process_resident_memory_bytes",
+    "rabbitmq_raft_entry_commit_latency_seconds", "rabbitmq_resident_memory_limit_bytes",
+}  # fmt: skip
+
+UNITS = {"short", "s", "bytes", "percentunit", "reqps"}
+PANELS = [pytest.param(p, id=f"{b.uid}: {p.title}") for b in boards.BOARDS for p in b.panels]
+DOCUMENTS = {board.uid: json.loads((files.FOLDER / f"{board.uid}.json").read_text()) for board in boards.BOARDS}
+
+
+@pytest.mark.parametrize("path", files.all_of_them(), ids=lambda path: path.name)
+def test_the_files_are_those_of_the_boards_of_today(path: pathlib.Path) -> None:
+    assert path.read_text() == files.all_of_them()[path], "python -m monitoring.grafana writes it anew"
+
+
+def test_there_are_no_others() -> None:
+    assert {path.stem for path in files.FOLDER.iterdir()} == UIDS == {board.uid for board in boards.BOARDS}
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_says_what_it_tells_and_what_to_do(panel: Panel) -> None:
+    for text in (panel.tells, panel.act):
+        assert text.endswith((".", "?")), text
+        assert len(text.split()) > 2, text
+    assert panel.unit in UNITS or panel.unit.startswith("suffix: "), panel.unit
+    assert [limit.value for limit in panel.limits] == sorted(limit.value for limit in panel.limits)
+    assert all(q.legend for q in panel.queries) or panel.kind in (Kind.STAT, Kind.HEAT), "a series without a name"
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_its_questions_are_promql_over_metrics_that_there_are(panel: Panel) -> None:
+    for query in panel.queries:
+        assert questions.metrics(query.expr) - _known() == set()
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_its_questions_are_asked_as_they_should_be(panel: Panel) -> None:
+    for expr in (query.expr for query in panel.queries):
+        assert [w for w in re.findall(r"[})]?\[(\$?\w+)\]", expr) if w not in questions.DURATIONS] == []
+        for node in questions.nodes(questions.parsed(expr)):
+            _check(node, expr)
+        for selector in questions.selectors(expr):
+            if str(selector.name).startswith("millrace_"):
+                assert 'job=~"$job"' in str(selector) or "role=" in str(selector) or "build_info" in str(selector)
+
+
+def _check(node: Any, expr: str) -> None:
+    """Counters only under rate or increase, quantiles over buckets that are summed by le."""
+    if not isinstance(node, promql_parser.Call):
+        return
+    name = node.func.name
+    if name == "histogram_quantile":
+        assert "le" in str(node.args[1].modifier), expr
+    if name in ("rate", "increase"):
+        counter = str(node.args[0].vector_selector.name)
+        assert counter.endswith(("_total", "_bucket", "_count", "_sum")), f"{name} of the gauge {counter}"
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_counter_is_never_shown_as_it_is(panel: Panel) -> None:
+    for query in panel.queries:
+        counters = re.findall(r"(\w+_(?:total|bucket|sum|count))\b", query.expr)
+        under = re.findall(r"(?:rate|increase)\((\w+)\{?", query.expr)
+        assert sorted(counters) == sorted(under)
+
+
+def test_a_label_that_is_asked_for_is_one_that_the_metric_has() -> None:
+    labels = {metric.name: {*metric.label_names, "job", "instance", "le"} for metric in catalogue.CATALOGUE}
+    for panel in (p for board in boards.BOARDS for p in board.panels):
+        for query in panel.queries:
+            for selector in questions.selectors(query.expr):
+                metric = re.sub(r"_(bucket|sum|count)$", "", str(selector.name))
+                asked = {m.name for m in selector.matchers.matchers}
+                assert asked <= labels.get(metric, asked), query.expr
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_the_panels_do_not_overlap_and_have_numbers_of_their_own(uid: str) -> None:
+    panels = DOCUMENTS[uid]["panels"]
+    assert len({p["id"] for p in panels}) == len(panels)
+    cells = [
+        cell
+        for place in (p["gridPos"] for p in panels)
+        for cell in itertools.product(
+            range(place["x"], place["x"] + place["w"]), range(place["y"], place["y"] + place["h"])
+        )
+    ]
+    assert len(set(cells)) == len(cells)
+    tall = {y for _, y in cells}
+    assert {sum(1 for x, at in cells if at == y) for y in tall} == {24}, "a row that is not filled"
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_variables_are_defined_and_used_and_are_labels_that_there_are(uid: str) -> None:
+    board = next(b for b in boards.BOARDS if b.uid == uid)
+    used = {name for p in board.panels for q in p.queries for name in variables_in(q.expr)}
+    assert used == {variable.name for variable in board.variables}
+    assert {variable.metric for variable in board.variables} <= _known()
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_a_dashboard_is_not_edited_in_grafana_and_marks_deploys(uid: str) -> None:
+    document = DOCUMENTS[uid]
+    assert not document["editable"]
+    assert [mark["name"] for mark in document["annotations"]["list"]] == ["Deploys", "Starts"]
+    for mark in document["annotations"]["list"]:
+        assert questions.metrics(mark["expr"]) <= _known()
+    links = {link["url"].removeprefix("/d/") for link in document["links"]}
+    assert links == UIDS - {uid}
+
+
+def test_every_metric_of_the_catalogue_is_on_a_dashboard() -> None:
+    shown = {name for b in boards.BOARDS for p in b.panels for q in p.queries for name in questions.metrics(q.expr)}
+    missing = {metric.name for metric in catalogue.CATALOGUE if not shown & _names(metric)}
+    assert missing == set()
+
+
+def _names(metric: catalogue.Metric) -> set[str]:
+    if metric.kind is catalogue.Kind.HISTOGRAM:
+        return {f"{metric.name}{end}" for end in ("_bucket", "_sum", "_count")}
+    return {metric.name}
+
+
+def _known() -> set[str]:
+    rules = (pages.ROOT / "monitoring/prometheus/rules").glob("*.yml")
+    recorded = {name for path in rules for name in re.findall(r"record: ([\w:]+)", path.read_text())}
+    return OTHERS | recorded | {name for metric in catalogue.CATALOGUE for name in _names(metric)}
+
+
+def test_grafana_is_told_of_the_folder_that_the_page_names() -> None:
+    folder = "/var/lib/grafana/dashboards/millrace"
+    provisioning = pages.ROOT / "monitoring/grafana/provisioning"
+    assert f"path: {folder}\n" in (provisioning / "dashboards/millrace.yml").read_text()
+    assert f"`{folder}`" in (pages.ROOT / "docs/dashboards.md").read_text()
+    assert "type: prometheus\n" in (provisioning / "datasources/prometheus.yml").read_text()
