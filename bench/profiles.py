@@ -63,7 +63,7 @@ QUICK = Profile(
     "quick",
     "A quick look",
     ("millrace", "millrace-ordinary", "p2t", "p4"),
-    [Leg([shapes.single(2)])],
+    [Leg([shapes.single(1.5)])],
     rounds=2,
     minutes=1.7,
 )

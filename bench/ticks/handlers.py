@@ -5,7 +5,7 @@ from __future__ import annotations
 from workers import handler
 
 
-@handler("ticks.bundled")
+@handler("ticks.bundled", bundle=50)
 def bundled(payload: object) -> None:
     """Fifty of these ride on one ticket."""
 

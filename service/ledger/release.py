@@ -11,17 +11,18 @@ from service.domain import topology
 from service.ledger import engine as engines
 from service.ledger import fence, intake
 
+FIFO_MARGIN = 1.0  #: seconds by which another ticket must have been published later, for clocks that differ a little
+
 #: Seconds for publishing ticks. A clock that is lost with them in its hands must not make them late; where one is only
 #: slow, another publishes them as well, which does no harm.
 TICK_LEAD = 1.5
-FIFO_MARGIN = 1.0  #: seconds by which another ticket must have been published later, for clocks that differ a little
 
 # Types take turns, on each of their queues (a type may have ticks beside events): the skip scan finds the lanes that
 # have unpublished tickets, and each may send so many. What is paused, the type or the queue, waits, and so does a type
 # whose window is full. `skip locked` lets any number of clocks do this side by side; the lead keeps the others away
 # while this one publishes.
 # What was taken counts at once, so that the rounds until the next count do not overrun the window.
-TAKE_DUE = """
+TAKE_DUE = f"""
 with recursive lanes (type, queue) as (
     (select type, queue from millrace.tickets where published_at is null order by type, queue limit 1)
     union all
@@ -50,8 +51,8 @@ counted as (
     insert into millrace.types (name, out_events) select type, sum(size) from due group by type order by type
     on conflict (name) do update set out_events = types.out_events + excluded.out_events)
 update millrace.tickets t
-set due_at = clock_timestamp()
-    + make_interval(secs => case when t.queue = %(ticks)s then least(%(lead)s, %(tick_lead)s) else %(lead)s end)
+set due_at = clock_timestamp() + make_interval(
+    secs => case when t.queue = '{topology.PERIODIC_QUEUE}' then least(%(lead)s, {TICK_LEAD}) else %(lead)s end)
 from due where t.id = due.id
 returning t.id::text, t.type, t.event_ids::text[], t.exchange, t.routing_key, t.queue,
           t.careful or (%(recount)s and t.publishes > 0), t.revision, extract(epoch from clock_timestamp())::float8
@@ -110,10 +111,7 @@ class ReleaseLedger:
 
     def take_due(self, limit: int, lead: float) -> list[ports.Due]:
         """Take tickets that are due, and keep the other clocks away from them for ``lead`` seconds."""
-        values = {
-            "limit": limit, "lead": lead, "window": self._window, "recount": self._forgetful,
-            "ticks": topology.PERIODIC_QUEUE, "tick_lead": TICK_LEAD,
-        }  # fmt: skip
+        values = {"limit": limit, "lead": lead, "window": self._window, "recount": self._forgetful}
         return [_due(row) for row in self._run(TAKE_DUE, values)]
 
     def overdue_queues(self) -> list[str]:

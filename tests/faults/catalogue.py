@@ -79,7 +79,7 @@ FAULTS = _faults("""
 54 | P1       | /tmp is full, the root is read-only
 55 | P3       | no file descriptor, thread or process is left
 56 | —        | the keys of an identity provider cannot be had
-57 | —        | the receiver of a webhook is slow, gone, or lies
+57 | P4       | the receiver of a webhook is slow, gone, or lies
 58 | P1 P3    | someone reads the metrics very slowly
 59 | P1       | a server's name points to another address
 60 | P1       | a certificate expires, and is replaced
@@ -90,5 +90,4 @@ FAULTS = _faults("""
 #: Why a fault has no test, where it is not that nobody has written one yet.
 UNCOVERED = {
     56: "Millrace asks no identity provider",
-    57: "Millrace calls no webhooks",
 }

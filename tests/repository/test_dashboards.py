@@ -114,7 +114,7 @@ def test_a_label_that_is_asked_for_is_one_that_the_metric_has() -> None:
                 assert asked <= labels.get(metric, asked), query.expr
 
 
-@pytest.mark.parametrize("uid", UIDS)
+@pytest.mark.parametrize("uid", sorted(UIDS))
 def test_the_panels_do_not_overlap_and_have_numbers_of_their_own(uid: str) -> None:
     panels = DOCUMENTS[uid]["panels"]
     assert len({p["id"] for p in panels}) == len(panels)
@@ -130,7 +130,7 @@ def test_the_panels_do_not_overlap_and_have_numbers_of_their_own(uid: str) -> No
     assert {sum(1 for x, at in cells if at == y) for y in tall} == {24}, "a row that is not filled"
 
 
-@pytest.mark.parametrize("uid", UIDS)
+@pytest.mark.parametrize("uid", sorted(UIDS))
 def test_variables_are_defined_and_used_and_are_labels_that_there_are(uid: str) -> None:
     board = next(b for b in boards.BOARDS if b.uid == uid)
     used = {name for p in board.panels for q in p.queries for name in variables_in(q.expr)}
@@ -138,7 +138,7 @@ def test_variables_are_defined_and_used_and_are_labels_that_there_are(uid: str) 
     assert {variable.metric for variable in board.variables} <= _known()
 
 
-@pytest.mark.parametrize("uid", UIDS)
+@pytest.mark.parametrize("uid", sorted(UIDS))
 def test_a_dashboard_is_not_edited_in_grafana_and_marks_deploys(uid: str) -> None:
     document = DOCUMENTS[uid]
     assert not document["editable"]

@@ -77,7 +77,7 @@ def test_it_enters_by_the_users_door(monkeypatch: pytest.MonkeyPatch) -> None:
     config = configparser.ConfigParser()
     config.read(pathlib.Path(__file__).parents[2] / "setup.cfg")
     named = dict(line.split(" = ") for line in config["options.entry_points"][plugins.GROUP].split("\n") if line)
-    assert named == {"http": "workers.http"}
+    assert named["http"] == "workers.http"
     # Whoever looks for a part of an app need not have loaded it.
     monkeypatch.delitem(sys.modules, "workers.http")
     assert plugins.optional("workers.http", "handlers") is handlers
@@ -169,6 +169,7 @@ def test_what_a_status_means(receiver: Receiver, status: str, payload: dict[str,
     assert str(caught.value) == f"{status}: because"
 
 
+@pytest.mark.fault(57)
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     receiver.answers = [answer("302 Found", Location="http://169.254.169.254/latest/meta-data/")]
     with pytest.raises(Discard, match=r"redirects are not followed; name http://169\.254\.169\.254/latest/meta-data/"):
@@ -247,6 +248,7 @@ def in_the_body(sock: socket.socket) -> None:
     dripping(sock)
 
 
+@pytest.mark.fault(57)
 @pytest.mark.parametrize("act", [dripping, silent, in_the_body])
 def test_a_receiver_that_takes_too_long_is_given_up_in_time(receiver: Receiver, act: Any) -> None:
     receiver.act = act
@@ -256,6 +258,7 @@ def test_a_receiver_that_takes_too_long_is_given_up_in_time(receiver: Receiver, 
     assert time.monotonic() - begin < 5 * PATIENCE
 
 
+@pytest.mark.fault(57)
 @pytest.mark.parametrize(
     "sent",
     [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf",
@@ -267,6 +270,7 @@ def test_half_an_answer_is_none_and_is_tried_again(receiver: Receiver, sent: byt
         ask(url=receiver.url)
 
 
+@pytest.mark.fault(57)
 def test_nobody_there_is_tried_again() -> None:
     with receiving() as gone:
         pass
@@ -281,6 +285,7 @@ def test_what_is_not_the_worlds_is_not_asked(monkeypatch: pytest.MonkeyPatch, re
     assert receiver.got == []
 
 
+@pytest.mark.fault(57)
 def test_a_name_that_means_something_else_a_moment_later_helps_nobody(
     monkeypatch: pytest.MonkeyPatch, receiver: Receiver
 ) -> None:
@@ -318,6 +323,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path,
     return cert, key
 
 
+@pytest.mark.fault(57)
 @pytest.mark.parametrize(
     ("host", "trusted", "fault"),
     [
