@@ -10,7 +10,7 @@ from celery.utils.text import str_to_list
 
 from service import bootstrap, signals
 from service.broker.factory import App
-from service.domain import errors
+from service.domain import errors, topology
 from service.telemetry import logging as logs
 from workers import retiring
 
@@ -20,13 +20,16 @@ def subscribe(app: App, retirement: retiring.Retirement) -> None:
 
     def before_queues(options: Any, **_: Any) -> None:
         known = [queue.name for queue in app.conf.task_queues]
-        for name in str_to_list(options.get("queues")) or ():
+        taken = str_to_list(options.get("queues")) or known
+        for name in taken:
             if name not in known:
                 sys.exit(f"millrace: -Q: there is no queue {name!r}; there are {', '.join(known)}")
+        # Those that come with Millrace are always there; on a queue of their own they are of use without any others.
+        own = [h for h in app.road.registry if not h.function.__module__.startswith(("service.", "workers."))]
+        if not own and {*taken} <= {topology.EVENTS_QUEUE, topology.PERIODIC_QUEUE}:
+            sys.exit("millrace: there are no handlers: name packages that declare some in MILLRACE_APPS")
 
     def before_start(**_: Any) -> None:
-        if not app.road.registry:
-            sys.exit("millrace: there are no handlers: name packages that declare some in MILLRACE_APPS")
         try:
             bootstrap.check_or_wait(app.road.settings, action="work.waiting")  # What is taken meanwhile waits, too.
         except errors.SchemaNotReady as error:

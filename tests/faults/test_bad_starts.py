@@ -21,7 +21,7 @@ import pytest
 
 from service import settings
 from service.domain import errors
-from service.ledger import migrate
+from service.ledger import migrate, schema
 from service.local import ports
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
@@ -226,7 +226,7 @@ def test_the_way_to_a_broken_app_is_shown_to_those_who_ask(run: Run) -> None:
 def test_a_queue_that_no_handler_asks_for_stops_a_worker(run: Run) -> None:
     found = line(run("worker", "-Q", "evnts"))
     assert "'evnts'" in found
-    assert "events, periodic" in found
+    assert "events, http, periodic" in found
 
 
 @pytest.mark.parametrize("command", ["web", "up"])
@@ -295,7 +295,7 @@ class TestSchema:
         assert "MILLRACE_DATABASE_URL" in found
 
     def test_an_app_that_is_a_plain_module_has_nothing_to_migrate(self, run: Run, database: str) -> None:
-        assert run("migrate", database=database, apps="plain_app") == (0, "the ledger is at 0001\n", "")
+        assert run("migrate", database=database, apps="plain_app") == (0, f"the ledger is at {schema.HEAD}\n", "")
 
     @pytest.mark.fault(44)
     def test_a_newer_schema_is_left_alone(self, run: Run, database: str, ledger_server: PostgresServer) -> None:
