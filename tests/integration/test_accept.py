@@ -140,7 +140,7 @@ def test_only_the_bad_row_of_a_flush_is_refused(ledger: Ledger) -> None:
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
         payloads = ['"\\u0000"' if n == 7 else str(n) for n in range(20)]
         posts = [pool.submit(ledger.intake.submit, [a_new(payload=payloads[0])])]
-        ledger.until(lambda: ledger.sql("select from pg_locks where not granted"))
+        ledger.until(lambda: ledger.sql("select pid from pg_locks where not granted"))
         # The first is in the flush that waits for the lock; the others gather behind it.
         posts += [pool.submit(ledger.intake.submit, [a_new(payload=p)]) for p in payloads[1:]]
         ledger.until(lambda: len(ledger.intake._waiting) == 19)
