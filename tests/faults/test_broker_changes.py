@@ -120,7 +120,8 @@ class TestChanges:
     def test_there_are_no_queues_but_ours(self, road: Road, door: Door, broker_node: RabbitNode) -> None:
         """Celery would declare dozens for delays of its own, and bind ours a second time."""
         queues = broker_node.ctl("list_queues", "--silent", "name").split()
-        assert {name for name in queues if not name.endswith(".pidbox")} - {"name"} == {"events", "periodic", "dead"}
+        ours = {"events", "periodic", "http", "dead"}
+        assert {name for name in queues if not name.endswith(".pidbox")} - {"name"} == ours
 
     @pytest.mark.fault(11)
     @pytest.mark.parametrize("thing", DELETIONS)
