@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import io
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -35,19 +36,17 @@ class Door:
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Called by granian for each request."""
         environ = inbound.environ(scope)
-        if self._lane.takes(environ) and await self._lane.serve(environ, protocol):
-            return
-        inbound.complete(environ, scope)
-        try:
-            if hooks.ALREADY in environ:
-                await self._flask(environ, b"", protocol)
-            elif 0 <= inbound.length(environ) <= self._settings.max_body:
-                await self._flask(environ, await self._body(environ, protocol), protocol)
-            else:
-                async with self._large:
-                    await self._flask(environ, await self._body(environ, protocol), protocol)
-        except ProtocolClosed:
-            pass  # The client has gone.
+        with contextlib.suppress(ProtocolClosed):  # The client has gone.
+            if self._lane.takes(environ) and await self._lane.serve(environ, protocol):
+                return
+            inbound.complete(environ, scope)
+            # Those who bring nothing, or little, need not wait for those who bring much.
+            async with self._large if self._may_be_large(environ) else contextlib.nullcontext():
+                data = b"" if hooks.ALREADY in environ else await self._body(environ, protocol)
+                await self._flask(environ, data, protocol)
+
+    def _may_be_large(self, environ: dict[str, Any]) -> bool:
+        return "HTTP_TRANSFER_ENCODING" in environ or inbound.length(environ) > self._settings.max_body
 
     async def _body(self, environ: dict[str, Any], protocol: Any) -> bytes:
         most = max(self._settings.max_body, self._settings.max_bulk)
