@@ -18,9 +18,11 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import pydantic
 import pytest
 
 from service import plugins, settings
@@ -71,6 +73,13 @@ def ask(**payload: Any) -> Any:
 def test_the_handler_is_detached_and_has_a_queue_of_its_own() -> None:
     found = plugins.registry.get("http.request")
     assert (found.detached, found.queue, found.attempts) == (True, "http", 8)
+
+
+def test_its_schema_tells_the_defaults_of_its_statuses() -> None:
+    with warnings.catch_warnings(action="error"):
+        schema = pydantic.TypeAdapter(plugins.registry.get("http.request").payload).json_schema()
+    found = {name: schema["properties"][name]["default"] for name in ("success", "retry")}
+    assert found == {"success": ["2xx"], "retry": [408, 425, 429, "5xx"]}
 
 
 def test_it_enters_by_the_users_door(monkeypatch: pytest.MonkeyPatch) -> None:

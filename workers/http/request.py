@@ -57,8 +57,8 @@ class Request(pydantic.BaseModel):
     body: str | None = None  #: a body as text, instead
     timeout: float = pydantic.Field(default=30.0, gt=0, le=LONGEST_TIMEOUT)  #: seconds, from begin to end
     secret: str | None = None  #: the name of the secret it is signed with
-    success: StatusList = Statuses(["2xx"])
-    retry: StatusList = Statuses([408, 425, 429, "5xx"])
+    success: StatusList = pydantic.Field(default=["2xx"], validate_default=True)
+    retry: StatusList = pydantic.Field(default=[408, 425, 429, "5xx"], validate_default=True)
 
     @pydantic.field_validator("url")
     @classmethod
