@@ -5,13 +5,14 @@ Nothing here connects. Each process of Millrace begins with one of the functions
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
 import shlex
 import socket
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from service import crashpoints, plugins, signals
 from service.application import ports
@@ -23,7 +24,7 @@ from service.application.replay import Replayer
 from service.application.schedules import Schedules
 from service.application.watch import Watch
 from service.broker import connection as connections
-from service.broker import demo, topology
+from service.broker import demo, plan, topology, users
 from service.broker import publisher as amqp_publisher
 from service.domain import canary as domain_canary
 from service.domain import errors, handlers, schedules
@@ -328,9 +329,32 @@ def apply_topology(settings: Settings) -> list[str]:
     return topology.apply(settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat)
 
 
-def definitions() -> str:
-    """The topology as RabbitMQ definitions."""
-    return topology.definitions(plugins.registry.queues())
+@contextlib.contextmanager
+def topology_broker(settings: Settings) -> Iterator[plan.Broker]:
+    """An administrator's connection. Raises SettingsError, BrokerUnavailable."""
+    if settings.require("broker_url").demo_broker:
+        raise errors.SettingsError("MILLRACE_BROKER_URL: the demo broker has no topology to change")
+    found = plan.Broker(settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def replace_queues(settings: Settings, timeout: float) -> Iterator[str]:
+    """Make queues that differ anew, and end what was begun; lines for people. Raises NotDrained, BrokerUnavailable."""
+    with topology_broker(settings) as broker:
+        for name in broker.differing():
+            yield f"queue {name} is made anew; {broker.switch(name, timeout=timeout)} messages were moved"
+        for name in broker.begun():
+            yield f"queue {name}: {broker.join(name)} messages were moved from its parallel queue"
+
+
+def definitions(settings: Settings, passwords: str | None = None) -> str:
+    """The topology as RabbitMQ definitions; with the text of a file of passwords, users and permissions too."""
+    vhost = connections.vhost(settings.broker_url) if settings.broker_url else "/"
+    found = None if passwords is None else users.read_passwords(passwords)
+    return topology.definitions(plugins.registry.queues(), vhost, found)
 
 
 def policies(settings: Settings) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
+from typing import TextIO
 
 import click
 
-from service import __version__, bootstrap, plugins, verbs
+from service import __version__, bootstrap, plugins, rollout, verbs
 from service import doctor as doctors
 from service.telemetry import objectives as rules
 from service.terminal import told
@@ -91,26 +92,94 @@ def migrate() -> None:
     click.echo(f"the ledger is at {migrations.migrate(settings.database_url, app_migrations(settings.apps))}")
 
 
+@main.command()
+@told
+def grants() -> None:
+    """Print the SQL that makes PostgreSQL's roles, with the least they need.
+
+    One role for each kind of process. An administrator runs it once, before
+    the first `millrace migrate`; see docs/postgresql.md.
+    """
+    from service.ledger import grants as sql
+
+    click.echo(sql.script(), nl=False)
+
+
 @main.group()
 def topology() -> None:
     """Exchanges and queues on RabbitMQ."""
 
 
-@topology.command()
+TIMEOUT = click.option(
+    "--timeout",
+    type=click.FloatRange(0),
+    default=600.0,
+    show_default=True,
+    help="Seconds for workers to empty a queue.",
+)
+
+
+@topology.command("plan")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
 @told
-def apply() -> None:
-    """Declare what is missing. May be run as often as one likes."""
+def show_plan(as_json: bool) -> None:
+    """Say what differs between this code and the broker; change nothing.
+
+    Exit code 1 if anything does.
+    """
+    with bootstrap.topology_broker(bootstrap.prepare("topology")) as broker:
+        lines = broker.plan()
+    if as_json:
+        click.echo(json.dumps([line.document() for line in lines], indent=2))
+    else:
+        for line in lines:
+            click.echo(f"{line.word:<8} {line.kind} {line.name}{': ' if line.detail else ''}{line.detail}")
+    sys.exit(0 if all(line.word == "same" for line in lines) else 1)
+
+
+@topology.command()
+@click.option("--replace", is_flag=True, help="Make queues whose arguments differ anew: drain, switch, move.")
+@TIMEOUT
+@told
+def apply(replace: bool, timeout: float) -> None:
+    """Declare what is missing. May be run as often as one likes.
+
+    With --replace, queues that differ are made anew while everything runs; see
+    docs/rabbitmq.md.
+    """
     settings = bootstrap.prepare("topology").require("broker_url")
+    if replace and not settings.demo_broker:
+        for line in bootstrap.replace_queues(settings, timeout):
+            click.echo(line)
     for line in bootstrap.apply_topology(settings):
         click.echo(line)
 
 
 @topology.command()
+@click.argument("queue")
+@TIMEOUT
 @told
-def definitions() -> None:
+def drain(queue: str, timeout: float) -> None:
+    """Lead what is published past QUEUE, and wait until workers have emptied it.
+
+    It gathers in `QUEUE.parallel` until `millrace topology apply --replace`.
+    """
+    with bootstrap.topology_broker(bootstrap.prepare("topology")) as broker:
+        broker.drain(queue, timeout=timeout)
+    click.echo(f"{queue} is empty; `millrace topology apply --replace` leads back to it")
+
+
+@topology.command()
+@click.option(
+    "--passwords",
+    type=click.File(),
+    help="A file with a line `user:password` for each user of docs/rabbitmq.md: prints users and permissions, too.",
+)
+@told
+def definitions(passwords: TextIO | None) -> None:
     """Print the topology as RabbitMQ definitions (JSON), policies included."""
-    bootstrap.prepare("topology")
-    click.echo(bootstrap.definitions())
+    settings = bootstrap.prepare("topology")
+    click.echo(bootstrap.definitions(settings, None if passwords is None else passwords.read()))
 
 
 @topology.command()
@@ -139,6 +208,32 @@ def doctor(as_json: bool) -> None:
         for finding in findings:
             click.echo(f"{'ok   ' if finding.ok else 'FAULT'} {finding.name}: {finding.detail}")
     sys.exit(0 if all(f.ok for f in findings) else 1)
+
+
+@main.command("check-deploy")
+@click.option(
+    "--sample",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="Payloads to try, from each end of each line.",
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@told
+def check_deploy(sample: int, as_json: bool) -> None:
+    """Say whether this code can work what stands in the ledger.
+
+    Looks at what waits, is published, scheduled or dead: is there a handler
+    for its type, and do payloads fit the handler's model? To be run with the
+    new code before it is rolled out. Exit code 1 if it cannot work something.
+    """
+    verdicts = rollout.check(bootstrap.prepare("check"), sample=sample)
+    if as_json:
+        click.echo(json.dumps([v.document() for v in verdicts], indent=2))
+    else:
+        for verdict in verdicts:
+            click.echo(f"{'ok   ' if verdict.ok else 'FAULT'} {verdict.line()}")
+    sys.exit(0 if all(v.ok for v in verdicts) else 1)
 
 
 @main.command()

@@ -89,21 +89,21 @@ class Run:
 
 def need_postgres() -> None:
     """Skip the test, or fail it in CI, when there is no PostgreSQL."""
-    _need("PostgreSQL", programs.postgres)
+    need("PostgreSQL", programs.postgres)
 
 
 def need_rabbitmq() -> None:
     """Skip the test, or fail it in CI, when there is no RabbitMQ."""
-    _need("RabbitMQ", programs.rabbitmq)
+    need("RabbitMQ", programs.rabbitmq)
 
 
 def need_prometheus() -> None:
     """Skip the test, or fail it in CI, when Prometheus or Alertmanager is missing."""
-    _need("Prometheus", programs.prometheus)
-    _need("Alertmanager", programs.alertmanager)
+    need("Prometheus", programs.prometheus)
+    need("Alertmanager", programs.alertmanager)
 
 
-def _need(name: str, find: Callable[[], object]) -> None:
+def need(name: str, find: Callable[[], object]) -> None:
     """Skip the test when the server's programs are missing; in CI that is a failure."""
     try:
         find()

@@ -16,6 +16,7 @@ from celery.worker import consumer, state
 
 from service import signals
 from service.broker import message as envelope
+from service.broker import topology
 from service.domain import errors, handlers
 from service.domain import ticket as tickets
 from workers import joining
@@ -101,7 +102,10 @@ class Consumer(consumer.Consumer):
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, and try again while RabbitMQ is away; Celery would wait up to 30 s between two tries."""
         conn.ensure_connection = functools.partial(conn.ensure_connection, **RECONNECT)
-        return super().ensure_connected(conn)
+        found = super().ensure_connected(conn)
+        if not self.app.road.settings.demo_broker:
+            topology.ensure(found.connection, self._registry().queues())
+        return found
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """RabbitMQ cannot be reached."""

@@ -48,12 +48,22 @@ def connect(url: str, *, heartbeat: int, name: str, **options: Any) -> Any:
     return connection
 
 
+#: In a URL's query, as RabbitMQ's own clients read it (its page "URI Query Parameters") → what py-amqp calls it.
+FILES = {"cacertfile": "ca_certs", "certfile": "certfile", "keyfile": "keyfile"}
+
+
 def tls(url: str) -> dict[str, Any] | None:
-    """How TLS is spoken with the broker: its certificate and its name are checked. None without TLS."""
+    """How TLS is spoken with the broker: its certificate and its name are checked. None without TLS.
+
+    The query of the URL may name files: the authority that signed the broker's certificate (``cacertfile``; else those
+    of the system), our own certificate, where the broker asks for one, and its key (``certfile``, ``keyfile``).
+    """
     parts = urllib.parse.urlsplit(url)
     if parts.scheme != "amqps":
         return None
-    return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname}
+    asked = dict(urllib.parse.parse_qsl(parts.query))
+    files = {ours: asked[theirs] for theirs, ours in FILES.items() if theirs in asked}
+    return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname, **files}
 
 
 def vhost(url: str) -> str:

@@ -33,7 +33,11 @@ def configuration(settings: Settings, named_queues: Iterable[str]) -> dict[str, 
         "broker_channel_error_retry": True,
         "broker_heartbeat": settings.broker_heartbeat,
         "broker_connection_timeout": connection.CONNECT_TIMEOUT,
-        "task_queues": [_queue(q) for q in topology.queues(frozenset(named_queues)) if q.name != topology.DEAD_QUEUE],
+        "task_queues": [
+            _queue(q, declare=settings.demo_broker)
+            for q in topology.queues(frozenset(named_queues))
+            if q.name != topology.DEAD_QUEUE
+        ],
         "task_create_missing_queues": False,  # A typo in -Q must fail, not make a queue that nobody feeds.
         "task_default_queue": topology.EVENTS_QUEUE,
         "task_default_exchange": topology.EVENTS,
@@ -73,17 +77,20 @@ def configuration(settings: Settings, named_queues: Iterable[str]) -> dict[str, 
     }
 
 
-def _queue(queue: topology.Queue) -> entity.Queue:
+def _queue(queue: topology.Queue, *, declare: bool) -> entity.Queue:
+    # On RabbitMQ the worker declares it where it may (`workers.consumer`); Celery would end where it may not.
     return entity.Queue(
         queue.name,
         entity.Exchange(queue.exchange, "topic", durable=True),
         routing_key=queue.binding,
         queue_arguments=queue.arguments,
+        no_declare=not declare,
     )
 
 
 def _broker_url(settings: Settings) -> str:
-    return "filesystem://localhost" if settings.demo_broker else settings.broker_url
+    # What the query says of TLS stands in `broker_use_ssl`; Celery would take it for options of its own.
+    return "filesystem://localhost" if settings.demo_broker else settings.broker_url.partition("?")[0]
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

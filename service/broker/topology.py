@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import amqp
@@ -11,6 +12,7 @@ from kombu import connection as kombu_connection
 from kombu import entity
 
 from service.broker import connection as connections
+from service.broker import users
 from service.domain import errors, topology
 
 log = logging.getLogger("millrace.topology")
@@ -80,9 +82,13 @@ def declare_with_kombu(connection: kombu_connection.Connection, named: frozenset
         entity.Queue(queue.name, exchange, routing_key=queue.binding)(connection.default_channel).declare()
 
 
-def definitions(named: frozenset[str], vhost: str = "/") -> str:
-    """The topology as RabbitMQ definitions (JSON), for an administrator to import."""
+def definitions(named: frozenset[str], vhost: str = "/", passwords: Mapping[str, str] | None = None) -> str:
+    """The topology as RabbitMQ definitions (JSON), for an administrator to import.
+
+    With ``passwords`` (user → password) the virtual host, the users and their permissions, too.
+    """
     document: dict[str, Any] = {
+        **(users.definitions(named, vhost, passwords) if passwords is not None else {}),
         "exchanges": [
             {"name": n, "vhost": vhost, "type": "topic", "durable": True, "auto_delete": False, "internal": False,
              "arguments": {}}

@@ -173,6 +173,14 @@ class BrokerUnavailable(MillraceError):
     """The broker cannot be used at the moment."""
 
 
+class NoSuchQueue(MillraceError):
+    """There is no work queue of that name."""
+
+
+class NotDrained(MillraceError):
+    """A queue that was to be emptied still holds messages."""
+
+
 class ForeignMessage(MillraceError):
     """A message on our queues is not a ticket of ours."""
 

@@ -62,6 +62,11 @@ def work_queue(name: str) -> Queue:
     return Queue(name, EVENTS, f"{name}.#", WORK_ARGUMENTS)
 
 
+def parallel(name: str) -> str:
+    """The queue that takes what is published while the queue of that name is made anew. No handler can name it."""
+    return f"{name}.parallel"
+
+
 def queues(named: frozenset[str] = frozenset()) -> list[Queue]:
     """All queues; ``named`` are those that handlers ask for by ``queue=``."""
     work = [work_queue(n) for n in sorted({EVENTS_QUEUE, PERIODIC_QUEUE} | named)]

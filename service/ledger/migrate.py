@@ -14,7 +14,7 @@ from sqlalchemy import exc
 
 from service.domain import errors
 from service.ledger import engine as engines
-from service.ledger import schema
+from service.ledger import grants, schema
 
 FOLDER = pathlib.Path(__file__).parent / "migrations"
 
@@ -22,7 +22,8 @@ FOLDER = pathlib.Path(__file__).parent / "migrations"
 def migrate(url: str, apps: Iterable[tuple[str, pathlib.Path]] = (), *, wait: float = 10.0) -> str:
     """Upgrade the ledger, then each app's own tables (name, alembic folder); the ledger's revision.
 
-    A ledger that is newer than this code stays as it is. Waits up to ``wait`` seconds for the server. Raises
+    Where the roles of ``grants`` are, they get what this version needs. A ledger that is newer than this code stays as
+    it is. Waits up to ``wait`` seconds for the server. Raises
     LedgerUnavailable, and SchemaNotReady for tables at a revision that is not known here.
     """
     engine = engines.Engine(url, role="millrace-migrate").get()
@@ -33,6 +34,7 @@ def migrate(url: str, apps: Iterable[tuple[str, pathlib.Path]] = (), *, wait: fl
             here = schema.revision(connection) or ""
             if here <= schema.HEAD:
                 _upgrade(connection, FOLDER, table="migrations", where="millrace")
+                grants.apply(connection)
             for name, folder in apps:
                 _upgrade(connection, folder, table=f"{name}_migrations", where=None)
             connection.commit()

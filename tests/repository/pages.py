@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from service import settings
+from service.ledger import grants
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -62,6 +63,7 @@ def objectives_rules() -> str:
 
 
 PAGES = {
+    "deploy/postgresql/roles.sql": grants.script,
     "docs/settings.md": settings_page,
     "monitoring/prometheus/rules/objectives.yml": objectives_rules,
 }
