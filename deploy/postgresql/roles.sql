@@ -1,6 +1,6 @@
--- Roles of Millrace with the least they need. Run it once by an administrator, on the ledger's database and before
--- the first `millrace migrate`; again after an upgrade. It changes nothing that is right. Passwords are set apart:
---   psql … -c '\password millrace_web'
+-- Roles of Millrace with the least they need. To be run by an administrator, on the ledger's database and
+-- before the first `millrace migrate`; again after an upgrade. It changes nothing that is right. Passwords are set
+-- apart: psql … -c '\password millrace_web'
 -- Generated: `millrace grants`.
 
 do $$ declare role name;

@@ -1,7 +1,7 @@
 """What differs between the topology of the code and a broker, and how a queue is made anew without losing a message.
 
 The arguments of a queue cannot be changed. So a queue in parallel takes what is published, the workers empty the old
-one, it is deleted and made anew, and what has gathered in parallel is moved. Every moment of it may be the last one: what is
+one, it is deleted and made anew, and what has gathered in parallel is moved. Every moment may be the last: what is
 bound stays bound, a message is acked after it was confirmed elsewhere, and a second run goes on where the first one
 ended. What would be lost all the same, such as what a worker held at the deletion, its ticket brings back.
 """
@@ -148,7 +148,7 @@ class Broker:
         # For a moment both are bound, and a message goes into both: twice is harmless, not at all would wait.
         self._on_channel(lambda channel: channel.queue_unbind(beside, queue.exchange, queue.binding))
         moved: int = self._on_channel(lambda channel: _move(channel, beside, name))
-        self._on_channel(lambda channel: channel.queue_delete(beside, if_empty=True))
+        self._on_channel(lambda channel: channel.queue_delete(beside))
         return moved
 
     def _declare(self, channel: Any, queue: topology.Queue) -> None:

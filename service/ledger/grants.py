@@ -61,9 +61,9 @@ APPS = {WORKER: "select, insert, update, delete", WEB: "select", READER: "select
 #: Of every connection on the road; migration 0001 says why. Settings of a role are taken at login, by pgbouncer too.
 SETTINGS = {"plan_cache_mode": "force_custom_plan", "idle_in_transaction_session_timeout": "10min"}
 
-HEAD = """-- Roles of Millrace with the least they need. Run it once by an administrator, on the ledger's database and before
--- the first `millrace migrate`; again after an upgrade. It changes nothing that is right. Passwords are set apart:
---   psql … -c '\\password millrace_web'
+HEAD = """-- Roles of Millrace with the least they need. To be run by an administrator, on the ledger's database and
+-- before the first `millrace migrate`; again after an upgrade. It changes nothing that is right. Passwords are set
+-- apart: psql … -c '\\password millrace_web'
 -- Generated: `millrace grants`.
 """
 

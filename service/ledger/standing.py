@@ -38,7 +38,7 @@ select l.type, sum(c.n)::bigint, bool_or(c.tickets = {COUNTED}),
 from lanes l cross join lateral (
     select count(*) as tickets, coalesce(sum(size), 0) as n from (
         select cardinality(event_ids) as size from millrace.tickets t
-        where t.type = l.type and t.queue = l.queue and t.published_at is null limit {COUNTED}) some) c
+        where t.type = l.type and t.queue = l.queue and t.published_at is null limit {COUNTED}) lane) c
 group by l.type
 """
 

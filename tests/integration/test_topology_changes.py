@@ -1,0 +1,109 @@
+"""Queues that the code wants otherwise: what differs is said, and they are made anew under load, with nothing lost."""
+
+from __future__ import annotations
+
+import pathlib
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from service.broker import plan
+from service.domain import errors, topology
+from tests.door import accepted
+from tests.road import Road
+
+OLD = {"x-queue-type": "quorum", "x-dead-letter-exchange": topology.DEAD}  #: as an older version might have had them
+
+
+@pytest.fixture
+def road(database: str, vhost: str, tmp_path: pathlib.Path) -> Iterator[Road]:
+    found = Road(database, vhost, tmp_path).prepare()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def broker(road: Road) -> Iterator[plan.Broker]:
+    found = plan.Broker(road.broker, frozenset({"events"}), heartbeat=10)
+    yield found
+    found.close()
+
+
+def make_old(road: Road, name: str = topology.EVENTS_QUEUE) -> None:
+    """Have the queue with other arguments."""
+    queue = topology.work_queue(name)
+
+    def change(channel: object) -> None:
+        channel.queue_delete(name)  # type: ignore[attr-defined]
+        channel.queue_declare(name, durable=True, auto_delete=False, arguments=OLD)  # type: ignore[attr-defined]
+        channel.queue_bind(name, queue.exchange, queue.binding)  # type: ignore[attr-defined]
+
+    road.channel(change)
+
+
+def words(broker: plan.Broker) -> dict[str, str]:
+    return {line.name: str(line.word) for line in broker.plan() if line.word is not plan.Word.SAME}
+
+
+def test_a_plan_says_what_is_missing_and_what_differs_and_changes_nothing(road: Road, broker: plan.Broker) -> None:
+    assert words(broker) == {}
+    make_old(road)
+    road.channel(lambda channel: channel.queue_delete(topology.PERIODIC_QUEUE))
+    for _ in range(2):  # The second time shows that the first has changed nothing.
+        assert words(broker) == {"events": "differs", "periodic": "missing"}
+    [differs] = [line for line in broker.plan() if line.word is plan.Word.DIFFERS]
+    assert "inequivalent arg" in differs.detail
+    shown = road.run("plan", "service", "topology", "plan")
+    assert shown.wait_for_end() == 1
+    assert "missing  queue periodic" in shown.text()
+
+
+def test_a_queue_is_made_anew_under_load_and_nothing_is_lost(road: Road, broker: plan.Broker) -> None:
+    make_old(road)
+    door = road.web()
+    road.worker()
+    road.clock()
+    ids: list[str] = []
+    over = threading.Event()
+
+    def post() -> None:
+        while not over.is_set():
+            ids.extend(accepted(door.post_all("ledger.step", [{}] * 20, threads=2)))
+
+    load = threading.Thread(target=post)
+    load.start()
+    try:
+        applied = road.run("apply", "service", "topology", "apply", "--replace", "--timeout", "60")
+        assert applied.wait_for_end(90) == 0, applied.text()
+        assert "queue events is made anew" in applied.text()
+        after = len(ids)
+        road.wait_until_closed(ids[: after + 1])
+    finally:
+        over.set()
+        load.join()
+    assert words(broker) == {}, "it is as the code wants it, and nothing is left beside it"
+    road.assert_worked_once(ids, 60)
+
+
+def test_a_queue_that_nobody_empties_is_left_as_it_is_and_gone_on_with_later(road: Road, broker: plan.Broker) -> None:
+    make_old(road)
+    tickets = road.store("ledger.step", ["{}"] * 3, bundle=1)
+    road.publish(tickets[0])
+    with pytest.raises(errors.NotDrained, match="events still has 1 messages"):
+        broker.switch("events", timeout=0.1)
+    road.publish(tickets[1])  # Gathers in parallel.
+    assert road.ready() == 1
+    assert road.ready(topology.parallel("events")) == 1
+    road.worker()
+    road.wait_until_closed([*tickets[0].event_ids])
+    assert broker.switch("events", timeout=60) == 1
+    road.publish(tickets[2])
+    road.assert_worked_once([i for ticket in tickets for i in ticket.event_ids])
+    assert words(broker) == {}
+
+
+def test_only_work_queues_are_drained(broker: plan.Broker) -> None:
+    for name in ("dead", "nowhere"):
+        with pytest.raises(errors.NoSuchQueue, match="one of events, periodic is wanted"):
+            broker.drain(name, timeout=1)
