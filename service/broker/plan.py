@@ -22,6 +22,8 @@ from service.domain import errors, topology
 LOOK_EVERY = 0.5  #: seconds
 STAYS_EMPTY = 3  #: looks in a row: what is delivered and not acked is not among the ready, and may come back
 
+SETTLE = 1.5  #: seconds in which RabbitMQ tells consumers that their queue is gone
+
 
 class Word(enum.StrEnum):
     """What stands on the broker."""
@@ -135,8 +137,10 @@ class Broker:
         return self.join(name)
 
     def _make_anew(self, channel: Any, queue: topology.Queue) -> None:
-        # Its consumers are told, and come again; the parallel queue is bound all the while.
+        # Its consumers are told, and come again; the parallel queue is bound all the while. Of one that is back under
+        # its name at once RabbitMQ tells nobody, and they would wait for ever on the queue that is gone.
         channel.queue_delete(queue.name)
+        time.sleep(SETTLE)
         self._declare(channel, queue)
 
     def join(self, name: str) -> int:
