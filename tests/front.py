@@ -23,6 +23,7 @@ class Front:
     def __init__(self, ledger: Ledger, **settings: Any) -> None:
         # Not from the environment, which is nobody's business here.
         self.settings = Settings.model_construct(**{"database_url": ledger.url} | settings)
+        self.ledger = ledger
         self.registry = ledger.registry
         self.intake = ledger.intake
         self.publisher = ledger.publisher

@@ -8,6 +8,7 @@ import flask
 
 from service import plugins
 from service.web import api, envelopes, errors, explain, gate, health, hooks, letters, operations, processes, schedules
+from service.web.openapi import views as described
 from service.web.road import NAME, Road
 
 
@@ -29,6 +30,7 @@ def create_app(road: Road) -> flask.Flask:
     app.register_blueprint(letters.pages)
     app.register_blueprint(schedules.pages)
     app.register_blueprint(health.pages)
+    app.register_blueprint(described.pages)
     for name in plugins.apps(road.settings.apps):
         views = plugins.optional(name, "views")
         if views is not None:

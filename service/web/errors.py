@@ -165,16 +165,20 @@ def _parts(error: errors.MillraceError, known: type) -> tuple[dict[str, Any], di
         headers = {"Retry-After": str(error.retry_after)}
     if isinstance(error, NoneStored):
         members = {"items": error.items}
-    slug = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", known.__name__).lower()
     parts = {
         "status": STATUS[known],
         "title": title,
         "detail": detail,
-        "type": f"/problems/{slug}",
+        "type": f"/problems/{slug(known)}",
         "errors": _faults(error),
         "members": members,
     }
     return parts, headers
+
+
+def slug(known: type) -> str:
+    """What a problem's ``type`` calls an error."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", known.__name__).lower()
 
 
 def _stored(error: errors.NotAccepted) -> dict[str, Any]:
