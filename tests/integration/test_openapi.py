@@ -13,6 +13,8 @@ from hypothesis import strategies
 from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi
 
+from service.domain import processes
+from service.ledger.processes import ProcessLedger
 from service.local.postgres import PostgresServer
 from service.web import errors
 from service.web.openapi import document, operations
@@ -21,7 +23,7 @@ from tests.ledgers import Ledger
 from tests.memory import Road
 from workers.face import parser
 
-SHORT, LONG = 12, 150  #: requests for each operation
+SHORT, LONG = 6, 60  #: requests for each operation
 
 
 class Line(pydantic.BaseModel):
@@ -43,7 +45,9 @@ def front(postgres: PostgresServer, ledger_template: str) -> Iterator[Front]:
     """A door with something of everything behind it."""
     postgres.execute(f"create database openapi template {ledger_template}")
     ledger = Ledger(postgres.dsn_of("openapi"))
-    ledger.handler("orders.created", lambda payload, ctx: None, payload=Order, parse=parser(Order), doc="Take an order.")
+    ledger.handler(
+        "orders.created", lambda payload, ctx: None, payload=Order, parse=parser(Order), doc="Take an order."
+    )
     ledger.handler("orders.shipped", _fail, attempts=1)
     front = Front(ledger)
     client = front.client()
@@ -51,8 +55,14 @@ def front(postgres: PostgresServer, ledger_template: str) -> Iterator[Front]:
     client.post("/v1/events/orders.shipped", json={"order": 7})
     ledger.work()
     client.post("/v1/events/orders.created?delay=3600", json={"order": 8})
-    client.post("/v1/schedules", json=operations.SCHEDULE)
+    assert client.post("/v1/schedules", json=operations.SCHEDULE).status_code == 201
+    assert client.post("/v1/schedules/preview", json=operations.PLAN).status_code == 200
+    client.post("/v1/schedules/nightly/run")
     client.post("/v1/types/orders.shipped/pause")
+    held = processes.Held(7, "orders.created", "019a0000-0000-7000-8000-000000000000", 1, 0.5)
+    for kind in processes.Kind:
+        process = processes.Process(kind, "h", 7, "1", ("orders.created",))
+        ProcessLedger(ledger.engine).note(process, processes.Note(1.0, None, (held,)))
     ledger.sql(
         "insert into millrace.strays (queue, reason, properties, headers, body) values ('events', 'x', '{}', '{}', 'x')"
     )
