@@ -13,6 +13,7 @@ from werkzeug import exceptions
 
 from service.domain import errors
 from service.ledger import engine as engines
+from service.web import answer as answers
 from service.web import body
 
 log = logging.getLogger("millrace.web")
@@ -202,4 +203,8 @@ def _answer_http(error: exceptions.HTTPException) -> Any:
     if error.response is not None or error.code is None or error.code < 400:
         return error.get_response()
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    if isinstance(error, exceptions.MethodNotAllowed) and error.valid_methods:
+        headers["Allow"] = ", ".join(sorted({*error.valid_methods, "OPTIONS"}))
+        if flask.request.method == "OPTIONS":
+            return answers.nothing(headers)  # RFC 9110, section 9.3.7
     return problem(error.code, error.name, error.description or error.name, headers=headers)

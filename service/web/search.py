@@ -13,7 +13,7 @@ from werkzeug import datastructures
 
 from service.domain import event, outcome, states
 from service.ledger import queries
-from service.web import errors
+from service.web import errors, timing
 
 TypeName = Annotated[str, msgspec.Meta(pattern=f"^{event.TYPE_PATTERN.pattern}$", max_length=event.TYPE_LENGTH)]
 Producer = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f]{1,100}$")]
@@ -90,7 +90,7 @@ def read(args: datastructures.MultiDict[str, str], wanted: type[Query]) -> Query
         else:
             try:
                 found[name] = _convert(values[0], hints[name])
-            except (msgspec.ValidationError, OverflowError):
+            except (ValueError, OverflowError):
                 faults.append((name, getattr(wanted, "EXPECTED", {}).get(name) or EXPECTED[name]))
     if faults:
         raise errors.InvalidParameter(faults)
@@ -99,5 +99,5 @@ def read(args: datastructures.MultiDict[str, str], wanted: type[Query]) -> Query
 
 def _convert(text: str, wanted: Any) -> Any:
     if "datetime" in str(wanted):
-        text = text.replace(" ", "+")  # What becomes of the plus of +01:00 when it is not escaped.
+        return timing.moment(text.replace(" ", "+"))  # What becomes of the plus of +01:00 when it is not escaped.
     return msgspec.convert(text, wanted, strict=False)
