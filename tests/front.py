@@ -38,13 +38,15 @@ class Front:
 
 
 @contextlib.contextmanager
-def worked(ledger: Ledger) -> Iterator[None]:
-    """A worker beside the test: tickets are delivered again and again."""
+def worked(ledger: Ledger, *, leaving: str = "") -> Iterator[None]:
+    """A worker beside the test: tickets are delivered again and again, but for that of the event ``leaving``."""
     stop = threading.Event()
 
     def run() -> None:
         while not stop.wait(0.02):
-            ledger.work()
+            for delivery in ledger.tickets():
+                if leaving not in delivery.event_ids:
+                    ledger.executor.execute(delivery)
 
     thread = threading.Thread(target=run)
     thread.start()
