@@ -105,6 +105,9 @@ class Intake:
             except NotStored as error:
                 found += [error] * len(submissions)
                 continue
+            # They are answered in turn: whoever waits for the last one is woken once, and not a hundred times.
+            if submissions[-1].done.acquire(timeout=max(0.0, until - time.monotonic())):
+                submissions[-1].done.release()
             for submission in submissions:
                 try:
                     found += self._outcome(submission, max(0.0, until - time.monotonic()))
