@@ -187,7 +187,9 @@ def preview_plan() -> answer.Json:
     wanted = search.read(flask.request.args, Preview)
     document = _document()
     with gate.reads():
-        found = road.current().operations.schedules.preview_plan(document, count=wanted.next, after=wanted.after)
+        found = road.current().operations.schedules.preview_plan(
+            document, count=wanted.next, after=wanted.after, tz=wanted.tz
+        )
     return answer.Json(found)
 
 
