@@ -245,9 +245,10 @@ def noter(
     process: Callable[[], processes.Process],
     note: Callable[[], processes.Note],
     ours: Callable[[], bool] = lambda: True,
+    afterwards: Callable[[], None] = lambda: None,
 ) -> Noter:
     """What notes a process in the ledger."""
-    return Noter(ProcessLedger(engine), process, note, ours=ours)
+    return Noter(ProcessLedger(engine), process, note, ours=ours, afterwards=afterwards)
 
 
 def noter_of(kind: processes.Kind, engine: engines.Engine, broker: Callable[[], bool | None] = lambda: None) -> Noter:

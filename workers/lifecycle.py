@@ -82,8 +82,11 @@ def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence
 
 def _note(app: App, here: presence.Presence) -> None:
     """Have the worker noted by this process, or by another child of it."""
-    types = [handler.type for handler in app.road.registry]
-    bootstrap.noter(app.road.notes_engine, lambda: here.process(types), here.note, ours=here.is_ours).start()
+    types, engine = [handler.type for handler in app.road.registry], app.road.notes_engine
+    # A connection for each note: of many workers, none keeps one for it.
+    bootstrap.noter(
+        engine, lambda: here.process(types), here.note, ours=here.is_ours, afterwards=engine.dispose
+    ).start()
 
 
 def _forget_builtin_tasks(app: App) -> None:
