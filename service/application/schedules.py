@@ -141,9 +141,11 @@ class Schedules:
         plan, policy = _plan(row["plan"]), policies.read(row["policy"] or {})
         return self._preview(plan, policy, count=count, after=after, tz=tz)
 
-    def preview_plan(self, document: object, *, count: int, after: datetime.datetime | None = None) -> dict[str, Any]:
+    def preview_plan(
+        self, document: object, *, count: int, after: datetime.datetime | None = None, tz: str | None = None
+    ) -> dict[str, Any]:
         """The next instants of a plan that is no schedule yet. Raises InvalidSchedule."""
-        return self._preview(_plan(document), policies.Policy(), count=count, after=after)
+        return self._preview(_plan(document), policies.Policy(), count=count, after=after, tz=tz)
 
     def year(self, name: str, number: int) -> dict[str, Any]:
         """A year of a schedule's plan by its days. Raises ScheduleNotFound, InvalidSchedule."""

@@ -119,10 +119,10 @@ def edit_schedule(name: str) -> answer.Json:
 
 
 @pages.delete("/<name>")
-def delete_schedule(name: str) -> Any:
+def delete_schedule(name: str) -> flask.Response:
     """Delete a schedule; its slots and events stay."""
     road.current().operations.schedules.delete(name, revision=_revision(required=False), by=operations.by())
-    return "", 204
+    return answer.nothing()
 
 
 @pages.post("/<name>/pause")
@@ -187,7 +187,9 @@ def preview_plan() -> answer.Json:
     wanted = search.read(flask.request.args, Preview)
     document = _document()
     with gate.reads():
-        found = road.current().operations.schedules.preview_plan(document, count=wanted.next, after=wanted.after)
+        found = road.current().operations.schedules.preview_plan(
+            document, count=wanted.next, after=wanted.after, tz=wanted.tz
+        )
     return answer.Json(found)
 
 
