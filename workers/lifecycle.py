@@ -15,7 +15,7 @@ from service.telemetry import logging as logs
 from workers import presence, retiring
 
 
-def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence) -> None:
+def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence) -> None:  # noqa: PLR0915
     """Listen to Celery's signals for this app."""
 
     def before_queues(options: Any, **_: Any) -> None:

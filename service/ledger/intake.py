@@ -61,11 +61,14 @@ from out where t.id = out.id;
 
 HOLDS = "select exists (select from millrace.events where id = any(%s::uuid[]))"
 
-STATE = """
+NARROW = 1_000  #: events; where fewer of a type may be out, the doors take heed between two counts
+
+STATE = f"""
 select extract(epoch from clock_timestamp())::float8,
-       array(select name from millrace.types where paused_at is not null or out_events >= %s),
+       array(select name from millrace.types where paused_at is not null or out_events >= least(%s, most_out)),
        array(select name from millrace.queues where paused_at is not null),
-       (select jsonb_object_agg(name, pace) from millrace.types where pace is not null)
+       (select jsonb_object_agg(name, pace) from millrace.types where pace is not null),
+       (select jsonb_object_agg(name, most_out - out_events) from millrace.types where most_out < {NARROW})
 """
 
 
@@ -215,11 +218,11 @@ class Flush:
             values = [*_columns(rows), *itertools.chain(*new), *itertools.chain(*counts.items()), *values]
         self._storing = True
         self._cursor.execute(self._ledger.limit + statement, values)
-        epoch, types, queues, paces = self._cursor.fetchone()
+        epoch, types, queues, paces, rooms = self._cursor.fetchone()
         if self._begun:
             self._cursor.execute("commit")
         self._ledger.clock.set(epoch)
-        return ports.Held(frozenset(types), frozenset(queues), paces or {})
+        return ports.Held(frozenset(types), frozenset(queues), paces or {}, rooms or {})
 
 
 def _columns(rows: Sequence[ports.Row]) -> list[Any]:
