@@ -18,6 +18,7 @@ from service import signals
 from service.broker import message as envelope
 from service.domain import errors
 from service.domain import ticket as tickets
+from workers import pulse
 
 log = logging.getLogger("millrace.work")
 
@@ -37,11 +38,18 @@ class Consumer(consumer.Consumer):
     strategies: dict[str, Any]
     connection_errors: tuple[type[BaseException], ...]
     pool: Any
+    timer: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.pulse = pulse.Pulse()  # Before Celery's own, which may connect at once.
+        super().__init__(*args, **kwargs)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """What is called with each message."""
         receive = super().create_task_handler(*args, **kwargs)
         signals.connection_changed.send(self, peer="broker", up=True)  # It is asked for at each new connection.
+        self.pulse.beat()
+        self.timer.call_repeatedly(pulse.EVERY, self.pulse.beat)  # The timer was cleared with the last connection.
 
         def receive_ours(message: Any) -> None:
             try:
@@ -64,12 +72,22 @@ class Consumer(consumer.Consumer):
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, and try again while RabbitMQ is away; Celery would wait up to 30 s between two tries."""
-        conn.ensure_connection = functools.partial(conn.ensure_connection, **RECONNECT)
+        connect = functools.partial(conn.ensure_connection, **RECONNECT)
+
+        def ensure_connection(errback: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            def failed(*fault: Any) -> Any:
+                self.pulse.beat()
+                return errback(*fault)
+
+            return connect(failed, *args, **kwargs)
+
+        conn.ensure_connection = ensure_connection
         return super().ensure_connected(conn)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """RabbitMQ cannot be reached."""
         signals.connection_changed.send(self, peer="broker", up=False)
+        self.pulse.beat()
         super().on_connection_error_before_connected(exc)
         # A wrong password and a missing virtual host were not waited for, and Celery tries again at once.
         time.sleep(RECONNECT["interval_max"])
