@@ -1,6 +1,6 @@
 """A worker's transaction: claim, the handler's session, outcomes, the end of the ticket, one commit.
 
-What is written is gathered and sent in one round trip together, just before the commit.
+What is written is gathered and sent in one round trip, together with the commit (``service.ledger.pipeline``).
 """
 
 from __future__ import annotations
@@ -172,6 +172,7 @@ class Work:
 
     def __enter__(self) -> Self:
         self._connection = self._engine.get().connect()
+        self._connection.begin()
         return self
 
     def __exit__(
@@ -271,7 +272,9 @@ class Work:
             self._session.commit()  # Flushes, and releases the savepoint; the transaction stays ours.
             self._session.close()
         if self._statements:
-            self._run(";".join(self._statements), tuple(self._values))
+            driver: Any = self._connection.connection
+            with driver.cursor() as cursor:
+                driver.wait(cursor.mogrify(";".join(self._statements), self._values).decode())
         self._connection.commit()
 
     def _finish_done(self, plain: list[str], with_result: list[outcome.Outcome]) -> None:
