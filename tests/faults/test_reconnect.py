@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -33,7 +34,7 @@ def wait_for_pulse(worker: Process) -> None:
     def beaten() -> bool:
         with urllib.request.urlopen(url, timeout=5) as answer:
             ages.append(json.load(answer)["seconds_since"]["loop"])
-        return sum(1 for before, after in zip(ages, ages[1:], strict=False) if after < before) >= 2
+        return sum(1 for before, after in itertools.pairwise(ages) if after < before) >= 2
 
     wait(beaten, 20, "the loop turns")
 
