@@ -49,6 +49,10 @@ class Consumer(consumer.Consumer):
         self._paces = joining.Paces()
         self._is_prefork = type(self.pool).__module__.endswith("prefork")
         signals.ticket_over.connect(self._on_ticket_over)
+        # Celery cancels what is begun with a connection when it is lost; what is begun here goes on.
+        self.timer.call_repeatedly(pulse.EVERY, self.pulse.beat)
+        if self._is_prefork:
+            self.timer.call_repeatedly(RELEASE_EVERY, self._release)
 
     def _on_ticket_over(self, _request: Any, *, report: dict[str, Any] | None) -> None:
         if report is not None:
@@ -65,11 +69,6 @@ class Consumer(consumer.Consumer):
         gathering = joining.Gathering(receive, self._registry(), self._paces, self._is_busy)
         self._gathering = gathering
         signals.connection_changed.send(self, peer="broker", up=True)  # It is asked for at each new connection.
-        # The timer was cleared with the last connection.
-        self.timer.call_repeatedly(pulse.EVERY, self.pulse.beat)
-        if self._is_prefork:
-            self.timer.call_repeatedly(RELEASE_EVERY, self._release)
-        self.pulse.beat()
 
         def receive_ours(message: Any) -> None:
             try:
@@ -107,10 +106,10 @@ class Consumer(consumer.Consumer):
         """Connect, and try again while RabbitMQ is away; Celery would wait up to 30 s between two tries."""
         connect = functools.partial(conn.ensure_connection, **RECONNECT)
 
-        def ensure_connection(errback: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        def ensure_connection(errback: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
             def failed(*fault: Any) -> Any:
                 self.pulse.beat()
-                return errback(*fault)
+                return errback(*fault) if errback is not None else None
 
             return connect(failed, *args, **kwargs)
 
