@@ -132,6 +132,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return found
 
 
+@pytest.mark.heavy
 def test_the_wheel_has_all_that_runs(wheel: pathlib.Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     for package in ("service", "workers", "schedules"):
