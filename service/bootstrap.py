@@ -11,11 +11,13 @@ import logging
 import os
 import shlex
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
-from service import __version__, crashpoints, plugins, signals
+from service import __version__, crashpoints, plugins, safety, signals
 from service.application import ports
 from service.application.accept import Intake
 from service.application.control import Control
@@ -61,6 +63,8 @@ log = logging.getLogger("millrace")
 
 #: What is said of a server that cannot be used → where its address comes from.
 SETTINGS = {errors.LedgerUnavailable: "MILLRACE_DATABASE_URL", errors.BrokerUnavailable: "MILLRACE_BROKER_URL"}
+#: How a process ends that its settings keep from starting (EX_CONFIG of sysexits.h): no supervisor need try again.
+MISCONFIGURED = 78
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -127,6 +131,8 @@ def prepare(role: str, settings: Settings | None = None) -> Settings:
     """What every process does first: settings, logs, crash points, the user's apps."""
     settings = settings or load()
     logs.configure(settings, role)
+    if role != "doctor":  # It tells of all of them.
+        safety.refuse(settings, role)
     tracing.check(settings)
     try:
         crashpoints.arm(settings.crash_at)
@@ -176,6 +182,18 @@ def check_or_wait(settings: Settings, *, action: str) -> None:
         check(settings)
     except errors.LedgerUnavailable as error:
         log.warning("%s; waiting for it", explain(error), extra={"action": action})
+
+
+def give_up(error: errors.MillraceError) -> NoReturn:
+    """End a process that cannot start: a line for each fault."""
+    for line in explain(error).splitlines():
+        sys.stderr.write(f"millrace: {line}\n")
+    sys.exit(exit_code(error))
+
+
+def exit_code(error: Exception) -> int:
+    """How a command ends that failed so."""
+    return MISCONFIGURED if isinstance(error, errors.SettingsError) else 1
 
 
 def explain(error: Exception) -> str:

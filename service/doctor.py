@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from service import bootstrap, plugins
+from service import bootstrap, plugins, safety
 from service.domain import errors
 from service.ledger import balance
 from service.ledger import engine as engines
@@ -25,8 +25,9 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at servers, schema and balance."""
-    findings = []
+    """Look at what must not be off by accident, at servers, schema and balance."""
+    checks = safety.checks(settings, "doctor")
+    findings = [Finding(check.name, not check.fault, check.fault or check.well) for check in checks]
     try:
         bootstrap.check(settings)
         findings.append(Finding("ledger", True, "PostgreSQL answers, and the schema is this version's"))

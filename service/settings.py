@@ -95,6 +95,10 @@ class Settings(pydantic_settings.BaseSettings):
     log_format: str = pydantic.Field("text", pattern="^(json|text)$")
     #: Where traces go: an OTLP receiver over HTTP, as ``http://host:4318``. Empty: none. Needs ``millrace[otel]``.
     otlp_url: str = pydantic.Field("", pattern="^(https?://[^/]+.*)?$")
+    #: Whether servers on other machines may be spoken to without TLS: where the network itself is safe.
+    allow_plaintext: bool = False
+    #: Whether web, workers and clocks may run as root although others reach them.
+    allow_root: bool = False
     #: For tests of faults: ``<crash point>@<file>``. The process kills itself there, once, if it can remove the file.
     crash_at: str = ""
 
