@@ -17,10 +17,12 @@ from service import crashpoints, plugins, signals
 from service.application import ports
 from service.application.accept import Intake
 from service.application.control import Control
+from service.application.credentials import Keys
 from service.application.detached import Executor
 from service.application.publish import Publisher, Release
 from service.application.replay import Replayer
 from service.application.schedules import Schedules
+from service.application.users import Users
 from service.application.watch import Watch
 from service.broker import connection as connections
 from service.broker import demo, topology
@@ -31,9 +33,11 @@ from service.domain import topology as domain_topology
 from service.ledger import engine as engines
 from service.ledger import firing, schema
 from service.ledger.agenda import ScheduleQueries
+from service.ledger.audit import AuditLedger
 from service.ledger.cancel import CancelLedger
 from service.ledger.declared import Declarations
 from service.ledger.intake import IntakeLedger
+from service.ledger.keys import KeyLedger
 from service.ledger.leases import LeaseLedger
 from service.ledger.letters import LetterLedger
 from service.ledger.pauses import PauseLedger
@@ -43,6 +47,7 @@ from service.ledger.schedules import ScheduleLedger
 from service.ledger.slots import SlotLedger
 from service.ledger.strays import StrayLedger
 from service.ledger.upkeep import Upkeep
+from service.ledger.users import UserLedger
 from service.ledger.watching import LedgerWatch
 from service.ledger.work import WorkLedger
 from service.settings import Settings, load
@@ -67,6 +72,11 @@ class Operations:
     replayer: Replayer
     schedules: Schedules
     agenda: ScheduleQueries
+    keys: Keys
+    key_ledger: KeyLedger
+    users: Users
+    user_ledger: UserLedger
+    audit: AuditLedger
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -174,7 +184,7 @@ def explain(error: Exception) -> str:
 
 def web(settings: Settings | None = None) -> WebRoad:
     """The HTTP door's part of the road."""
-    settings = prepare("web", settings).require_servers()
+    settings = prepare("web", settings).require_servers().require_access()
     publisher = Publisher(lambda: broker(settings, "millrace-web"))
     # The intake has the engine to itself; queries of requests share another.
     intake_engine = engines.Engine(settings.database_url, role="millrace-intake")
@@ -206,6 +216,7 @@ def operations(
     letters, strays = LetterLedger(engine), StrayLedger(engine)
     types, queues = PauseLedger(engine, "types"), PauseLedger(engine, "queues")
     agenda = ScheduleQueries(engine)
+    key_ledger, user_ledger = KeyLedger(engine), UserLedger(engine)
     return Operations(
         Queries(engine, window=settings.window),
         letters,
@@ -214,6 +225,11 @@ def operations(
         Replayer(letters, registry, rate=settings.replay_rate),
         Schedules(registry, ScheduleLedger(engine, bundle=bundle_of(registry)), agenda),
         agenda,
+        Keys(key_ledger, settings.access_secret),
+        key_ledger,
+        Users(user_ledger),
+        user_ledger,
+        AuditLedger(engine),
     )
 
 
@@ -287,7 +303,8 @@ def canary(settings: Settings) -> Canary | None:
     if not settings.canary:
         return None
     queues = domain_canary.queues(plugins.registry.queues())
-    return Canary(settings.canary_url or f"http://{settings.http}", every=settings.canary, queues=queues)
+    url = settings.canary_url or f"http://{settings.http}"
+    return Canary(url, every=settings.canary, queues=queues, key=settings.canary_key)
 
 
 def bundle_of(registry: handlers.Registry) -> firing.Bundle:

@@ -7,7 +7,20 @@ from types import ModuleType
 import flask
 
 from service import plugins
-from service.web import api, envelopes, errors, gate, health, hooks, letters, operations, schedules
+from service.web import (
+    api,
+    envelopes,
+    errors,
+    gate,
+    guard,
+    health,
+    hooks,
+    keys,
+    letters,
+    operations,
+    schedules,
+    signin,
+)
 from service.web.road import NAME, Road
 
 
@@ -19,6 +32,7 @@ def create_app(road: Road) -> flask.Flask:
     app.url_map.merge_slashes = False  # The redirect that mends them is a page of HTML.
     app.extensions[NAME] = road
     app.extensions[gate.NAME] = gate.Gates(road.settings.web_threads)
+    app.extensions[guard.NAME] = guard.make(road)
     hooks.install(app)
     errors.install(app)
     app.register_blueprint(api.pages)
@@ -26,6 +40,8 @@ def create_app(road: Road) -> flask.Flask:
     app.register_blueprint(operations.pages)
     app.register_blueprint(letters.pages)
     app.register_blueprint(schedules.pages)
+    app.register_blueprint(keys.pages)
+    app.register_blueprint(signin.pages)
     app.register_blueprint(health.pages)
     for name in plugins.apps(road.settings.apps):
         views = plugins.optional(name, "views")
