@@ -158,6 +158,10 @@ class Keyring:
             self._note(entry.principal.id)
         return entry.principal
 
+    def forget(self) -> None:
+        """Ask the ledger anew, whoever comes next: a key was made or revoked in this process."""
+        self._asked = self._renew_at = float("-inf")
+
     def _find(self, text: str) -> Entry | None:
         for hash in credentials.hashes(text, self._peppers):
             if (entry := self._entries.get(hash)) is not None:

@@ -110,6 +110,11 @@ class Guard:
         assert self.sessions is not None
         return self.sessions.look(request)
 
+    def forget_keys(self) -> None:
+        """A key was made or revoked here: whoever comes next is told of it at once."""
+        if self._keyring is not None:
+            self._keyring.forget()
+
     def address(self, environ: dict[str, Any]) -> str:
         """Where a request comes from: the nearest address that is not a proxy of ours."""
         found: str = environ.get("REMOTE_ADDR", "")
