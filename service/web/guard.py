@@ -131,7 +131,7 @@ class Guard:
             raise self._too_many(self._addresses, address, "too many requests without a good credential")
 
     def headers(self, environ: dict[str, Any]) -> Iterable[tuple[str, str]]:
-        """What the answer says of the limit of who asks."""
+        """What an answer of Flask's says of the limit of who asks; those of the lane save the time."""
         if self._keys is not None and LIMITED in environ:
             return self._keys.headers(_limit(environ[access.PRINCIPAL])).items()
         return ()
