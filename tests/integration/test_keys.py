@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import http.client
 import json
@@ -84,12 +85,18 @@ def test_a_key_is_made_shown_once_used_rotated_and_revoked(entrance: Entrance) -
     ]  # fmt: skip
 
 
-def test_two_who_make_a_key_of_one_name_at_once_make_two_and_no_more(entrance: Entrance) -> None:
-    import concurrent.futures
+SLOWLY = """
+create function slowly() returns trigger language plpgsql as 'begin perform pg_sleep(0.05); return new; end';
+create trigger slowly before insert on millrace.keys for each row execute function slowly()
+"""
 
+
+def test_of_many_who_make_a_key_of_one_name_at_once_two_do(entrance: Entrance, ledger: Ledger) -> None:
+    ledger.sql(SLOWLY)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: make(entrance, name="one", role="viewer").status_code, range(8)))
     assert sorted(found) == [201, 201] + [409] * 6
+    ledger.sql("drop trigger slowly on millrace.keys; drop function slowly")
 
 
 @pytest.mark.parametrize(

@@ -324,9 +324,10 @@ def test_an_answer_that_belongs_to_another_browser_opens_nothing(company: Entran
     mine, theirs = company.app.test_client(), company.app.test_client()
     begin(theirs)
     place = path_of(issuer.sign_in(begin(mine)))
+    assert mine.get(place.replace("state=", "state=x")).status_code == 401
+    place = path_of(issuer.sign_in(begin(mine)))
     assert theirs.get(place).status_code == 401
     assert company.app.test_client().get(place).status_code == 401
-    assert mine.get(place.replace("state=", "state=x")).status_code == 401
     again = path_of(issuer.sign_in(begin(mine)))
     assert mine.get(again).status_code == 303
     assert mine.get(again).status_code == 401, "an answer is good once"
