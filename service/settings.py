@@ -236,9 +236,7 @@ class Settings(pydantic_settings.BaseSettings):
         return self
 
     @pydantic.model_validator(mode="after")
-    def _access_is_whole(self) -> Settings:
-        if self.access == "on" and not self.access_secret:
-            raise ValueError("MILLRACE_ACCESS=on needs MILLRACE_ACCESS_SECRET (or _FILE): openssl rand -hex 32")
+    def _sign_in_is_whole(self) -> Settings:
         if self.oidc_client_id and not self.oidc_issuer:
             raise ValueError("MILLRACE_OIDC_CLIENT_ID needs MILLRACE_OIDC_ISSUER")
         if self.oidc_client_id and not self.public_url:
@@ -266,7 +264,11 @@ class Settings(pydantic_settings.BaseSettings):
         return self.broker_url.startswith("filesystem:")
 
     def require_access(self) -> Settings:
-        """Itself, or a SettingsError: access may be off only where nobody else can come."""
+        """Itself, or a SettingsError: access may be off only where nobody else can come. For who opens a door."""
+        if self.access == "on" and not self.access_secret:
+            raise errors.SettingsError(
+                "MILLRACE_ACCESS=on needs MILLRACE_ACCESS_SECRET (or _FILE): openssl rand -hex 32"
+            )
         if self.access == "off" and not is_loopback(self.host):
             raise errors.SettingsError(
                 f"MILLRACE_ACCESS: access is off, and MILLRACE_HTTP={self.http} is not loopback, so that anybody could"

@@ -215,7 +215,7 @@ def unmarked(app: flask.Flask) -> list[str]:
 def tell(app: flask.Flask, settings: Settings) -> None:
     """Say at the start how access is."""
     if settings.access == "off":
-        log.warning(
+        log.info(
             "Access is off: whoever reaches %s is an admin (MILLRACE_ACCESS=on asks for keys)",
             settings.http,
             extra={"action": "access.off"},

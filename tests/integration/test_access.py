@@ -280,7 +280,7 @@ def test_access_that_is_off_is_for_loopback_only() -> None:
             load(access="off", http=http).require_access()
         assert load(access="on", access_secret=SECRET, http=http).require_access()
     with pytest.raises(errors.SettingsError, match=r"MILLRACE_ACCESS_SECRET.*openssl rand -hex 32"):
-        load(access="on")
+        load(access="on").require_access()
 
 
 def test_where_access_is_off_no_page_of_another_site_may_act(ledger: Ledger) -> None:

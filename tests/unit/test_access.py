@@ -18,6 +18,7 @@ from hypothesis import strategies
 from service.application import credentials as application
 from service.application.buckets import Buckets
 from service.domain import access, chain, credentials, errors, masks
+from service.telemetry import masking
 
 PEPPERS = ("p" * 32, "q" * 32)
 
@@ -105,6 +106,11 @@ def test_a_key_with_a_typing_error_is_told_without_asking_anybody(data: strategi
     place = data.draw(strategies.integers(16, len(text) - 1))
     other = data.draw(strategies.sampled_from(credentials.ALPHABET).filter(lambda c: c != text[place]))
     assert credentials.id_of(text[:place] + other + text[place + 1 :]) is None
+
+
+def test_a_key_gets_into_no_log() -> None:
+    text = credentials.make().text
+    assert masking.Mask().text(f"Authorization was {text}, it seems") == "Authorization was ***, it seems"
 
 
 def test_a_hash_is_another_with_another_pepper() -> None:
