@@ -29,6 +29,8 @@ log = logging.getLogger("millrace.access")
 NAME = "millrace.guard"  #: among the application's extensions
 LONGEST = 8192  #: characters of a credential
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+#: While access is off: of a request that may come from elsewhere, through a browser or a proxy.
+OUTSIDE = frozenset({"HTTP_ORIGIN", "HTTP_X_FORWARDED_FOR"})
 LIMITED = "millrace.limited"  #: in a WSGI environment: the request was counted
 
 
@@ -62,7 +64,7 @@ class Guard:
     def glance(self, environ: dict[str, Any], type_name: str) -> bool:
         """Whether a post of this type may pass, by what is known without asking anybody. If not, Flask shall see."""
         if not self.is_on:
-            if "HTTP_ORIGIN" in environ:
+            if not OUTSIDE.isdisjoint(environ):
                 return False
             environ[access.PRINCIPAL] = ANYONE
             return True
@@ -185,6 +187,11 @@ class Guard:
         foreign = environ.get("HTTP_SEC_FETCH_SITE") == "cross-site" and environ["REQUEST_METHOD"] not in SAFE
         if foreign or (origin is not None and not is_loopback(_host(origin))):
             raise errors.NotPermitted("access is off here (MILLRACE_ACCESS), and a page of another site asks")
+        hops = environ.get("HTTP_X_FORWARDED_FOR", "")
+        if hops and not all(is_loopback(hop.strip()) for hop in hops.split(",")):
+            raise errors.NotPermitted(
+                "access is off here (MILLRACE_ACCESS), and a proxy brings somebody from elsewhere"
+            )
 
 
 def make(here: road.Road) -> Guard:

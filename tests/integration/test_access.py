@@ -283,7 +283,7 @@ def test_access_that_is_off_is_for_loopback_only() -> None:
         load(access="on").require_access()
 
 
-def test_where_access_is_off_no_page_of_another_site_may_act(ledger: Ledger) -> None:
+def test_where_access_is_off_nobody_comes_in_through_a_browser_or_a_proxy(ledger: Ledger) -> None:
     from tests.front import Front
 
     client = Front(ledger).client()
@@ -293,6 +293,8 @@ def test_where_access_is_off_no_page_of_another_site_may_act(ledger: Ledger) -> 
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"X-Forwarded-For": "127.0.0.1"}, 200),
+        ({"X-Forwarded-For": "203.0.113.7, 127.0.0.1"}, 403),
     ):
         assert client.post("/v1/types/other/pause", headers=headers).status_code == status, headers
 
