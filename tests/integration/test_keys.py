@@ -272,9 +272,9 @@ def test_off_is_refused_by_a_web_that_others_can_reach(ledger: Ledger, tmp_path:
 
 @pytest.fixture
 def address(ledger: Ledger, tmp_path: pathlib.Path) -> Iterator[str]:
-    """A web process that asks for keys, and no more than four times in a second for each."""
+    """A web process that asks for keys; each may come five times in a second, and ten times at once."""
     road = Road(ledger.url, AWAY, tmp_path)
-    yield road.web(access="on", access_secret=SECRET, rate_key="100", rate_address="1000").address
+    yield road.web(access="on", access_secret=SECRET, rate_key="5", rate_address="1000").address
     road.stop()
 
 
@@ -307,5 +307,7 @@ def test_the_express_lane_asks_for_keys_as_flask_does(ledger: Ledger, address: s
     assert ledger.sql("select distinct producer from millrace.events order by 1") == [("operator",), ("steps",)]
     entrance.operations.keys.revoke(entrance.id("steps"), by="test")
     wait(lambda: post(producer)[0] == 401, 11, "a revoked key is dead", step=0.5)
-    counts = [post(entrance.keys[Role.ADMIN])[0] for _ in range(400)]
-    assert (counts[0], counts[-1]) == (202, 429) or 429 in counts
+    found = [post(entrance.keys[Role.ADMIN])[0]]
+    while found[-1] == 202 and len(found) < 200:
+        found.append(post(entrance.keys[Role.ADMIN])[0])
+    assert (found[0], found[-1]) == (202, 429)
