@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from service.verbs import control, letters, openapi, schedules
+from service.verbs import access, control, letters, openapi, schedules
 
 VERBS: tuple[click.Command, ...] = (
     control.cancel,
@@ -16,4 +16,7 @@ VERBS: tuple[click.Command, ...] = (
     letters.strays,
     schedules.schedules,
     openapi.openapi,
+    access.keys,
+    access.users,
+    access.audit,
 )
