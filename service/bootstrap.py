@@ -33,6 +33,7 @@ from service.ledger import firing, schema
 from service.ledger.agenda import ScheduleQueries
 from service.ledger.cancel import CancelLedger
 from service.ledger.declared import Declarations
+from service.ledger.figures import Figures
 from service.ledger.intake import IntakeLedger
 from service.ledger.leases import LeaseLedger
 from service.ledger.letters import LetterLedger
@@ -41,6 +42,7 @@ from service.ledger.queries import Queries
 from service.ledger.release import ReleaseLedger
 from service.ledger.schedules import ScheduleLedger
 from service.ledger.slots import SlotLedger
+from service.ledger.spent import SpentLedger
 from service.ledger.strays import StrayLedger
 from service.ledger.upkeep import Upkeep
 from service.ledger.watching import LedgerWatch
@@ -67,6 +69,8 @@ class Operations:
     replayer: Replayer
     schedules: Schedules
     agenda: ScheduleQueries
+    figures: Figures
+    spent: SpentLedger
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -214,6 +218,8 @@ def operations(
         Replayer(letters, registry, rate=settings.replay_rate),
         Schedules(registry, ScheduleLedger(engine, bundle=bundle_of(registry)), agenda),
         agenda,
+        Figures(engine),
+        SpentLedger(engine),
     )
 
 

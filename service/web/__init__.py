@@ -7,7 +7,7 @@ from types import ModuleType
 import flask
 
 from service import plugins
-from service.web import api, envelopes, errors, gate, health, hooks, letters, operations, schedules
+from service.web import api, console, envelopes, errors, gate, health, hooks, letters, operations, schedules
 from service.web.road import NAME, Road
 
 
@@ -27,6 +27,7 @@ def create_app(road: Road) -> flask.Flask:
     app.register_blueprint(letters.pages)
     app.register_blueprint(schedules.pages)
     app.register_blueprint(health.pages)
+    app.register_blueprint(console.pages)
     for name in plugins.apps(road.settings.apps):
         views = plugins.optional(name, "views")
         if views is not None:

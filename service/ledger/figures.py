@@ -1,0 +1,354 @@
+"""The figures that people watch, at any size: the last hour by minutes, what is open by lanes, what is dead by groups.
+
+Nothing here counts a whole table. Each look is bounded by the lanes (type, queue) that there are and by a limit; what
+many ask at once is kept for a moment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from service.ledger import engine as engines
+from service.ledger import pages, transactions, watching
+
+EXACT = 10_000  #: counts are exact up to here
+MINUTES = 60  #: of the past that are shown
+KEPT = 1.0  #: seconds for which figures are not asked for again
+LETTERS_KEPT = 4.0  #: likewise, of dead letters
+ZONES_KEPT = 60.0  #: likewise, of time zones
+GROUPED = 10_000  #: unreplayed dead letters that are grouped, the latest
+
+Found = TypeVar("Found")
+
+TALLIES = """
+select minute, type, word, sum(n)::bigint as n from millrace.tallies
+where minute >= %(since)s group by 1, 2, 3
+"""
+NOW = "select clock_timestamp()"
+
+# Lane by lane on the index of what is due, so that no lane is counted further than the limit. The head is the oldest by
+# the time at which it is due; the event in it tells since when it is there.
+WAITING = f"""
+with recursive {watching.LANES}
+select l.type, l.queue, c.due_tickets, c.due_events, c.later_tickets, c.later_events, c.next_due,
+       extract(epoch from clock_timestamp() - c.first_due)::float8 as waited
+from lanes l cross join lateral (
+    select count(*) filter (where due) as due_tickets, coalesce(sum(n) filter (where due), 0)::bigint as due_events,
+           count(*) filter (where not due) as later_tickets,
+           coalesce(sum(n) filter (where not due), 0)::bigint as later_events,
+           min(due_at) filter (where due) as first_due, min(due_at) filter (where not due) as next_due
+    from (select t.due_at, cardinality(t.event_ids) as n, t.due_at <= clock_timestamp() as due
+          from millrace.tickets t
+          where t.type = l.type and t.queue = l.queue and t.published_at is null
+          order by t.due_at limit {EXACT}) one) c
+"""
+
+OUT = f"""
+with recursive queues (queue) as (
+    (select queue from millrace.tickets where published_at is not null order by queue limit 1)
+    union all
+    select next.queue from queues cross join lateral (
+        select t.queue from millrace.tickets t where t.published_at is not null and t.queue > queues.queue
+        order by t.queue limit 1) next)
+select one.type, q.queue, count(*) as tickets, sum(one.n)::bigint as events,
+       extract(epoch from clock_timestamp() - min(one.published_at))::float8 as waited
+from queues q cross join lateral (
+    select t.type, t.published_at, cardinality(t.event_ids) as n from millrace.tickets t
+    where t.queue = q.queue and t.published_at is not null order by t.published_at limit {EXACT}) one
+group by 1, 2
+"""
+
+TYPES = "select name, out_events, counted_at, pace, paused_at, paused_by from millrace.types"
+QUEUES = "select name, paused_at, paused_by from millrace.queues where paused_at is not null"
+
+LETTERS = f"""
+select d.type, d.reason, d.event_id::text as id, d.died_at,
+       coalesce(e.error->>'error', '') as error, left(coalesce(e.error->>'message', ''), 200) as message
+from (select * from millrace.dead order by died_at desc, event_id desc limit {GROUPED}) d
+left join millrace.events e on e.id = d.event_id
+where d.replayed_as is null
+"""
+
+BESIDE = f"""
+select (select count(*) from (select from millrace.strays limit {EXACT}) s) as strays,
+       (select count(*) from (select from millrace.dead limit {GROUPED + 1}) d) as letters
+"""
+
+CLOCKS = """
+select name, started_at, seen_at, extract(epoch from clock_timestamp() - seen_at)::float8 as silent
+from millrace.clocks order by name
+"""
+
+# Slots are found by their schedule, so those of the last hour are looked for schedule by schedule.
+SLOTS = """
+select w.clock, count(*) as slots, max(w.late) as late
+from millrace.schedules s cross join lateral (
+    select clock, late from millrace.slots w
+    where w.schedule = s.name and w.due_at > clock_timestamp() - interval '1 hour' and w.event_id is not null
+    order by w.due_at desc limit 1000) w
+group by 1
+"""
+
+COMING = """
+select name, type, next_due, coalesce(planned, next_due) as slot from millrace.schedules
+where next_due is not null and paused_at is null and retired_at is null order by next_due limit %(limit)s
+"""
+
+# Of how many schedules a zone's clocks decide.
+ZONES = """
+select spec->'plan'->>'tz' as tz, count(*) as schedules, min(name) as example from millrace.schedules
+where next_due is not null and spec->'plan' ? 'cron' group by 1
+"""
+
+HAS_EVENTS = "select exists (select from millrace.events)"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flow:
+    """The last hour, minute by minute."""
+
+    now: datetime.datetime
+    minutes: tuple[datetime.datetime, ...]  #: their beginnings, the oldest first; the last one still runs
+    counts: Mapping[datetime.datetime, Counter[tuple[str, str]]]  #: minute → (type, word) → how many
+
+    def series(self, *words: str, type: str | None = None) -> list[int]:
+        """How many of these words there were in each minute."""
+        return [
+            sum(n for (t, word), n in self.counts[minute].items() if word in words and type in (None, t))
+            for minute in self.minutes
+        ]
+
+    def total(self, *words: str, type: str | None = None) -> int:
+        """How many of these words there were in the hour."""
+        return sum(self.series(*words, type=type))
+
+    def rate(self, *words: str, type: str | None = None) -> float:
+        """Events per second of late: in the minute that runs, and in the one before."""
+        seconds = 60.0 + (self.now - self.minutes[-1]).total_seconds()
+        return sum(self.series(*words, type=type)[-2:]) / max(seconds, 1.0)
+
+    def types(self) -> set[str]:
+        """The types of which anything was counted."""
+        return {type_name for counts in self.counts.values() for type_name, _ in counts}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lane:
+    """What is open of one type in one queue."""
+
+    type: str
+    queue: str
+    due: int = 0  #: events that are due and not with the broker
+    due_tickets: int = 0
+    later: int = 0  #: events whose time has not come: delayed ones, and those between two attempts
+    later_tickets: int = 0
+    out: int = 0  #: events that are with the broker or with workers
+    out_tickets: int = 0
+    due_for: float | None = None  #: seconds for which the first of those that are due has been so
+    out_for: float | None = None  #: seconds since the first of those that are out was published
+    next_due: datetime.datetime | None = None  #: of those whose time has not come
+
+    @property
+    def open(self) -> int:
+        """All open events."""
+        return self.due + self.later + self.out
+
+    @property
+    def exact(self) -> bool:
+        """Whether these are all, and not only those up to the limit."""
+        return max(self.due_tickets + self.later_tickets, self.out_tickets) < EXACT
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Depth:
+    """What is open, by lanes, and what is decided about types and queues."""
+
+    lanes: tuple[Lane, ...]
+    types: Mapping[str, dict[str, Any]]  #: by name: out_events, pace, paused_at, paused_by
+    queues: Mapping[str, dict[str, Any]]  #: those that are paused, by name
+
+    @property
+    def open(self) -> int:
+        """All open events; see ``exact``."""
+        return sum(lane.open for lane in self.lanes)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every lane was counted to its end."""
+        return all(lane.exact for lane in self.lanes)
+
+    def of_type(self, name: str) -> list[Lane]:
+        """The lanes of a type."""
+        return [lane for lane in self.lanes if lane.type == name]
+
+    def of_queue(self, name: str) -> list[Lane]:
+        """The lanes of a queue."""
+        return [lane for lane in self.lanes if lane.queue == name]
+
+
+@dataclasses.dataclass(slots=True)
+class Group:
+    """Dead letters with the same type, reason and error that nobody has replayed."""
+
+    type: str
+    reason: str
+    error: str
+    message: str  #: of the latest
+    count: int
+    first: datetime.datetime
+    last: datetime.datetime
+    example: str  #: the id of the latest
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Letters:
+    """The dead letters that nobody has replayed, among the latest."""
+
+    groups: tuple[Group, ...]  #: the largest first
+    exact: bool  #: whether all dead letters were looked at
+    strays: int  #: messages that were not ours
+
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return sum(group.count for group in self.groups)
+
+    def since(self, moment: datetime.datetime) -> int:
+        """How many events of groups that began after this instant."""
+        return sum(group.count for group in self.groups if group.first >= moment)
+
+
+class _Kept(Generic[Found]):
+    """One answer for all who ask within a moment."""
+
+    def __init__(self, ask: Callable[[], Found], seconds: float = KEPT) -> None:
+        self._ask = ask
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._found: Found | None = None
+
+    def get(self) -> Found:
+        with self._lock:  # Who comes while it is asked for waits for that answer.
+            if self._found is None or time.monotonic() >= self._until:
+                self._found = self._ask()
+                self._until = time.monotonic() + self._seconds
+            return self._found
+
+    def drop(self) -> None:
+        """Ask anew next time: something was just changed."""
+        self._until = 0.0
+
+
+class Figures:
+    """The figures. All methods raise LedgerUnavailable, and SearchTooSlow when the ledger is too busy to tell."""
+
+    def __init__(self, engine: engines.Engine) -> None:
+        self._engine = engine
+        self._closed: dict[datetime.datetime, Counter[tuple[str, str]]] = {}
+        self._flow = _Kept(self._ask_flow)
+        self._depth = _Kept(self._ask_depth)
+        self._letters = _Kept(self._ask_letters, LETTERS_KEPT)
+        self._zones = _Kept(lambda: self._rows(ZONES), ZONES_KEPT)
+
+    def flow(self) -> Flow:
+        """The last hour by minutes. Only minutes that something may still be added to are read again."""
+        return self._flow.get()
+
+    def depth(self) -> Depth:
+        """What is open."""
+        return self._depth.get()
+
+    def letters(self) -> Letters:
+        """What is dead and was not replayed."""
+        return self._letters.get()
+
+    def forget(self) -> None:
+        """Have the next look be a fresh one, after something was changed by who looks."""
+        for kept in (self._depth, self._letters):
+            kept.drop()
+
+    def clocks(self) -> list[dict[str, Any]]:
+        """The clocks, with the seconds for which each has been silent, and what they fired in the last hour."""
+        rows, slots = self._rows(CLOCKS), {row["clock"]: row for row in self._rows(SLOTS)}
+        none = {"slots": 0, "late": None}
+        return [row | {name: slots.get(row["name"], none)[name] for name in none} for row in rows]
+
+    def coming(self, limit: int) -> list[dict[str, Any]]:
+        """The slots that come next, the first one of each schedule."""
+        return self._rows(COMING, {"limit": limit})
+
+    def zones(self) -> list[dict[str, Any]]:
+        """The time zones of cron schedules: tz, how many schedules, and the name of one."""
+        return self._zones.get()
+
+    def has_events(self) -> bool:
+        """Whether there is any event at all."""
+        return bool(self._rows(HAS_EVENTS)[0]["exists"])
+
+    def _ask_flow(self) -> Flow:
+        with transactions.begin(self._engine) as connection:
+            now = connection.exec_driver_sql(NOW).scalar_one().astimezone(datetime.UTC)
+            closed = connection.exec_driver_sql(watching.CLOSED).scalar_one().astimezone(datetime.UTC)
+            last = now.replace(second=0, microsecond=0)
+            minutes = tuple(last - datetime.timedelta(minutes=n) for n in range(MINUTES, -1, -1))
+            kept = {minute: counts for minute, counts in self._closed.items() if minute in minutes}
+            since = next((minute for minute in minutes if minute not in kept), last)
+            rows = connection.exec_driver_sql(TALLIES, {"since": since}).all()
+        counts: dict[datetime.datetime, Counter[tuple[str, str]]] = {m: Counter() for m in minutes} | kept
+        for at, type_name, word, n in rows:
+            minute = at.astimezone(datetime.UTC)
+            if minute in counts and minute not in kept:
+                counts[minute][type_name, word] += n
+        self._closed = {minute: found for minute, found in counts.items() if minute < closed}
+        return Flow(now, minutes, counts)
+
+    def _ask_depth(self) -> Depth:
+        with transactions.begin(self._engine) as connection:
+            connection.exec_driver_sql(watching.NO_JIT)
+            waiting = connection.exec_driver_sql(WAITING).mappings().all()
+            out = connection.exec_driver_sql(OUT).mappings().all()
+            types = connection.exec_driver_sql(TYPES).mappings().all()
+            queues = connection.exec_driver_sql(QUEUES).mappings().all()
+        lanes = {
+            (row["type"], row["queue"]): Lane(
+                row["type"], row["queue"], row["due_events"], row["due_tickets"], row["later_events"],
+                row["later_tickets"], due_for=row["waited"], next_due=row["next_due"],
+            )
+            for row in waiting
+        }  # fmt: skip
+        for row in out:
+            key = (row["type"], row["queue"])
+            lanes[key] = dataclasses.replace(
+                lanes.get(key, Lane(*key)), out=row["events"], out_tickets=row["tickets"], out_for=row["waited"]
+            )
+        return Depth(
+            tuple(lanes[key] for key in sorted(lanes)),
+            {row["name"]: pages.in_utc(row) for row in types},
+            {row["name"]: pages.in_utc(row) for row in queues},
+        )
+
+    def _ask_letters(self) -> Letters:
+        rows = self._rows(LETTERS)
+        groups: dict[tuple[str, str, str], Group] = {}
+        for row in rows:  # The latest first.
+            key = (row["type"], row["reason"], row["error"])
+            if key in groups:
+                groups[key].count += 1
+                groups[key].first = row["died_at"]
+            else:
+                groups[key] = Group(*key, row["message"], 1, row["died_at"], row["died_at"], row["id"])
+        found = sorted(groups.values(), key=lambda group: (-group.count, group.type, group.reason, group.error))
+        beside = self._rows(BESIDE)[0]
+        return Letters(tuple(found), beside["letters"] <= GROUPED, beside["strays"])
+
+    def _rows(self, statement: str, values: Any = None) -> list[dict[str, Any]]:
+        with transactions.begin(self._engine) as connection:
+            connection.exec_driver_sql(watching.NO_JIT)
+            return [pages.in_utc(row) for row in connection.exec_driver_sql(statement, values or ()).mappings()]

@@ -1,0 +1,9 @@
+"""The console: pages for people at ``/console``, rendered here, alive by htmx, and whole without any script.
+
+Views are thin: what they show comes from the functions that the API asks, what they do is done by the same operations.
+"""
+
+from service.web.console import first_run, overview
+from service.web.console.page import pages
+
+__all__ = ["first_run", "overview", "pages"]
