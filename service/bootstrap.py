@@ -32,8 +32,10 @@ from service.ledger import engine as engines
 from service.ledger import firing, schema
 from service.ledger.agenda import ScheduleQueries
 from service.ledger.cancel import CancelLedger
+from service.ledger.counting import Counting
 from service.ledger.declared import Declarations
 from service.ledger.figures import Figures
+from service.ledger.history import History
 from service.ledger.intake import IntakeLedger
 from service.ledger.leases import LeaseLedger
 from service.ledger.letters import LetterLedger
@@ -71,6 +73,8 @@ class Operations:
     agenda: ScheduleQueries
     figures: Figures
     spent: SpentLedger
+    counting: Counting
+    history: History
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -220,6 +224,8 @@ def operations(
         agenda,
         Figures(engine),
         SpentLedger(engine),
+        Counting(engine),
+        History(engine),
     )
 
 

@@ -44,14 +44,14 @@ class Item:
 
 def look(flow: figures.Flow, depth: figures.Depth, letters: figures.Letters) -> list[Item]:
     """All of it, the worst first."""
-    here = road.current()
+    here, failing = road.current(), list(_failing(flow))
     found = [
         *_clocks(here.operations.figures.clocks()),
-        *_failing(flow),
+        *failing,
         *_paused(depth),
         *_full(depth, here.settings.window),
         *_waiting(depth),
-        *_letters(letters, flow.now),
+        *_letters(letters, flow.now, {item.subject for item in failing}),
         *_clock_changes(here.operations.figures.zones(), flow.now),
     ]
     if here.publisher.up is False:
@@ -141,8 +141,8 @@ def _waiting(depth: figures.Depth) -> Iterator[Item]:
             )  # fmt: skip
 
 
-def _letters(letters: figures.Letters, now: datetime.datetime) -> Iterator[Item]:
-    new = [group for group in letters.groups if group.first >= now - NEW]
+def _letters(letters: figures.Letters, now: datetime.datetime, told: set[str]) -> Iterator[Item]:
+    new = [group for group in letters.groups if group.first >= now - NEW and group.type not in told]
     for group in new[:3]:
         yield Item(
             "warning", group.type, f"/console/dead?type={group.type}&reason={group.reason}",

@@ -43,6 +43,7 @@ def around() -> dict[str, Any]:
         "dead_open": dead,
         "demo": here.settings.demo_broker,
         "user": None,
+        "request_root": flask.request.host_url.rstrip("/"),
     }
 
 

@@ -97,6 +97,8 @@ def between(begin: datetime.datetime, end: datetime.datetime) -> str:
 def clock(moment: datetime.datetime, digits: str = "seconds") -> str:
     """An instant on the viewer's clock; with its day when that is not today."""
     local = moment.astimezone(zone())
+    if digits == "short":  # Of plans: most of them stand on whole minutes.
+        digits = "seconds" if local.second else "minutes"
     time = {
         "minutes": f"{local:%H:%M}",
         "seconds": f"{local:%H:%M:%S}",

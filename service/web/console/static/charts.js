@@ -37,6 +37,16 @@
     }, rows, place);
   }
 
+  // A fresh drawing from the server becomes fresh data of the chart that stands, so that crosshair and zoom stay.
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const place = document.getElementById("flow-chart");
+    if (event.detail.target.id !== "flow" || !chart || !place || !place.contains(chart.root)) return;
+    event.detail.shouldSwap = false;
+    const fresh = event.detail.fragment.querySelector("#flow-chart");
+    for (const name of ["data-chart", "aria-label"]) place.setAttribute(name, fresh.getAttribute(name));
+    document.querySelector("#flow tbody").replaceChildren(...event.detail.fragment.querySelector("tbody").childNodes);
+    draw(false);
+  });
   document.addEventListener("console:dressed", () => draw(false));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(true));
   addEventListener("resize", () => { if (chart) chart.setSize({ width: document.getElementById("flow-chart").clientWidth, height: 210 }); });

@@ -1,0 +1,117 @@
+"""One event, from the door to its result; and what can be done with it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import flask
+
+from service.application import replay
+from service.domain import errors, states
+from service.domain.access import Permission
+from service.web import access, body, gate, operations, road
+from service.web.console import forms, json_text, page, timeline
+
+ENDED = 286  #: the status at which htmx stops polling
+
+
+@page.pages.get("/events/<event_id>")
+@access.needs(Permission.READ)
+def event(event_id: str) -> flask.Response:
+    """The page."""
+    with gate.reads():
+        return page.render("event.html", **_values(event_id))
+
+
+@page.pages.get("/live/events/<event_id>")
+@access.needs(Permission.READ)
+def live_event(event_id: str) -> flask.Response:
+    """Its parts, as they are by now; when it has ended, for the last time."""
+    with gate.reads():
+        values = _values(event_id)
+    response = page.fragment("event_live.html", **values)
+    if values["event"]["state"] not in states.OPEN:
+        response.status_code = ENDED
+    return response
+
+
+@page.pages.get("/events/<event_id>/cancel")
+@access.needs(Permission.CONTROL)
+def ask_cancel(event_id: str) -> flask.Response:
+    """The form to cancel it."""
+    return page.dialog("cancel_event.html", event=_find(event_id))
+
+
+@page.pages.post("/events/<event_id>/cancel")
+@forms.acts
+@access.needs(Permission.CONTROL)
+def cancel(event_id: str) -> flask.Response:
+    """Withdraw it."""
+    here = road.current().operations
+    state = here.control.cancel(event_id, by=operations.by())
+    here.figures.forget()
+    said = "The event was cancelled" if state is states.State.CANCELLED else "Its worker was asked to stop"
+    return forms.done(said, f"/console/events/{event_id}")
+
+
+@page.pages.get("/events/<event_id>/replay")
+@access.needs(Permission.CONTROL)
+def ask_replay(event_id: str) -> flask.Response:
+    """The form to work it again, with its payload or another one."""
+    found = _find(event_id)
+    text = json.dumps(json.loads(found["payload"]), indent=2, ensure_ascii=False)
+    return page.dialog("replay_event.html", event=found, payload=text, faults=[])
+
+
+@page.pages.post("/events/<event_id>/replay")
+@forms.acts
+@access.needs(Permission.CONTROL)
+def replay_event(event_id: str) -> flask.Response:
+    """Work it again, as a new event."""
+    here, text = road.current(), flask.request.form.get("payload", "")
+    before = _find(event_id)
+    try:
+        document = body.parse(text.encode(), here.settings.max_depth) if text else None
+        edited = None
+        if document is not None and document.value != json.loads(before["payload"]):
+            edited = replay.Payload(document.value, document.text.decode())
+        _, new_id = here.operations.replayer.one(
+            event_id, edited=edited, by=operations.by(), request_id=flask.g.request_id
+        )
+    except (body.NotStrictJson, errors.InvalidEvent) as error:
+        return page.dialog("replay_event.html", 422, event=before, payload=text, faults=error.faults)
+    here.operations.figures.forget()
+    return forms.done("Replayed: this is the new event", f"/console/events/{new_id}")
+
+
+def _find(event_id: str) -> dict[str, Any]:
+    found = road.current().queries.find(event_id)
+    if found is None:
+        raise errors.EventNotFound(f"there is no event {event_id[:100]!r}")
+    return found
+
+
+def _values(event_id: str) -> dict[str, Any]:
+    here, found = road.current(), _find(event_id)
+    kept = here.operations.history.of(event_id)
+    handler = here.registry.get(found["type"]) if found["type"] in here.registry else None
+    parts = {name: None if found[name] is None else json.loads(found[name]) for name in ("result", "error", "progress")}
+    failed = found["attempts"]
+    return {
+        "event": found,
+        "parts": parts,
+        "payload": json_text.shown(json.loads(found["payload"])),
+        "payload_size": len(found["payload"]),
+        "result": None if parts["result"] is None else json_text.shown(parts["result"]),
+        "attributes": None if found["attributes"] is None else json_text.shown(json.loads(found["attributes"])),
+        "ticket": kept,
+        "handler": handler,
+        "steps": timeline.steps(found, kept, handler),
+        "picture": timeline.picture(found),
+        "traceback": kept["tracebacks"].get(failed[-1]["number"]) if failed else None,
+        "last": failed[-1] if failed else None,
+        "trace_id": found["traceparent"].split("-")[1] if found["traceparent"] else None,
+        "answer": timeline.answer(found, kept, handler),
+        "open": found["state"] in states.OPEN,
+    }
