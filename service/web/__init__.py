@@ -7,7 +7,20 @@ from types import ModuleType
 import flask
 
 from service import plugins
-from service.web import api, console, envelopes, errors, gate, health, hooks, letters, operations, schedules
+from service.web import (
+    api,
+    console,
+    envelopes,
+    errors,
+    explain,
+    gate,
+    health,
+    hooks,
+    letters,
+    operations,
+    processes,
+    schedules,
+)
 from service.web.road import NAME, Road
 
 
@@ -23,6 +36,8 @@ def create_app(road: Road) -> flask.Flask:
     errors.install(app)
     app.register_blueprint(api.pages)
     app.register_blueprint(envelopes.pages)
+    app.register_blueprint(explain.pages)
+    app.register_blueprint(processes.pages)
     app.register_blueprint(operations.pages)
     app.register_blueprint(letters.pages)
     app.register_blueprint(schedules.pages)

@@ -3,7 +3,7 @@
 Views are thin: what they show comes from the functions that the API asks, what they do is done by the same operations.
 """
 
-from service.web.console import event, events, first_run, overview
+from service.web.console import dead, event, events, first_run, overview, strays
 from service.web.console.page import pages
 
-__all__ = ["event", "events", "first_run", "overview", "pages"]
+__all__ = ["dead", "event", "events", "first_run", "overview", "pages", "strays"]

@@ -16,6 +16,7 @@ FAILING = 0.2  #: share of failed attempts that is told
 FAILED = 5  #: failed attempts in the look back, at least
 LOOK_BACK = 10  #: minutes
 SILENT = 30.0  #: seconds after which a clock is taken for lost
+FORGOTTEN = 900.0  #: seconds after which nobody asks after it any more
 OLD = 300.0  #: seconds that something due may wait
 NEW = datetime.timedelta(hours=1)  #: dead letters younger than this are news
 AHEAD = datetime.timedelta(days=7)  #: clock changes are told so long before
@@ -169,6 +170,8 @@ def _clocks(clocks: Iterable[dict[str, object]]) -> Iterator[Item]:
         )  # fmt: skip
         return
     for one in silent:
+        if float(str(one["silent"])) > FORGOTTEN:
+            continue
         yield Item(
             "note", str(one["name"]), "/console/workers",
             f"has been silent for {words.span(float(str(one['silent'])))}",

@@ -94,6 +94,7 @@ def _find(event_id: str) -> dict[str, Any]:
 
 def _values(event_id: str) -> dict[str, Any]:
     here, found = road.current(), _find(event_id)
+    record, explained = here.operations.explainer.explain(event_id, broker=here.publisher.up)
     kept = here.operations.history.of(event_id)
     handler = here.registry.get(found["type"]) if found["type"] in here.registry else None
     parts = {name: None if found[name] is None else json.loads(found[name]) for name in ("result", "error", "progress")}
@@ -112,6 +113,8 @@ def _values(event_id: str) -> dict[str, Any]:
         "traceback": kept["tracebacks"].get(failed[-1]["number"]) if failed else None,
         "last": failed[-1] if failed else None,
         "trace_id": found["traceparent"].split("-")[1] if found["traceparent"] else None,
-        "answer": timeline.answer(found, kept, handler),
+        "why": explained,
+        "answer": explained.sentence,
+        "checks": timeline.checks(record, here.publisher.up, here.settings.window),
         "open": found["state"] in states.OPEN,
     }

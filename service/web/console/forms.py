@@ -85,3 +85,9 @@ def back(default: str) -> str:
 def text(name: str, length: int = 300) -> str | None:
     """A field of the form that is being answered; None for an empty one."""
     return flask.request.form.get(name, "").strip()[:length] or None
+
+
+def number(name: str) -> int:
+    """A whole number of the form that is being answered; 0 where there is none."""
+    given = flask.request.form.get(name, "")
+    return int(given) if re.fullmatch(r"[0-9]{1,9}", given) else 0

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from typing import Any
 
-from service.domain import handlers
+from service.domain import explain, handlers, states
 from service.web.console import words
 
 
@@ -143,25 +143,36 @@ def picture(event: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def answer(event: dict[str, Any], ticket: dict[str, Any], handler: handlers.Handler | None) -> str:
-    """Why it is not running, or what became of it, in a sentence."""
-    state = words.state_of(event)
-    told = {
-        "queued": "It is out to the broker and waits for a worker."
-        if ticket.get("published_at")
-        else "It is about to be published.",
-        "scheduled": f"It is to run at {words.clock(event['run_at'])}, not before." if event["run_at"] else "",
-        "retrying": f"It rests after attempt {event['attempt']}, and runs again at {words.clock(event['run_at'])}."
-        if event["run_at"]
-        else "",
-        "paused": "Its type or its queue is paused. It goes on when somebody resumes it.",
-        "held back": "Its type has as many events with the broker as it may; it goes out when some of them are worked.",
-        "running": "It runs.",
-        "succeeded": "It was worked, once.",
-        "dead": f"It is a dead letter: {words.reason(event['reason'])}.",
-        "cancelled": "It was withdrawn.",
-        "expired": "Nobody worked it before it expired.",
-    }
-    if handler is None and event["state"] == "pending":
-        return "No handler for its type is known here; a worker that knows one will work it."
-    return told.get(state, "")
+def checks(record: explain.Record, broker: bool | None, window: int) -> list[tuple[bool, str, str]]:
+    """What a pending event needs to be run: whether it is so, an icon, and the words."""
+    if record.state is not states.State.PENDING or record.queue is None:
+        return []
+    due = record.run_at is None or record.run_at <= record.now
+    found = [(due, "i-scheduled", "It is due" if due else f"Due at {words.clock(record.run_at or record.now)}")]
+    for kind, at, by in (
+        ("type", record.type_paused_at, record.type_paused_by),
+        ("queue", record.queue_paused_at, record.queue_paused_by),
+    ):
+        said = f"The {kind} is not paused"
+        if at is not None:
+            said = f"The {kind} is paused since {words.clock(at)}, by {by or 'someone unknown'}"
+        found.append((at is None, "i-paused", said))
+    room = record.out_events < window
+    found.append(
+        (room, "i-held", f"Its window has {'room' if room else 'no room'}: {record.out_events:,} of {window:,}")
+    )
+    taken = f"{words.many(record.knowing, 'live worker')} with its handler take the queue {record.queue}"
+    found.append(
+        (
+            record.knowing > 0,
+            "i-workers",
+            taken.replace("worker with its handler take", "worker with its handler takes"),
+        )
+    )
+    if broker is not None:
+        found.append((broker, "i-publish", f"The broker is {'reachable' if broker else 'not reachable'} from here"))
+    found.append((record.clocks > 0, "i-scheduled", f"{words.many(record.clocks, 'clock')} alive"))
+    if record.ahead_tickets:
+        more = "more than " if record.ahead_is_more else ""
+        found.append((True, "i-queued", f"{more}{words.many(record.ahead_events, 'event')} ahead of it"))
+    return found

@@ -147,3 +147,16 @@ def badge(word: str, kind: str = "state") -> markupsafe.Markup:
 def reason(word: str | None) -> str:
     """Why an event is a dead letter."""
     return str(REASONS.get(outcome.Reason(word), word)) if word else ""
+
+
+def traceback(text: str) -> markupsafe.Markup:
+    """A traceback with its parts told apart: the error, what libraries did, and what the handler's own code did."""
+    found, css = [], "lib"
+    for line in text.rstrip("\n").split("\n"):
+        if line.lstrip().startswith('File "'):
+            foreign = "site-packages" in line or "/service/application/" in line or "/lib/python" in line
+            css = "lib" if foreign else "own"
+        elif not line.startswith(" "):
+            css = "lib" if line.startswith(("Traceback", "During", "The above")) else "err"
+        found.append(markupsafe.Markup('<span class="{}">{}</span>').format(css, line))
+    return markupsafe.Markup("\n").join(found)

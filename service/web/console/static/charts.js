@@ -44,7 +44,7 @@
     event.detail.shouldSwap = false;
     const fresh = event.detail.fragment.querySelector("#flow-chart");
     for (const name of ["data-chart", "aria-label"]) place.setAttribute(name, fresh.getAttribute(name));
-    document.querySelector("#flow tbody").replaceChildren(...event.detail.fragment.querySelector("tbody").childNodes);
+    document.querySelector("#flow .as-table tbody").replaceChildren(...event.detail.fragment.querySelector(".as-table tbody").childNodes);
     draw(false);
   });
   document.addEventListener("console:dressed", () => draw(false));

@@ -74,6 +74,10 @@
   });
   for (const one of document.querySelectorAll("[data-scripted]")) one.hidden = false;
 
+  // Long work goes on turn by turn while its page is open.
+  const more = document.querySelector("form[data-go-on]");
+  if (more) setTimeout(() => more.requestSubmit(), 300);
+
   // A box that has nothing to scroll is no stop for the Tab key.
   function stops() {
     for (const box of document.querySelectorAll(".scroll, main pre")) {
