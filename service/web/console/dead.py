@@ -74,7 +74,7 @@ def live_dead() -> flask.Response:
 
 @page.pages.get("/dead/replay")
 @access.needs(Permission.CONTROL)
-def ask_replay() -> flask.Response:
+def ask_replay_dead() -> flask.Response:
     """What a replay would do, counted; nothing is changed. And the form to do it."""
     chosen, ids = _chosen("id", "within", "show"), flask.request.args.getlist("id")[:SHOWN]
     if ids:

@@ -38,7 +38,7 @@ def live_event(event_id: str) -> flask.Response:
 
 @page.pages.get("/events/<event_id>/cancel")
 @access.needs(Permission.CONTROL)
-def ask_cancel(event_id: str) -> flask.Response:
+def ask_cancel_event(event_id: str) -> flask.Response:
     """The form to cancel it."""
     return page.dialog("cancel_event.html", event=_find(event_id))
 
@@ -46,7 +46,7 @@ def ask_cancel(event_id: str) -> flask.Response:
 @page.pages.post("/events/<event_id>/cancel")
 @forms.acts
 @access.needs(Permission.CONTROL)
-def cancel(event_id: str) -> flask.Response:
+def cancel_event(event_id: str) -> flask.Response:
     """Withdraw it."""
     here = road.current().operations
     state = here.control.cancel(event_id, by=operations.by())
@@ -57,7 +57,7 @@ def cancel(event_id: str) -> flask.Response:
 
 @page.pages.get("/events/<event_id>/replay")
 @access.needs(Permission.CONTROL)
-def ask_replay(event_id: str) -> flask.Response:
+def ask_replay_event(event_id: str) -> flask.Response:
     """The form to work it again, with its payload or another one."""
     found = _find(event_id)
     text = json.dumps(json.loads(found["payload"]), indent=2, ensure_ascii=False)

@@ -37,7 +37,7 @@ def stray(stray_id: str) -> flask.Response:
 @page.pages.post("/strays/<stray_id>/discard")
 @forms.acts
 @access.needs(Permission.CONTROL)
-def discard(stray_id: str) -> flask.Response:
+def discard_stray(stray_id: str) -> flask.Response:
     """Delete it."""
     here = road.current().operations
     here.control.discard(stray_id, by=operations.by())
