@@ -48,7 +48,6 @@ def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence
 
     def after_start(**_: Any) -> None:
         bootstrap.watch(app.road.settings, "worker")
-        signals.connection_changed.connect(here.broker)
         signals.connection_changed.send(None, peer="broker", up=True)  # It was said before anybody listened.
         if not here.forks:
             _note(app, here)
@@ -69,6 +68,7 @@ def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence
     def before_stop(**_: Any) -> None:
         retirement.announce(app.road.settings.grace)
 
+    signals.connection_changed.connect(here.broker)
     turns.celeryd_init.connect(before_queues, weak=False)
     turns.worker_init.connect(before_start, weak=False)
     turns.celeryd_after_setup.connect(before_pool, weak=False)

@@ -47,18 +47,20 @@ left join lateral (
         select cardinality(o.event_ids) as n from (
             (select event_ids from millrace.tickets o
              where o.queue = t.queue and o.published_at is not null
-               and o.published_at < coalesce(t.published_at, 'infinity') limit {explain.COUNTED})
+               and o.published_at < coalesce(t.published_at, 'infinity')
+             order by o.published_at limit {explain.COUNTED})
             union all
             (select event_ids from millrace.tickets o
              where t.published_at is null and o.type = one.type and o.queue = t.queue
-               and o.published_at is null and o.due_at < t.due_at limit {explain.COUNTED})) o
+               and o.published_at is null and o.due_at < t.due_at
+             order by o.due_at limit {explain.COUNTED})) o
         limit {explain.COUNTED}) counted) ahead on one.state = 'pending'
 left join lateral (
     select sum(w.n) / extract(epoch from clock_timestamp() - date_trunc('minute', now()) + interval '1 minute')::float8
            as rate
     from (select n from millrace.tallies
           where minute >= date_trunc('minute', now()) - interval '1 minute' and queue = t.queue
-          limit {WORKED}) w) worked on one.state = 'pending'
+          order by minute desc limit {WORKED}) w) worked on one.state = 'pending'
 left join lateral (
     select count(*) filter (where p.kind = 'worker' and t.queue = any(p.queues)) as workers,
            count(*) filter (where p.kind = 'worker' and t.queue = any(p.queues) and one.type = any(p.types)) as knowing,
@@ -79,7 +81,7 @@ class ExplainLedger:
         if not queries.UUID.fullmatch(event_id):
             return None
         with transactions.begin(self._engine) as connection:
-            connection.exec_driver_sql("set local jit = off")
+            connection.exec_driver_sql(transactions.BY_INDEX)
             row = connection.exec_driver_sql(RECORD, {"id": event_id}).mappings().first()
         return None if row is None else _record(pages.in_utc(row))
 

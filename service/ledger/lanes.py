@@ -39,12 +39,12 @@ left join lateral (
         select 1 from lanes l cross join lateral (
             select 1 from millrace.tickets t
             where t.type = l.type and t.queue = l.queue and t.published_at is null and t.due_at <= clock_timestamp()
-            limit {COUNTED}) one
+            order by t.due_at limit {COUNTED}) one
         where l.queue = n.name limit {COUNTED}) counted) d on true
 left join lateral (
     select count(*) as tickets, count(*) filter (where due_at <= clock_timestamp()) as over from (
         select due_at from millrace.tickets t where t.queue = n.name and t.published_at is not null
-        limit {COUNTED}) counted) o on true
+        order by t.published_at limit {COUNTED}) counted) o on true
 order by 1
 """
 
@@ -59,7 +59,7 @@ class LaneLedger:
     def queues(self, known: frozenset[str]) -> list[dict[str, Any]]:
         """The queues that are ``known``, and those that the ledger knows of, by name."""
         with transactions.begin(self._engine) as connection:
-            connection.exec_driver_sql(watching.NO_JIT)
+            connection.exec_driver_sql(transactions.BY_INDEX)
             rows = connection.exec_driver_sql(QUEUES, {"known": sorted(known)}).mappings().all()
         oldest: dict[str, float] = {}
         for (queue, _), seconds in self._watch.oldest_waiting().items():

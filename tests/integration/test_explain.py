@@ -16,7 +16,9 @@ from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
 
-TO_BROKER = "update millrace.tickets set published_at = clock_timestamp(), due_at = clock_timestamp() + interval '5 min'"
+TO_BROKER = (
+    "update millrace.tickets set published_at = clock_timestamp(), due_at = clock_timestamp() + interval '5 min'"
+)
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import signal
 from typing import Any
 
-import psutil
 import pytest
 
 from service.domain import processes
@@ -21,7 +21,9 @@ pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 def test_processes_are_seen_though_idle_and_whichever_child_dies(
     empty_database: str, vhost: str, tmp_path: pathlib.Path
 ) -> None:
-    with Road(empty_database, vhost, tmp_path).prepare() as road:
+    with contextlib.ExitStack() as ending:
+        road = Road(empty_database, vhost, tmp_path).prepare()
+        ending.callback(road.stop)
         door, worker = road.web(), road.worker(queues="events")
         clock = road.clock()
 
@@ -29,6 +31,7 @@ def test_processes_are_seen_though_idle_and_whichever_child_dies(
             return [p for p in door.get(f"/v1/processes?kind={kind}").document["processes"] if p["alive"]]
 
         wait(lambda: all(alive(kind) for kind in processes.Kind), 30, "all of them are seen")
+        wait(lambda: alive("worker")[0]["broker"], 30, "the worker has met its broker")
         [seen] = alive("worker")
         assert (seen["pid"], seen["queues"], seen["slots"], seen["broker"]) == (worker.pid, ["events"], 2, True)
         assert [p["pid"] for p in alive("clock")] == [clock.pid]
@@ -37,8 +40,8 @@ def test_processes_are_seen_though_idle_and_whichever_child_dies(
         # Of the parent's connections there is none; the children have one between them that notes the worker.
         noting = "select count(*) from pg_stat_activity where application_name = 'millrace-notes'"
         assert road.one(noting) == 1
-        for child in psutil.Process(worker.pid).children():
-            os.kill(child.pid, signal.SIGKILL)
+        for child in worker.children():
+            os.kill(child, signal.SIGKILL)
             after = road.one("select clock_timestamp()")
             wait(
                 lambda at=after: road.one(f"select seen_at > '{at}' from millrace.processes where kind = 'worker'"),
