@@ -3,7 +3,18 @@
 Views are thin: what they show comes from the functions that the API asks, what they do is done by the same operations.
 """
 
-from service.web.console import dead, event, events, first_run, overview, strays
+from service.web.console import dead, event, events, first_run, overview, schedule, schedule_form, schedules, strays
 from service.web.console.page import pages
 
-__all__ = ["dead", "event", "events", "first_run", "overview", "pages", "strays"]
+__all__ = [
+    "dead",
+    "event",
+    "events",
+    "first_run",
+    "overview",
+    "pages",
+    "schedule",
+    "schedule_form",
+    "schedules",
+    "strays",
+]

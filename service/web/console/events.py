@@ -25,26 +25,26 @@ def events() -> Any:
     if asked:
         return _look_for(asked)
     wanted = _wanted(args)
-    filters = _filters(wanted)
+    filters = wanted.filters()
     with gate.reads():
-        found = here.queries.search(filters, limit=SHOWN + 1)
+        found = here.queries.page(filters, limit=SHOWN)
         count = here.operations.counting.found(filters)
         types = sorted({handler.type for handler in here.registry} | set(here.operations.figures.depth().types))
-    rows = found[:SHOWN]
     return page.render(
         "events.html",
-        rows=rows,
+        rows=found.events,
         count=count,
         wanted=wanted,
         within=flask.request.args.get("within", ""),
         types=types,
         words=list(states.State),
         spans=[(name, words[0]) for name, words in query.WITHIN.items()],
-        older=query.link(cursor=rows[-1]["id"]) if len(found) > SHOWN else None,
+        older=query.link(cursor=found.older) if found.older else None,
+        newer=query.link(cursor=search.NEWER + found.newer) if wanted.cursor and found.newer else None,
         newest=query.link(cursor=None) if wanted.cursor else None,
+        searched_until=found.searched_until,
         same=query.string(_kept(args)),
         link=query.link,
-        missing=None,
     )
 
 
@@ -57,7 +57,7 @@ def live_events() -> flask.Response:
     if not queries.UUID.fullmatch(than):
         flask.abort(404)
     with gate.reads():
-        newer = road.current().operations.counting.newer(_filters(_wanted(args)), than)
+        newer = road.current().operations.counting.newer(_wanted(args).filters(), than)
     return page.fragment("events_live.html", newer=newer, there=_there(args))
 
 
@@ -109,15 +109,11 @@ def _look_for(asked: str) -> Any:
 
 
 def _wanted(args: Any) -> search.Search:
-    return search.read(args, search.Search)
-
-
-def _filters(wanted: search.Search) -> queries.Filters:
-    filters = wanted.filters()
     since = query.within()
-    return filters if since is None or filters.since else queries.Filters(
-        filters.type, filters.state, filters.producer, since, filters.until, filters.before
-    )  # fmt: skip
+    if since is not None and "since" not in args:
+        args = args.copy()
+        args["since"] = since.isoformat()
+    return search.read(args, search.Search)
 
 
 def _kept(args: Any) -> Any:

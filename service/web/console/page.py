@@ -44,7 +44,7 @@ PRIVATE = "private, no-store"
 
 FILTERS = (
     words.at, words.badge, words.between, words.clock, words.count, words.many, words.percent, words.rate, words.reason,
-    words.short, words.span, words.state_of, words.until, charts.spark, words.traceback,
+    words.short, words.slot, words.span, words.state_of, words.until, charts.spark, words.traceback,
 )  # fmt: skip
 
 

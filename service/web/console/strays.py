@@ -10,6 +10,8 @@ from service.domain.access import Permission
 from service.web import access, gate, letters, operations, road, search
 from service.web.console import forms, json_text, page, query
 
+SHOWN = 10_000  #: characters of a body
+
 
 @page.pages.get("/strays")
 @access.needs(Permission.READ)
@@ -28,9 +30,13 @@ def stray(stray_id: str) -> flask.Response:
     """One with its bytes, and the form to discard it."""
     found = road.current().operations.strays.show(stray_id)
     data = base64.b64decode(found["body"])
-    shown = {name: json_text.shown(found[name]) for name in ("properties", "headers")}
     return page.render(
-        "stray.html", stray=found, text=data.decode("utf-8", "replace")[:10_000], size=len(data), **shown
+        "stray.html",
+        stray=found,
+        text=data.decode("utf-8", "replace")[:SHOWN],
+        size=len(data),
+        properties=json_text.shown(found["properties"]),
+        headers=json_text.shown(found["headers"]),
     )
 
 

@@ -119,7 +119,7 @@ def picture(event: dict[str, Any]) -> dict[str, Any] | None:
     whole = max((end - begin).total_seconds(), 0.001)
 
     def place(moment: datetime.datetime) -> float:
-        return round(100 * (moment - begin).total_seconds() / whole, 2)
+        return float(round(100 * (moment - begin).total_seconds() / whole, 2))
 
     boxes, before = [], 0.0
     for attempt in event["attempts"]:

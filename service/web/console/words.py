@@ -60,6 +60,8 @@ def rate(number: float) -> str:
     """A number per second."""
     if number >= 100 or number == 0:
         return f"{number:,.0f}"
+    if number == int(number):
+        return f"{number:.0f}"
     return f"{number:.1f}" if number >= 0.95 else f"{number:.2f}"
 
 
@@ -142,6 +144,12 @@ def badge(word: str, kind: str = "state") -> markupsafe.Markup:
     """Shape, colour and word: of a state, a slot or a process."""
     css = CLASSES.get(word, word.replace(" ", "-"))
     return markupsafe.Markup('<span class="{} {}">{}</span>').format(kind, css, word)
+
+
+def slot(word: str) -> markupsafe.Markup:
+    """The badge of what became of a slot."""
+    css = {"caught_up": "caught", "held": "held", "run_now": "fired", "backfilled": "fired"}.get(word, word)
+    return markupsafe.Markup('<span class="slot {}">{}</span>').format(css, word.replace("_", " "))
 
 
 def reason(word: str | None) -> str:
