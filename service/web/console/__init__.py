@@ -3,7 +3,20 @@
 Views are thin: what they show comes from the functions that the API asks, what they do is done by the same operations.
 """
 
-from service.web.console import dead, event, events, first_run, overview, schedule, schedule_form, schedules, strays
+from service.web.console import (
+    dead,
+    event,
+    events,
+    first_run,
+    overview,
+    schedule,
+    schedule_form,
+    schedules,
+    send,
+    strays,
+    types,
+    workers,
+)
 from service.web.console.page import pages
 
 __all__ = [
@@ -16,5 +29,8 @@ __all__ = [
     "schedule",
     "schedule_form",
     "schedules",
+    "send",
     "strays",
+    "types",
+    "workers",
 ]

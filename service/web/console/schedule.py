@@ -13,7 +13,7 @@ from service import plans
 from service.application import schedules as application
 from service.domain import errors
 from service.domain.access import Permission
-from service.plans import picture
+from service.plans import picture, zones
 from service.plans import preview as previews
 from service.web import access, gate, operations, road, search
 from service.web import schedules as api
@@ -21,6 +21,9 @@ from service.web.console import forms, json_text, page, query, schedules, words
 
 NEXT = 10  #: instants that are shown
 SLOTS = 20
+AHEAD = datetime.timedelta(days=400)  #: a change of clocks is looked for so far
+ON_A_DAY = 200  #: instants that are looked at around a change
+MARKED = 3  #: of its day that are shown
 
 
 @page.pages.get("/schedules/<name>")
@@ -35,6 +38,7 @@ def schedule(name: str) -> flask.Response:
     shown = application.shown(row)
     coming, fault = _coming(name, row)
     today = datetime.datetime.now(datetime.UTC)
+    change, on_change = _at_change(row["plan"], coming[-1]["at"] if coming else today)
     given = flask.request.args.get("year", "")
     number = int(given) if given.isdigit() and int(given) in previews.YEARS else today.year
     return page.render(
@@ -46,6 +50,8 @@ def schedule(name: str) -> flask.Response:
         rules=rules(shown),
         coming=coming,
         fault=fault,
+        change=change,
+        on_change=on_change,
         year=_year(row["plan"], number),
         number=number,
         slots=history.rows,
@@ -61,8 +67,17 @@ def live_schedule(name: str) -> flask.Response:
     with gate.reads():
         row = road.current().operations.agenda.find(name)
     coming, fault = _coming(name, row)
+    change, on_change = _at_change(row["plan"], coming[-1]["at"] if coming else datetime.datetime.now(datetime.UTC))
     tz = row["plan"].get("tz", "UTC")
-    return page.fragment("schedule_live.html", one=application.shown(row), coming=coming, fault=fault, tz=tz)
+    return page.fragment(
+        "schedule_live.html",
+        one=application.shown(row),
+        coming=coming,
+        fault=fault,
+        tz=tz,
+        change=change,
+        on_change=on_change,
+    )
 
 
 @page.pages.post("/schedules/<name>/pause")
@@ -116,8 +131,8 @@ def rules(one: dict[str, Any]) -> list[tuple[str, str]]:
     plan, window = one["plan"], one["misfire_window"]
     late = "however late" if window is None else f"within {words.span(window)}"
     found = [
-        ("Missing time", plan.get("missing", "the plan's default")),
-        ("Doubled time", plan.get("doubled", "the plan's default")),
+        ("Missing time", plan.get("missing") or "default"),
+        ("Doubled time", plan.get("doubled") or "default"),
     ]
     rest = [
         (
@@ -144,25 +159,44 @@ def _coming(name: str, row: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
         found = road.current().operations.schedules.preview(name, count=NEXT)
     except errors.InvalidSchedule as error:
         return [], str(error)
-    return told(found["instants"]), ""
+    return told(found["instants"], row["plan"].get("tz", "UTC")), ""
 
 
-def told(instants: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def told(instants: list[dict[str, Any]], tz: str) -> list[dict[str, Any]]:
     """Instants of a preview, to be shown in the plan's zone."""
     found = []
     for one in instants:
-        local = datetime.datetime.fromisoformat(one["local"])
         utc = datetime.datetime.fromisoformat(one["utc"])
+        local = utc.astimezone(zones.get(tz))
+        day = f"{local:%a} {local.day} {local:%b}"
         found.append(
             one
             | {
                 "at": utc,
-                "day": f"{local:%a} {local.day} {local:%b %Y}",
+                "day": day if local.year == datetime.datetime.now(datetime.UTC).year else f"{day} {local.year}",
                 "time": f"{local:%H:%M:%S}".removesuffix(":00") + f" {local.tzname()}",
                 "in_utc": f"{utc:%a %H:%M:%S}".removesuffix(":00"),
             }
         )
     return found
+
+
+def _at_change(spec: dict[str, Any], after: datetime.datetime) -> tuple[str, list[dict[str, Any]]]:
+    """The next change of clocks that lies beyond what is shown, in words, and what a cron plan does on that day."""
+    tz = spec.get("tz", "UTC")
+    if "cron" not in spec:
+        return "", []
+    try:
+        plan, begin = plans.read(spec), after.astimezone(datetime.UTC).replace(tzinfo=None)
+        change = next(iter(zones.changes(zones.get(tz), begin, begin + AHEAD)), None)
+        if change is None:
+            return "", []
+        found = previews.coming(plan, change.instant - datetime.timedelta(hours=26), ON_A_DAY)
+    except errors.DeclarationError:
+        return "", []
+    that_day = [one.document() for one in found if one.local.date() == change.begin.date()]
+    day = f"{change.begin:%A} {change.begin.day} {change.begin:%B %Y}"
+    return f"{day}: {change.describe()}", told(that_day[:MARKED], tz)
 
 
 def _year(spec: Any, number: int) -> markupsafe.Markup | None:

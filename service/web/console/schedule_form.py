@@ -161,7 +161,11 @@ def _preview_of(values: dict[str, str]) -> dict[str, Any]:
         found = road.current().operations.schedules.preview_plan(_plan(values), count=PREVIEWED)
     except errors.InvalidSchedule as error:
         return {"coming": [], "fault": "; ".join(fault.detail for fault in error.faults), "text": ""}
-    return {"coming": schedule.told(found["instants"]), "fault": "", "text": found["text"]}
+    return {
+        "coming": schedule.told(found["instants"], found["plan"].get("tz", "UTC")),
+        "fault": "",
+        "text": found["text"],
+    }
 
 
 def _given() -> dict[str, str]:
