@@ -18,12 +18,14 @@ from service import __version__, crashpoints, plugins, signals
 from service.application import ports
 from service.application.accept import Intake
 from service.application.control import Control
+from service.application.credentials import Keys
 from service.application.detached import Executor
 from service.application.explainer import Explainer
 from service.application.noting import Noter
 from service.application.publish import Publisher, Release
 from service.application.replay import Replayer
 from service.application.schedules import Schedules
+from service.application.users import Users
 from service.application.watch import Watch
 from service.broker import connection as connections
 from service.broker import demo, topology
@@ -34,6 +36,7 @@ from service.domain import topology as domain_topology
 from service.ledger import engine as engines
 from service.ledger import firing, schema
 from service.ledger.agenda import ScheduleQueries
+from service.ledger.audit import AuditLedger
 from service.ledger.cancel import CancelLedger
 from service.ledger.counting import Counting
 from service.ledger.declared import Declarations
@@ -41,6 +44,7 @@ from service.ledger.explain import ExplainLedger
 from service.ledger.figures import Figures
 from service.ledger.history import History
 from service.ledger.intake import IntakeLedger
+from service.ledger.keys import KeyLedger
 from service.ledger.lanes import LaneLedger
 from service.ledger.leases import LeaseLedger
 from service.ledger.letters import LetterLedger
@@ -53,6 +57,7 @@ from service.ledger.slots import SlotLedger
 from service.ledger.spent import SpentLedger
 from service.ledger.strays import StrayLedger
 from service.ledger.upkeep import Upkeep
+from service.ledger.users import UserLedger
 from service.ledger.watching import LedgerWatch
 from service.ledger.work import WorkLedger
 from service.settings import Settings, load
@@ -84,6 +89,11 @@ class Operations:
     explainer: Explainer
     processes: ProcessLedger
     lanes: LaneLedger
+    keys: Keys
+    key_ledger: KeyLedger
+    users: Users
+    user_ledger: UserLedger
+    audit: AuditLedger
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -193,7 +203,7 @@ def explain(error: Exception) -> str:
 
 def web(settings: Settings | None = None) -> WebRoad:
     """The HTTP door's part of the road."""
-    settings = prepare("web", settings).require_servers()
+    settings = prepare("web", settings).require_servers().require_access()
     publisher = Publisher(lambda: broker(settings, "millrace-web"))
     # The intake has the engine to itself; queries of requests share another.
     intake_engine = engines.Engine(settings.database_url, role="millrace-intake")
@@ -225,6 +235,7 @@ def operations(
     letters, strays = LetterLedger(engine), StrayLedger(engine)
     types, queues = PauseLedger(engine, "types"), PauseLedger(engine, "queues")
     agenda = ScheduleQueries(engine)
+    key_ledger, user_ledger = KeyLedger(engine), UserLedger(engine)
     return Operations(
         Queries(engine, window=settings.window),
         letters,
@@ -240,6 +251,11 @@ def operations(
         Explainer(ExplainLedger(engine), window=settings.window),
         ProcessLedger(engine),
         LaneLedger(engine),
+        Keys(key_ledger, settings.access_secret),
+        key_ledger,
+        Users(user_ledger),
+        user_ledger,
+        AuditLedger(engine),
     )
 
 
@@ -333,7 +349,8 @@ def canary(settings: Settings) -> Canary | None:
     if not settings.canary:
         return None
     queues = domain_canary.queues(plugins.registry.queues())
-    return Canary(settings.canary_url or f"http://{settings.http}", every=settings.canary, queues=queues)
+    url = settings.canary_url or f"http://{settings.http}"
+    return Canary(url, every=settings.canary, queues=queues, key=settings.canary_key)
 
 
 def bundle_of(registry: handlers.Registry) -> firing.Bundle:

@@ -14,12 +14,15 @@ from service.web import (
     errors,
     explain,
     gate,
+    guard,
     health,
     hooks,
+    keys,
     letters,
     operations,
     processes,
     schedules,
+    signin,
 )
 from service.web.road import NAME, Road
 
@@ -32,6 +35,7 @@ def create_app(road: Road) -> flask.Flask:
     app.url_map.merge_slashes = False  # The redirect that mends them is a page of HTML.
     app.extensions[NAME] = road
     app.extensions[gate.NAME] = gate.Gates(road.settings.web_threads)
+    app.extensions[guard.NAME] = guard.make(road)
     hooks.install(app)
     errors.install(app)
     app.register_blueprint(api.pages)
@@ -41,6 +45,8 @@ def create_app(road: Road) -> flask.Flask:
     app.register_blueprint(operations.pages)
     app.register_blueprint(letters.pages)
     app.register_blueprint(schedules.pages)
+    app.register_blueprint(keys.pages)
+    app.register_blueprint(signin.pages)
     app.register_blueprint(health.pages)
     app.register_blueprint(console.pages)
     for name in plugins.apps(road.settings.apps):

@@ -4,10 +4,12 @@ Views are thin: what they show comes from the functions that the API asks, what 
 """
 
 from service.web.console import (
+    audit,
     dead,
     event,
     events,
     first_run,
+    keys,
     overview,
     schedule,
     schedule_form,
@@ -20,10 +22,12 @@ from service.web.console import (
 from service.web.console.page import pages
 
 __all__ = [
+    "audit",
     "dead",
     "event",
     "events",
     "first_run",
+    "keys",
     "overview",
     "pages",
     "schedule",

@@ -169,13 +169,13 @@ def _clocks(clocks: Iterable[dict[str, object]]) -> Iterator[Item]:
             " celery -A schedules beat",
         )  # fmt: skip
         return
-    for one in silent:
-        if float(str(one["silent"])) > FORGOTTEN:
-            continue
+    gone = [one for one in silent if float(str(one["silent"])) < FORGOTTEN]
+    if gone:
+        named = ", ".join(str(one["name"]) for one in gone[:3])
         yield Item(
-            "note", str(one["name"]), "/console/workers",
-            f"has been silent for {words.span(float(str(one['silent'])))}",
-            "The other clocks do its work.",
+            "note", words.many(len(gone), "clock"), "/console/workers",
+            f"{'has' if len(gone) == 1 else 'have'} fallen silent",
+            f"{named}{' and others' if len(gone) > 3 else ''}. The other clocks do the work.",
         )  # fmt: skip
 
 

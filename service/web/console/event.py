@@ -10,7 +10,7 @@ import flask
 from service.application import replay
 from service.domain import errors, states
 from service.domain.access import Permission
-from service.web import access, body, gate, operations, road
+from service.web import access, body, gate, operations, road, veil
 from service.web.console import forms, json_text, page, timeline
 
 ENDED = 286  #: the status at which htmx stops polling
@@ -34,6 +34,23 @@ def live_event(event_id: str) -> flask.Response:
     if values["event"]["state"] not in states.OPEN:
         response.status_code = ENDED
     return response
+
+
+@page.pages.get("/events/<event_id>/reveal")
+@access.needs(Permission.REVEAL)
+def ask_reveal(event_id: str) -> flask.Response:
+    """The form that asks why the masks must be lifted."""
+    return page.dialog("reveal.html", subject=_find(event_id)["type"], id=event_id, place=f"/console/events/{event_id}")
+
+
+@page.pages.post("/events/<event_id>/reveal")
+@forms.acts
+@access.needs(Permission.REVEAL)
+def reveal_event(event_id: str) -> flask.Response:
+    """The page without masks, this once; that it was shown is in the audit log."""
+    veil.asked({"reveal": forms.text("reason") or ""}, event_id)
+    with gate.reads():
+        return page.render("event.html", **_values(event_id, reveal=True))
 
 
 @page.pages.get("/events/<event_id>/cancel")
@@ -60,8 +77,9 @@ def cancel_event(event_id: str) -> flask.Response:
 def ask_replay_event(event_id: str) -> flask.Response:
     """The form to work it again, with its payload or another one."""
     found = _find(event_id)
-    text = json.dumps(json.loads(found["payload"]), indent=2, ensure_ascii=False)
-    return page.dialog("replay_event.html", event=found, payload=text, faults=[])
+    payload, places = _masked(found["payload"], found["type"])
+    text = "" if places else json.dumps(payload, indent=2, ensure_ascii=False)
+    return page.dialog("replay_event.html", event=found, payload=text, masked=len(places), faults=[])
 
 
 @page.pages.post("/events/<event_id>/replay")
@@ -80,7 +98,7 @@ def replay_event(event_id: str) -> flask.Response:
             event_id, edited=edited, by=operations.by(), request_id=flask.g.request_id
         )
     except (body.NotStrictJson, errors.InvalidEvent) as error:
-        return page.dialog("replay_event.html", 422, event=before, payload=text, faults=error.faults)
+        return page.dialog("replay_event.html", 422, event=before, payload=text, masked=0, faults=error.faults)
     here.operations.figures.forget()
     return forms.done("Replayed: this is the new event", f"/console/events/{new_id}")
 
@@ -92,20 +110,33 @@ def _find(event_id: str) -> dict[str, Any]:
     return found
 
 
-def _values(event_id: str) -> dict[str, Any]:
+def _masked(text: str, type_name: str, *, reveal: bool = False) -> tuple[Any, list[str]]:
+    """(the document with masks, where they are)."""
+    shown, places = (text.encode(), []) if reveal else veil.masked_text(text, type_name)
+    return json.loads(shown), places
+
+
+def _values(event_id: str, *, reveal: bool = False) -> dict[str, Any]:
     here, found = road.current(), _find(event_id)
     record, explained = here.operations.explainer.explain(event_id, broker=here.publisher.up)
     kept = here.operations.history.of(event_id)
     handler = here.registry.get(found["type"]) if found["type"] in here.registry else None
-    parts = {name: None if found[name] is None else json.loads(found[name]) for name in ("result", "error", "progress")}
+    parts: dict[str, Any] = {}
+    masked: list[str] = []
+    for name in ("payload", "result", "attributes", "progress"):
+        if found[name] is None:
+            parts[name] = None
+            continue
+        parts[name], places = _masked(found[name], found["type"], reveal=reveal)
+        masked += [f"/{name}{place}" for place in places]
     failed = found["attempts"]
     return {
         "event": found,
         "parts": parts,
-        "payload": json_text.shown(json.loads(found["payload"])),
+        "payload": json_text.shown(parts["payload"]),
         "payload_size": len(found["payload"]),
         "result": None if parts["result"] is None else json_text.shown(parts["result"]),
-        "attributes": None if found["attributes"] is None else json_text.shown(json.loads(found["attributes"])),
+        "attributes": None if found["attributes"] is None else json_text.shown(parts["attributes"]),
         "ticket": kept,
         "handler": handler,
         "steps": timeline.steps(found, kept, handler),
@@ -116,5 +147,7 @@ def _values(event_id: str) -> dict[str, Any]:
         "why": explained,
         "answer": explained.sentence,
         "checks": timeline.checks(record, here.publisher.up, here.settings.window),
+        "masked": masked,
+        "revealed": reveal,
         "open": found["state"] in states.OPEN,
     }

@@ -12,18 +12,15 @@ import flask
 import markupsafe
 
 from service.domain import errors
+from service.web import access, hooks, sessions, signin
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-FIELD = "csrf"  #: name of the field that carries the token
+NOBODY = "console"  #: who acts, where nobody is asked who they are
 SAID = "millrace_said"  #: the cookie that carries one sentence over to the next page
 SAID_FOR = 60  #: seconds
 LONGEST = 300  #: characters of that sentence
 TONES = ("yes", "warning")
-
-
-class ForeignForm(errors.MillraceError):
-    """This form did not come from the console: open the page again and send it from there."""
 
 
 class NotConfirmed(errors.MillraceError):
@@ -32,34 +29,28 @@ class NotConfirmed(errors.MillraceError):
 
 def token() -> str:
     """What every form carries in its field ``csrf``, and every request of a script in ``X-CSRF-Token``."""
-    return ""
+    return signin.form_token()
 
 
 def hidden() -> markupsafe.Markup:
     """The field for a form."""
-    return markupsafe.Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, token())
+    return markupsafe.Markup('<input type="hidden" name="{}" value="{}">').format(sessions.FIELD, token())
 
 
 def acts(view: View) -> View:
-    """Let only forms of the console into a view; below the route, above the permission."""
+    """Let only forms of this very origin into a view; below the route, above the permission.
+
+    The guard asks those who are signed in for the token too; where access is off, it asks nobody for anything.
+    """
 
     @functools.wraps(view)
     def checked(*args: Any, **values: Any) -> Any:
-        _check_origin()
+        sessions.check_origin(flask.request)
+        if access.of(flask.request.environ) is None and hooks.named_producer(flask.request.environ) is None:
+            flask.g.producer = NOBODY
         return view(*args, **values)
 
     return cast(View, checked)
-
-
-def _check_origin() -> None:
-    """Raises ForeignForm for what a browser says comes from another site."""
-    headers = flask.request.headers
-    site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
-    if site is not None and site != "same-origin":
-        raise ForeignForm()
-    # An old browser tells the origin only. Neither of them: no browser, which nobody can make do anything.
-    if origin is not None and urllib.parse.urlsplit(origin).netloc != flask.request.host:
-        raise ForeignForm()
 
 
 def done(said: str, to: str, tone: str = "yes") -> flask.Response:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import flask
 
 from service.domain import errors
-from service.web import road
+from service.domain.access import Permission
+from service.web import access, road
 
 
 class Entry(NamedTuple):
@@ -27,26 +28,37 @@ ENTRIES = (
     Entry("t", "types", "/console/types", "Types and queues"),
     Entry("w", "workers", "/console/workers", "Workers and clocks"),
 )
+GUARDED = {
+    Permission.ACCESS: Entry("k", "keys", "/console/keys", "Keys"),
+    Permission.AUDIT: Entry("a", "audit", "/console/audit", "Audit"),
+}
+LIVE = "/console/live"  #: before the paths of what is alive
 
 
 def around() -> dict[str, Any]:
     """The values that every page has."""
-    here = road.current()
+    here, request = road.current(), flask.request
+    entries = [*ENTRIES, *(entry for permission, entry in GUARDED.items() if access.may(permission))]
+    someone = access.of(request.environ)
     try:
         letters = here.operations.figures.letters()
         dead: int | None = letters.open
     except (errors.LedgerUnavailable, errors.SearchTooSlow):
         dead = None  # The console may fail; the page itself says what is wrong.
     return {
-        "entries": ENTRIES,
-        "current": _current(flask.request.path),
+        "entries": entries,
+        "current": _current(request.path, entries),
         "dead_open": dead,
         "demo": here.settings.demo_broker,
-        "user": None,
-        "request_root": flask.request.host_url.rstrip("/"),
+        "user": None if someone is None else someone.name,
+        "may": lambda name: access.may(Permission[name]),
+        "request_root": request.host_url.rstrip("/"),
     }
 
 
-def _current(path: str) -> str:
-    found = [entry.path for entry in ENTRIES if path == entry.path or path.startswith(f"{entry.path}/")]
+def _current(path: str, entries: list[Entry]) -> str:
+    """The entry that a page belongs to, or what is alive on it."""
+    if path.startswith(LIVE):
+        path = f"/console{path.removeprefix(LIVE)}"
+    found = [entry.path for entry in entries if path == entry.path or path.startswith(f"{entry.path}/")]
     return max(found, key=len, default="/console")

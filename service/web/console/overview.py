@@ -10,6 +10,7 @@ import flask
 
 from service.domain import handlers
 from service.domain.access import Permission
+from service.domain.processes import Kind
 from service.ledger import figures, spent
 from service.web import access, gate, road
 from service.web.console import attention, charts, first_run, page, words
@@ -63,6 +64,7 @@ def _values() -> dict[str, Any]:
         "depth": depth,
         "letters": letters,
         "items": items,
+        "hands": hands(here.operations.processes.list(Kind.WORKER)),
         "sentence": attention.sentence(flow, depth, items),
         "chart": chart(flow),
         "budgets": budgets(here.registry, told),
@@ -115,6 +117,13 @@ def budgets(registry: handlers.Registry, told: spent.Spent) -> list[Budget]:
         left = 1 - (1 - success) / (1 - handler.objective.success)
         found.append(Budget(handler.type, left, success, handler.objective.success, ended))
     return sorted(found, key=lambda budget: budget.left)
+
+
+def hands(workers: list[dict[str, Any]]) -> dict[str, int]:
+    """Of the workers that live: how many they are, their places, and how many of those are busy."""
+    living = [one for one in workers if one["alive"]]
+    busy = sum(len(one["holding"]) for one in living)
+    return {"workers": len(living), "places": sum(one["slots"] or 0 for one in living), "busy": busy}
 
 
 def queues(depth: figures.Depth) -> list[dict[str, Any]]:

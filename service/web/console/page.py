@@ -28,17 +28,6 @@ FOLDER = pathlib.Path(__file__).parent
 STATIC = FOLDER / "static"
 YEAR = 31_536_000  #: seconds
 
-#: No inline style or script, nothing from another host, in no frame.
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self';"
-        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
-
 #: Never kept by a browser: there may be payloads in it.
 PRIVATE = "private, no-store"
 
@@ -115,7 +104,6 @@ def is_fragment() -> bool:
 
 def _response(text: str, status: int) -> flask.Response:
     response = flask.Response(text, status, mimetype="text/html")
-    response.headers.update(HEADERS)
     response.headers["Cache-Control"] = PRIVATE
     response.headers["X-Now"] = str(round(datetime.datetime.now(datetime.UTC).timestamp() * 1000))
     return response
@@ -126,9 +114,7 @@ def _response(text: str, status: int) -> flask.Response:
 def static(name: str) -> flask.Response:
     """A style sheet, a script."""
     kept = YEAR if "v" in flask.request.args else 0
-    response = flask.send_from_directory(STATIC, name, max_age=kept)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+    return flask.send_from_directory(STATIC, name, max_age=kept)
 
 
 @pages.get("/<path:rest>")
@@ -152,7 +138,7 @@ def failed(error: Exception) -> flask.Response:
 
 
 def _problem(error: Exception) -> tuple[dict[str, Any], int, dict[str, str]]:
-    if isinstance(error, forms.ForeignForm | forms.NotConfirmed):
+    if isinstance(error, forms.NotConfirmed):
         title = re.split(r"[:.]", type(error).__doc__ or "")[0]
         return {"title": title, "detail": str(error), "errors": [], "instance": flask.g.get("request_id", "")}, 409, {}
     answered = errors.answer(error)

@@ -15,7 +15,7 @@ from service.domain import errors
 from service.domain.access import Permission
 from service.plans import picture, zones
 from service.plans import preview as previews
-from service.web import access, gate, operations, road, search
+from service.web import access, gate, operations, road, search, veil
 from service.web import schedules as api
 from service.web.console import forms, json_text, page, query, schedules, words
 
@@ -46,7 +46,7 @@ def schedule(name: str) -> flask.Response:
         one=shown,
         text=schedules.describe(row["plan"]),
         tz=row["plan"].get("tz", "UTC"),
-        payload=json_text.shown(json.loads(row["payload"])),
+        payload=json_text.shown(json.loads(veil.masked_text(row["payload"], row["type"])[0])),
         rules=rules(shown),
         coming=coming,
         fault=fault,

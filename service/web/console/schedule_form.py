@@ -12,7 +12,7 @@ from service.application import schedules as application
 from service.domain import errors, policies
 from service.domain.access import Permission
 from service.ledger.schedules import Backfill
-from service.web import access, operations, road
+from service.web import access, operations, road, sessions
 from service.web.console import forms, page, schedule, words
 
 #: Kind of a plan → its other members; and those of a policy.
@@ -170,7 +170,7 @@ def _preview_of(values: dict[str, str]) -> dict[str, Any]:
 
 def _given() -> dict[str, str]:
     """The fields as they were filled in."""
-    return {name: value for name, value in flask.request.form.items() if name != forms.FIELD}
+    return {name: value for name, value in flask.request.form.items() if name != sessions.FIELD}
 
 
 def _plan(values: dict[str, str]) -> dict[str, Any]:
