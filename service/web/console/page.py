@@ -140,7 +140,8 @@ def failed(error: Exception) -> flask.Response:
 def _problem(error: Exception) -> tuple[dict[str, Any], int, dict[str, str]]:
     if isinstance(error, forms.NotConfirmed):
         title = re.split(r"[:.]", type(error).__doc__ or "")[0]
-        return {"title": title, "detail": str(error), "errors": [], "instance": flask.g.get("request_id", "")}, 409, {}
+        told = {"title": title, "status": 409, "detail": str(error), "errors": []}
+        return told | {"instance": flask.g.get("request_id", "")}, 409, {}
     answered = errors.answer(error)
     kept = {name: value for name, value in answered.headers.items() if name in ("Retry-After", "Allow", "Location")}
     try:
