@@ -89,9 +89,10 @@ bench-soak: $(READY) ## A steady flow for long: make bench-soak MINUTES=30 EVERY
 	@deploy/install-packages
 	@$(BIN)/python -m bench soak --minutes $(MINUTES) --every $(EVERY) $(if $(KEEP),--keep) $(ARGS)
 
-pictures: $(READY) ## Draw the dashboards for the docs, over what Prometheus sees of a real run (Chromium)
+pictures: $(READY) ## Draw dashboards and console for the docs, over real runs (Chromium)
 	@deploy/install-packages
 	@$(BIN)/python -m tests.monitoring.pictures
+	@$(BIN)/python -m tests.browser.pictures
 
 model: $(READY) ## Check the model of the road with spin
 	@deploy/install-packages

@@ -21,8 +21,9 @@ EXACT = 10_000  #: counts are exact up to here
 MINUTES = 60  #: of the past that are shown
 KEPT = 1.0  #: seconds for which figures are not asked for again
 LETTERS_KEPT = 4.0  #: likewise, of dead letters
+FIRED_KEPT = 10.0  #: likewise, of what clocks have fired
 ZONES_KEPT = 60.0  #: likewise, of time zones
-GROUPED = 10_000  #: unreplayed dead letters that are grouped, the latest
+GROUPED = 2_000  #: dead letters that are grouped, the latest
 
 Found = TypeVar("Found")
 
@@ -67,17 +68,19 @@ group by 1, 2
 TYPES = "select name, out_events, counted_at, pace, paused_at, paused_by from millrace.types"
 QUEUES = "select name, paused_at, paused_by from millrace.queues where paused_at is not null"
 
+# `limit 1` keeps the planner from joining all events instead of looking each one up.
 LETTERS = f"""
 select d.type, d.reason, d.event_id::text as id, d.died_at,
        coalesce(e.error->>'error', '') as error, left(coalesce(e.error->>'message', ''), 200) as message
 from (select * from millrace.dead order by died_at desc, event_id desc limit {GROUPED}) d
-left join millrace.events e on e.id = d.event_id
+left join lateral (select v.error from millrace.events v where v.id = d.event_id limit 1) e on true
 where d.replayed_as is null
 """
 
 BESIDE = f"""
 select (select count(*) from (select from millrace.strays limit {EXACT}) s) as strays,
-       (select count(*) from (select from millrace.dead limit {GROUPED + 1}) d) as letters
+       count(*) as looked_at, count(*) filter (where replayed_as is null) as open
+from (select replayed_as from millrace.dead order by died_at desc, event_id desc limit {EXACT}) latest
 """
 
 CLOCKS = """
@@ -86,12 +89,14 @@ from millrace.clocks order by name
 """
 
 # Slots are found by their schedule, so those of the last hour are looked for schedule by schedule.
-SLOTS = """
-select w.clock, count(*) as slots, max(w.late) as late
-from millrace.schedules s cross join lateral (
-    select clock, late from millrace.slots w
-    where w.schedule = s.name and w.due_at > clock_timestamp() - interval '1 hour' and w.event_id is not null
-    order by w.due_at desc limit 1000) w
+SLOTS = f"""
+select clock, count(*) as slots, max(late) as late
+from (
+    select w.clock, w.late from millrace.schedules s cross join lateral (
+        select clock, late from millrace.slots w
+        where w.schedule = s.name and w.due_at > now() - interval '1 hour' and w.event_id is not null
+        order by w.due_at desc limit 1000) w
+    limit {EXACT}) found
 group by 1
 """
 
@@ -211,17 +216,14 @@ class Letters:
     """The dead letters that nobody has replayed, among the latest."""
 
     groups: tuple[Group, ...]  #: the largest first
-    exact: bool  #: whether all dead letters were looked at
+    open: int  #: how many there are
+    exact: bool  #: whether all dead letters were looked at, and not only the latest 10,000
     strays: int  #: messages that were not ours
 
     @property
-    def open(self) -> int:
-        """How many there are."""
-        return sum(group.count for group in self.groups)
-
-    def since(self, moment: datetime.datetime) -> int:
-        """How many events of groups that began after this instant."""
-        return sum(group.count for group in self.groups if group.first >= moment)
+    def grouped(self) -> bool:
+        """Whether all of them are in the groups, and not only the latest."""
+        return sum(group.count for group in self.groups) >= self.open
 
 
 class _Kept(Generic[Found]):
@@ -255,6 +257,7 @@ class Figures:
         self._flow = _Kept(self._ask_flow)
         self._depth = _Kept(self._ask_depth)
         self._letters = _Kept(self._ask_letters, LETTERS_KEPT)
+        self._fired = _Kept(lambda: self._rows(SLOTS), FIRED_KEPT)
         self._zones = _Kept(lambda: self._rows(ZONES), ZONES_KEPT)
 
     def flow(self) -> Flow:
@@ -275,10 +278,12 @@ class Figures:
             kept.drop()
 
     def clocks(self) -> list[dict[str, Any]]:
-        """The clocks, with the seconds for which each has been silent, and what they fired in the last hour."""
-        rows, slots = self._rows(CLOCKS), {row["clock"]: row for row in self._rows(SLOTS)}
-        none = {"slots": 0, "late": None}
-        return [row | {name: slots.get(row["name"], none)[name] for name in none} for row in rows]
+        """The clocks, with the seconds for which each has been ``silent``."""
+        return self._rows(CLOCKS)
+
+    def fired(self) -> dict[str, dict[str, Any]]:
+        """By clock, how many ``slots`` it fired in the last hour and how ``late`` the latest was; of up to 10,000."""
+        return {row["clock"]: row for row in self._fired.get()}
 
     def coming(self, limit: int) -> list[dict[str, Any]]:
         """The slots that come next, the first one of each schedule."""
@@ -346,7 +351,7 @@ class Figures:
                 groups[key] = Group(*key, row["message"], 1, row["died_at"], row["died_at"], row["id"])
         found = sorted(groups.values(), key=lambda group: (-group.count, group.type, group.reason, group.error))
         beside = self._rows(BESIDE)[0]
-        return Letters(tuple(found), beside["letters"] <= GROUPED, beside["strays"])
+        return Letters(tuple(found), beside["open"], beside["looked_at"] < EXACT, beside["strays"])
 
     def _rows(self, statement: str, values: Any = None) -> list[dict[str, Any]]:
         with transactions.begin(self._engine) as connection:

@@ -18,7 +18,6 @@ from tests.road import Road
 AXE = (pathlib.Path(__file__).parent / "vendor/axe.min.js").read_text()
 WIDE, NARROW = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
 PATIENT = 8_000 * PATIENCE  #: milliseconds for whatever a page waits for
-HEADERS = {"Content-Type": "application/json"}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -30,6 +29,8 @@ class Stage:
         self.road = road
         self.door = door
         self.url = f"http://{door.address}"
+        self.who = "shop-frontend"  #: as which the API is called
+        self.good = self.later = self.buried = self.paused = ""  #: ids of events
         self._contexts: dict[str, sync_api.BrowserContext] = {}
 
     @contextlib.contextmanager
@@ -64,7 +65,8 @@ class Stage:
     def api(self, method: str, path: str, document: Any = None) -> Any:
         """One request to the API; its document."""
         connection = http.client.HTTPConnection(self.door.address, timeout=30 * PATIENCE)
-        connection.request(method, path, None if document is None else json.dumps(document), HEADERS)
+        headers = {"Content-Type": "application/json", "X-Producer": self.who}
+        connection.request(method, path, None if document is None else json.dumps(document), headers)
         answer = connection.getresponse()
         found = json.loads(answer.read() or "null")
         connection.close()

@@ -138,6 +138,7 @@ def _values(event_id: str, *, reveal: bool = False) -> dict[str, Any]:
         "result": None if parts["result"] is None else json_text.shown(parts["result"]),
         "attributes": None if found["attributes"] is None else json_text.shown(parts["attributes"]),
         "ticket": kept,
+        "now": record.now,
         "handler": handler,
         "steps": timeline.steps(found, kept, handler),
         "picture": timeline.picture(found),

@@ -42,13 +42,14 @@ def around() -> dict[str, Any]:
     someone = access.of(request.environ)
     try:
         letters = here.operations.figures.letters()
-        dead: int | None = letters.open
+        dead, exact = letters.open, letters.exact
     except (errors.LedgerUnavailable, errors.SearchTooSlow):
-        dead = None  # The console may fail; the page itself says what is wrong.
+        dead, exact = 0, True  # The console may fail; the page itself says what is wrong.
     return {
         "entries": entries,
         "current": _current(request.path, entries),
         "dead_open": dead,
+        "dead_exact": exact,
         "demo": here.settings.demo_broker,
         "user": None if someone is None else someone.name,
         "may": lambda name: access.may(Permission[name]),

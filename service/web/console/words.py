@@ -10,7 +10,6 @@ import flask
 import markupsafe
 
 from service.domain import outcome
-from service.ledger import figures
 
 #: What is shown → the class of its badge, where the word is not the class.
 CLASSES = {"held back": "held"}
@@ -48,7 +47,7 @@ def zone_name() -> str:
 
 def count(number: int, exact: bool = True) -> str:
     """A number of things: exact up to 10,000, then "about", for who asks counts no further."""
-    return f"{number:,}" if exact else f"more than {min(number, figures.EXACT) if number < figures.EXACT else number:,}"
+    return f"{number:,}" if exact else f"about {number:,}"
 
 
 def many(number: int, thing: str, things: str = "") -> str:

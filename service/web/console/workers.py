@@ -31,7 +31,7 @@ def live_workers() -> flask.Response:
 def _values() -> dict[str, Any]:
     here = road.current()
     found = here.operations.processes.list()
-    fired = {row["name"]: row for row in here.operations.figures.clocks()}
+    fired = here.operations.figures.fired()
     clocks = [one | {"fired": fired.get(f"{one['host']}:{one['pid']}")} for one in found if one["kind"] == Kind.CLOCK]
     hands = [one | {"busy": len(one["holding"])} for one in found if one["kind"] == Kind.WORKER]
     return {
