@@ -262,8 +262,8 @@ def operations(
 def worker(settings: Settings | None = None) -> WorkRoad:
     """A worker's part of the road."""
     settings = prepare("worker", settings).require_servers()
-    engine = engines.Engine(settings.database_url, size=1, role="millrace-worker")
-    lease_engine = engines.Engine(settings.database_url, size=1, role="millrace-lease")
+    engine = engines.Engine(settings.database_url, role="millrace-worker", pipelined=True)
+    lease_engine = engines.Engine(settings.database_url, role="millrace-lease")
     notes_engine = engines.Engine(settings.database_url, role="millrace-notes")
     return WorkRoad(settings, plugins.registry, engine, lease_engine, notes_engine)
 

@@ -20,6 +20,8 @@ ticket_finished = blinker.Signal()
 ticket_started = blinker.Signal()
 #: ``type``, ``outcome``: worker_lost, time_limit, rejected, error. A ticket that came back without a report.
 ticket_failed = blinker.Signal()
+#: ``report``: what came of it, or None. In a worker's parent, after Celery has done its part: a child is idle.
+ticket_over = blinker.Signal()
 #: ``peer``: broker or ledger; ``up``: bool.
 connection_changed = blinker.Signal()
 #: ``due``, ``out``, ``overdue``: numbers of tickets, as the clock saw them last.

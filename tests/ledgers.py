@@ -63,7 +63,7 @@ class Ledger:
         self._closed = False
         self.registry = handlers.Registry()
         self.broker = SilentBroker()
-        self.engine = engines.Engine(url, size=4)
+        self.engine = engines.Engine(url, size=4, pipelined=True)
         intake = IntakeLedger(engines.Engine(url), patience=300.0, window=20_000, limit=2 * deadline)
         self.publisher = Publisher(lambda: self.broker)
         self.intake = Intake(intake, self.publisher, self.registry, deadline=deadline, head_start=2.0)

@@ -12,15 +12,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from celery.worker import consumer
+from celery.worker import consumer, state
 
 from service import signals
 from service.broker import message as envelope
-from service.domain import errors
+from service.domain import errors, handlers
 from service.domain import ticket as tickets
+from workers import joining
 
 log = logging.getLogger("millrace.work")
 
+RELEASE_EVERY = 1.0  #: seconds after which tickets that wait are looked at, should a child become idle without a word
 RECONNECT = {"interval_start": 0.2, "interval_step": 0.4, "interval_max": 2.0}  #: seconds between tries
 
 
@@ -34,33 +36,67 @@ class Consumer(consumer.Consumer):
             step for step in consumer.Consumer.Blueprint.default_steps if "delayed_delivery" not in step
         )
 
+    app: Any
     strategies: dict[str, Any]
     connection_errors: tuple[type[BaseException], ...]
     pool: Any
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._gathering: joining.Gathering | None = None
+        self._paces = joining.Paces()
+        self._is_prefork = type(self.pool).__module__.endswith("prefork")
+        signals.ticket_over.connect(self._on_ticket_over)
+        if self._is_prefork:
+            self.timer.call_repeatedly(RELEASE_EVERY, self._release)
+
+    def _on_ticket_over(self, _request: Any, *, report: dict[str, Any] | None) -> None:
+        if report is not None:
+            self._paces.note(report["type"], report["runs"])
+        self._release()
+
+    def _release(self) -> None:
+        if self._gathering is not None:
+            self._gathering.release()
+
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """What is called with each message."""
         receive = super().create_task_handler(*args, **kwargs)
+        gathering = joining.Gathering(receive, self._registry(), self._paces, self._is_busy)
+        self._gathering = gathering
         signals.connection_changed.send(self, peer="broker", up=True)  # It is asked for at each new connection.
 
         def receive_ours(message: Any) -> None:
             try:
-                self._check(message)
+                ticket = self._read(message)
             except Exception as error:
                 # Whatever is wrong with a message: an error that came up in Celery's event loop would end the worker,
                 # and after it each one that the message goes to.
                 self._refuse(message, str(error) or type(error).__name__)
             else:
-                receive(message)
+                gathering.take(message, ticket)
 
         return receive_ours
 
-    def _check(self, message: Any) -> None:
-        """Raises an error for what is no ticket of a type that this worker knows."""
+    def _read(self, message: Any) -> tickets.Delivery:
+        """The ticket in a message; raises an error for what is none of a type that this worker knows."""
         argument = envelope.read(message.content_type, message.content_encoding, message.headers, message.payload)
-        found = tickets.read(argument)
+        found = tickets.read(argument, redelivered=bool(message.delivery_info.get("redelivered")))
         if found.type not in self.strategies or found.type.startswith("celery."):
             raise errors.ForeignMessage(f"the type {found.type!r} is not known to this worker")
+        return found
+
+    def _is_busy(self) -> bool:
+        """Whether nothing more shall go to the children now."""
+        if not self._is_prefork:
+            return False  # Threads would come here side by side.
+        told: tuple[Any, ...] = (state.should_stop, state.should_terminate)  # Each None, False, or an exit code.
+        stopping = any(each is not None and each is not False for each in told)
+        return stopping or len(state.reserved_requests) >= self.pool.num_processes
+
+    def _registry(self) -> handlers.Registry:
+        registry: handlers.Registry = self.app.road.registry
+        return registry
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, and try again while RabbitMQ is away; Celery would wait up to 30 s between two tries."""
@@ -81,6 +117,7 @@ class Consumer(consumer.Consumer):
 
     def on_close(self) -> None:
         """Between two connections."""
+        self._gathering = None  # What was delivered on it, the broker delivers again.
         super().on_close()
         # Celery registers the children anew with each connection. One that was born in the turn of its event loop in
         # which several others died may have lost its sentinel by then, and Celery gives up the whole worker

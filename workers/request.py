@@ -36,13 +36,21 @@ class Request(request.Request):
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The ticket came back without a report."""
         signals.ticket_failed.send(self, type=self.name, outcome=_outcome(exc_info.exception))
-        return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        try:
+            return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        finally:
+            signals.ticket_over.send(self, report=None)
 
     def _on_success(self, failed__retval__runtime: Any, **kwargs: Any) -> Any:
         failed, value, _ = failed__retval__runtime
-        if not failed:
-            signals.ticket_finished.send(self, report=json.loads(value))
-        return self._celery_on_success(failed__retval__runtime, **kwargs)
+        if failed:
+            return self._celery_on_success(failed__retval__runtime, **kwargs)  # Which is `on_failure`.
+        report = json.loads(value)
+        signals.ticket_finished.send(self, report=report)
+        try:
+            return self._celery_on_success(failed__retval__runtime, **kwargs)
+        finally:
+            signals.ticket_over.send(self, report=report)
 
 
 def _outcome(error: BaseException) -> str:

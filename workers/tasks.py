@@ -41,10 +41,10 @@ class TicketTask(celery.Task[Any, Any]):
     _pid = 0
 
     def run(self, *args: Any, **kwargs: Any) -> Report:
-        """Work a ticket; the report goes to the worker's parent, which counts it."""
+        """Work a ticket, or several; the report goes to the worker's parent, which counts it."""
         # Whatever else a message may hold was refused by the worker's parent (`workers.consumer`).
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
-        delivery = tickets.read(args[0], redelivered=redelivered)
+        delivery = tickets.join([tickets.read(each, redelivered=redelivered) for each in args])
         try:
             with self.presence.holds(delivery):
                 return self._work(delivery)

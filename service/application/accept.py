@@ -29,9 +29,9 @@ log = logging.getLogger("millrace.accept")
 
 FLUSH = 256  #: events in a flush, about: a submission is never split
 QUEUE = 2_000  #: submissions that may wait; more are refused at once
-MARK_EVERY = 0.2  #: seconds after which confirmed tickets are marked out, flush or no flush
+LOOK_EVERY = 0.2  #: seconds after which it is looked for tickets to mark out, flush or no flush
 TELL_EVERY = 5.0  #: seconds between lines about a ledger that is away
-MARK_BATCH = 1_000  #: confirmed tickets marked in one flush
+MARK_BATCH = 1_000  #: tickets marked out in one flush
 SILENT = 3  #: deadlines after which a flush is not waited for any more; the ledger itself gives it two
 LONGEST_RETRY = 30  #: seconds that a client is asked to wait at most, however long the ledger is away
 
@@ -105,6 +105,9 @@ class Intake:
             except NotStored as error:
                 found += [error] * len(submissions)
                 continue
+            # They are answered in turn: whoever waits for the last one is woken once, and not a hundred times.
+            if submissions[-1].done.acquire(timeout=max(0.0, until - time.monotonic())):
+                submissions[-1].done.release()
             for submission in submissions:
                 try:
                     found += self._outcome(submission, max(0.0, until - time.monotonic()))
@@ -179,7 +182,7 @@ class Intake:
 
     def _run(self) -> None:
         while not self._closing:
-            self._wake.wait(MARK_EVERY)
+            self._wake.wait(LOOK_EVERY)
             self._wake.clear()
             self._work_off()
         self._publisher.close(self._deadline)
@@ -188,8 +191,8 @@ class Intake:
 
     def _work_off(self) -> None:
         try:
-            # With nothing to store this still marks what the publisher has had confirmed.
-            while self._waiting or self._publisher.confirmed:
+            # With nothing to store this still marks out what the publisher has had confirmed.
+            while self._waiting or self._publisher.has_marks(at_once=self._closing):
                 self._round_since, self._hung_up = time.monotonic(), False
                 self._round()
         except Exception:
@@ -206,7 +209,7 @@ class Intake:
             batch = self._take(now=0.0)
             self._fail(batch, error)
             if not batch:
-                time.sleep(MARK_EVERY)  # Nobody waits; do not ask a dead server without pause.
+                time.sleep(LOOK_EVERY)  # Nobody waits; do not ask a dead server without pause.
             return
         self._flush(self._take(now))
 
@@ -227,20 +230,20 @@ class Intake:
 
     def _flush(self, batch: list[Submission]) -> None:
         """Store a batch; each of its submissions gets its answer, whatever happens."""
-        confirmed = self._publisher.take_confirmed(MARK_BATCH)
+        marks = self._publisher.take_marks(MARK_BATCH, at_once=self._closing)
         try:
-            stored = self._store(batch, confirmed)
+            stored = self._store(batch, marks)
         except keys.Conflicts as conflicts:
-            self._publisher.give_back(confirmed)
+            self._publisher.give_back(marks)
             self._answer(conflicts.submissions)
             self._flush([s for s in batch if s.error is None])
             return
         except ports.FlushRefused as error:
-            self._publisher.give_back(confirmed)
+            self._publisher.give_back(marks)
             self._halve(batch, error)
             return
         except errors.LedgerUnavailable as error:
-            self._publisher.give_back(confirmed)
+            self._publisher.give_back(marks)
             self._fail(batch, error)
             return
         except Exception as error:
@@ -251,10 +254,10 @@ class Intake:
         self._answer(batch)
         self._publisher.put(stored)
 
-    def _store(self, batch: list[Submission], confirmed: list[tuple[str, int]]) -> list[tickets.Ticket]:
+    def _store(self, batch: list[Submission], marks: list[tuple[str, int]]) -> list[tickets.Ticket]:
         """Store a batch; the tickets that this process publishes. A fault of the connection is looked into once."""
         try:
-            return self._store_once(batch, confirmed)
+            return self._store_once(batch, marks)
         except ports.FlushFailed as failed:
             if self._hung_up:
                 raise  # Whoever posted was told long ago, and the silent server may still commit.
@@ -263,19 +266,19 @@ class Intake:
                 self._ledger.open()
                 if failed.in_doubt and self._ledger.holds([r.id for s in batch for r in s.rows]):
                     return []  # The clock publishes.
-                return self._store_once(batch, confirmed)
+                return self._store_once(batch, marks)
             except (errors.LedgerUnavailable, ports.FlushRefused) as error:
                 in_doubt = failed.in_doubt or getattr(error, "in_doubt", False)
                 raise ports.FlushFailed(str(error), in_doubt=in_doubt) from error
 
-    def _store_once(self, batch: list[Submission], confirmed: list[tuple[str, int]]) -> list[tickets.Ticket]:
+    def _store_once(self, batch: list[Submission], marks: list[tuple[str, int]]) -> list[tickets.Ticket]:
         with self._ledger.flush() as flush:
             now = self._ledger.clock.now()
             for submission in batch:
                 submission.accepted = []  # A second try keeps the ids: they tell whether the first came through.
             rows = keys.settle(flush, batch, _instant(now))
             planned = plan(rows, self._registry, now, held=self._held, head_start=self._head_start)
-            self._held = flush.store(rows, planned, confirmed)
+            self._held = flush.store(rows, planned, marks)
         # What was paused since the last flush is found out by this one, and left to the clock as well.
         return [p.ticket for p in planned if p.head_start and not self._held.holds(p.ticket.type, p.ticket.queue)]
 

@@ -112,7 +112,8 @@ class Executor:
         if delivery.careful:
             self._singly(delivery, handler, report, careful=True)
         elif len(delivery.event_ids) == 1 or not self._bundle(delivery, handler, report):
-            self._singly(delivery, handler, report)
+            for part in delivery.parts:
+                self._singly(part, handler, report)
         return report
 
     # --- bundle -------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ TIMEOUT = 5.0  #: seconds for a batch to be confirmed; then the connection is dr
 QUEUE = 10_000  #: tickets that may wait in memory; the clock publishes the others
 LEAD = 10.0  #: seconds that a clock has for publishing what it took, before another may take it
 BACKOFF = (0.2, 5.0)  #: seconds between tries to reach the broker: first, longest
+MARK_AFTER = 0.5  #: seconds after which a confirmed ticket is marked out; well within its head start
 
 
 def publish(broker: ports.Broker, batch: Sequence[tickets.Ticket]) -> set[str]:
@@ -54,7 +55,7 @@ class Publisher:
     def __init__(self, connect: Callable[[], ports.Broker]) -> None:
         self._connect = connect
         self._waiting: deque[tickets.Ticket] = deque()
-        self.confirmed: deque[tuple[str, int]] = deque()  #: (ticket, revision), to be marked out
+        self._confirmed: deque[tuple[float, str]] = deque()  # (monotonic time, ticket), to be marked out.
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._pid = 0
@@ -72,13 +73,27 @@ class Publisher:
             self._waiting.extend(batch)
             self._wake.set()
 
-    def take_confirmed(self, limit: int) -> list[tuple[str, int]]:
-        """What the broker has confirmed since the last call."""
-        return [self.confirmed.popleft() for _ in range(min(limit, len(self.confirmed)))]
+    def has_marks(self, *, at_once: bool = False) -> bool:
+        """Whether it is time to mark confirmed tickets out.
 
-    def give_back(self, confirmed: Sequence[tuple[str, int]]) -> None:
+        Most tickets are worked, and gone, within milliseconds: a mark written at once would be for nothing.
+        """
+        return bool(self._confirmed) and (at_once or time.monotonic() - self._confirmed[0][0] >= MARK_AFTER)
+
+    def take_marks(self, limit: int, *, at_once: bool = False) -> list[tuple[str, int]]:
+        """The (ticket, revision) to be marked out, if it is time; with them go the younger ones, half as old."""
+        if not self.has_marks(at_once=at_once):
+            return []
+        before = time.monotonic() - (0.0 if at_once else MARK_AFTER / 2)
+        found: list[tuple[str, int]] = []
+        while self._confirmed and len(found) < limit and self._confirmed[0][0] <= before:
+            # A new ticket has revision 0. Whoever changed it since is not overruled by the mark.
+            found.append((self._confirmed.popleft()[1], 0))
+        return found
+
+    def give_back(self, marks: Sequence[tuple[str, int]]) -> None:
         """These could not be marked out yet."""
-        self.confirmed.extendleft(reversed(confirmed))
+        self._confirmed.extendleft((0.0, ticket) for ticket, _ in reversed(marks))
 
     def close(self, within: float) -> None:
         """End the thread, once it has published what waits; after ``within`` seconds it is left alone."""
@@ -98,8 +113,8 @@ class Publisher:
             try:
                 broker.tick()
                 while batch := self._batch():
-                    # A new ticket has revision 0. Whoever changed it since is not overruled by the mark.
-                    self.confirmed.extend((i, 0) for i in publish(broker, batch))
+                    confirmed, at = publish(broker, batch), time.monotonic()
+                    self._confirmed.extend((at, ticket) for ticket in confirmed)
                 failures = 0
             except errors.BrokerUnavailable as error:
                 if self.up is not False:

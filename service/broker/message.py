@@ -6,6 +6,7 @@ Source: Celery documentation, "Message Protocol", version 2.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from service.domain import errors
@@ -42,7 +43,12 @@ def headers(ticket: tickets.Ticket) -> dict[str, Any]:
 
 def body(ticket: tickets.Ticket) -> str:
     """The body: positional arguments, keyword arguments, embed."""
-    return json.dumps([[ticket.body()], {}, EMBED], separators=(",", ":"))
+    return encoded([ticket.body()])
+
+
+def encoded(arguments: Sequence[dict[str, Any]]) -> str:
+    """A body with these arguments. On the broker there is one; the worker's parent may join several."""
+    return json.dumps([arguments, {}, EMBED], separators=(",", ":"))
 
 
 def properties(ticket: tickets.Ticket) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from service.domain import backoff, errors, event, objective, topology
 
 BUNDLE_WORK = 0.05  #: seconds of work that ride on one ticket, where the size is not fixed
-LARGEST_BUNDLE = 100  #: events, likewise
+LARGEST_BUNDLE = 256  #: events, likewise
+UNKNOWN_BULK = 10  #: events for a function that wants many, while nobody knows how long they take
 
 
 class PayloadModel(Protocol):
@@ -49,7 +50,7 @@ class Handler:
         if self.bundle is not None:
             return self.bundle
         if pace is None:
-            return 1
+            return UNKNOWN_BULK if self.bulk else 1
         return max(1, min(LARGEST_BUNDLE, int(BUNDLE_WORK / max(pace, 1e-6))))
 
     def limits(self, soft: float, hard: float) -> tuple[float, float]:

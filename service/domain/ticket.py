@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from service.domain import errors
@@ -47,7 +48,7 @@ FIELDS = frozenset({"v", "ticket", "type", "queue", "events", "careful", "at"})
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Delivery:
-    """A ticket as a worker received it."""
+    """A ticket as a worker received it, or several of one type that are worked together."""
 
     ticket: str
     type: str
@@ -56,6 +57,26 @@ class Delivery:
     careful: bool  #: from the ticket, or because the broker delivers it again
     at: datetime.datetime
     counted: dict[str, int] = dataclasses.field(default_factory=dict)  #: crashes that it has counted, by event
+    joined: tuple[Delivery, ...] = ()  #: the tickets that were joined
+
+    @property
+    def parts(self) -> tuple[Delivery, ...]:
+        """Each ticket by itself."""
+        return self.joined or (self,)
+
+    @property
+    def tickets(self) -> list[str]:
+        """The ids of all its tickets."""
+        return [part.ticket for part in self.parts]
+
+
+def join(deliveries: Sequence[Delivery]) -> Delivery:
+    """One delivery of them all, which are of one type and queue."""
+    if len(deliveries) == 1:
+        return deliveries[0]
+    event_ids = tuple(event_id for each in deliveries for event_id in each.event_ids)
+    careful = any(each.careful for each in deliveries)
+    return dataclasses.replace(deliveries[0], event_ids=event_ids, careful=careful, joined=tuple(deliveries))
 
 
 def read(body: Any, *, redelivered: bool = False) -> Delivery:

@@ -17,6 +17,7 @@ import sqlalchemy
 from sqlalchemy import event, exc
 
 from service.domain import errors
+from service.ledger import pipeline
 
 #: A vanished server is noticed after 5 + 3 * 2 seconds.
 KEEPALIVE = {
@@ -40,10 +41,12 @@ QUERY_CANCELED = "57014"  #: SQLSTATE of a statement that took longer than it ma
 class Engine:
     """One lazily made SQLAlchemy engine per process."""
 
-    def __init__(self, url: str, *, size: int = 1, role: str = "millrace") -> None:
+    def __init__(self, url: str, *, size: int = 1, role: str = "millrace", pipelined: bool = False) -> None:
         self.url = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg2")
         self.size = size  #: connections kept; may be set until the first use
-        self._role = role
+        self._connect_args: dict[str, Any] = KEEPALIVE | {"application_name": role}
+        if pipelined:
+            self._connect_args["connection_factory"] = pipeline.Connection
         self._lock = threading.Lock()
         self._engine: sqlalchemy.Engine | None = None
         self._lines: dict[int, socket.socket] = {}  # Of every connection its socket once more.
@@ -70,13 +73,14 @@ class Engine:
                 pool_timeout=5,
                 pool_recycle=1800,
                 hide_parameters=True,  # An error's text must not carry payloads into the logs.
-                connect_args=KEEPALIVE | {"application_name": self._role},
+                connect_args=self._connect_args,
             )
             event.listen(self._engine, "connect", self._connected)
             event.listen(self._engine, "close", self._closed)
             self._pid = os.getpid()
 
     def _connected(self, connection: Any, record: Any) -> None:
+        connection.rollback()  # SQLAlchemy has asked it this and that.
         self._lines[id(connection)] = socket.socket(fileno=os.dup(connection.fileno()))
 
     def _closed(self, connection: Any, record: Any) -> None:

@@ -39,14 +39,15 @@ order by 1
 on conflict (name) do update set out_events = excluded.out_events, counted_at = excluded.counted_at
 """
 
-# Of the bundles of the last two minutes, the mean of each: one in twenty may have taken longer. Whoever was not seen
-# keeps what was known.
+# Seconds by events, over all bundles: what company saves counts. Of this minute, once there is enough of it, so that a
+# type that has become slow is soon noticed, else of the last. Whoever was not seen keeps what was known.
 PACES = """
 with seen as (
-    select type, percentile_disc(0.95) within group (order by seconds / n) as pace from millrace.tallies
+    select type, minute, sum(seconds) / sum(n) as pace, count(*) as bundles from millrace.tallies
     where minute >= date_trunc('minute', now()) - interval '1 minute' and seconds is not null and n > 0
-    group by type)
-insert into millrace.types (name, pace) select type, pace from seen order by 1
+    group by type, minute)
+insert into millrace.types (name, pace)
+select distinct on (type) type, pace from seen order by type, bundles >= 10 desc, minute desc
 on conflict (name) do update set pace = excluded.pace
 where types.pace is null or abs(types.pace - excluded.pace) > types.pace / 10
 """

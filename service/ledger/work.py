@@ -1,6 +1,6 @@
 """A worker's transaction: claim, the handler's session, outcomes, the end of the ticket, one commit.
 
-What is written is gathered and sent in one round trip together, just before the commit.
+What is written is gathered and sent in one round trip, together with the commit (``service.ledger.pipeline``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CLAIM = f"""
 set local idle_in_transaction_session_timeout = %s;
 select {rows.EVENT}
 from millrace.events
-where id = any(%s::uuid[]) and type = %s and ticket_id = %s::uuid and state = 'pending'
+where id = any(%s::uuid[]) and type = %s and ticket_id = any(%s::uuid[]) and state = 'pending'
 for no key update skip locked
 """
 
@@ -114,7 +114,7 @@ delete from millrace.tickets t using left_open l where t.id = %s::uuid and t.eve
 """
 
 # A message that names only a part of the events must not end the ticket of the others.
-DROP = "delete from millrace.tickets where id = %s::uuid and event_ids <@ %s::uuid[]"
+DROP = "delete from millrace.tickets where id = any(%s::uuid[]) and event_ids <@ %s::uuid[]"
 
 
 class HandlerSession(orm.Session):
@@ -172,6 +172,7 @@ class Work:
 
     def __enter__(self) -> Self:
         self._connection = self._engine.get().connect()
+        self._connection.begin()
         return self
 
     def __exit__(
@@ -206,7 +207,7 @@ class Work:
 
     def claim(self, delivery: tickets.Delivery, ids: Sequence[str]) -> list[ports.Claimed]:
         """Lock the open events among ``ids``. Others' locks are skipped, never waited for."""
-        found: Sequence[Any] = self._run(CLAIM, (self._idle_limit, list(ids), delivery.type, delivery.ticket)).all()
+        found: Sequence[Any] = self._run(CLAIM, (self._idle_limit, list(ids), delivery.type, delivery.tickets)).all()
         self._complete = len(found) == len(delivery.event_ids)
         claimed = [
             ports.Claimed(rows.read(r, attempt=r.attempt + 1), age=r.age, expired=r.expired, waited=r.waited)
@@ -258,11 +259,13 @@ class Work:
     def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None:
         """End the ticket, or keep it for what is still open: ``rest`` at once, what others hold a little later."""
         if self._complete and not rest:
-            self._add(DROP, delivery.ticket, list(delivery.event_ids))
+            self._add(DROP, delivery.tickets, list(delivery.event_ids))
             return
-        wait, found = 0.0 if rest else LOCKED_ELSEWHERE, (delivery.ticket, list(delivery.event_ids))
-        self._add(ADOPT, *found[::-1])
-        self._add(SETTLE, *found[::-1], wait, delivery.careful, *found, *found)
+        for part in delivery.parts:
+            wait = 0.0 if set(rest).intersection(part.event_ids) else LOCKED_ELSEWHERE
+            found = (list(part.event_ids), part.ticket)
+            self._add(ADOPT, *found)
+            self._add(SETTLE, *found, wait, part.careful, *found[::-1], *found[::-1])
 
     def commit(self) -> None:
         """Send what was gathered, and commit it with the handler's work."""
@@ -271,7 +274,9 @@ class Work:
             self._session.commit()  # Flushes, and releases the savepoint; the transaction stays ours.
             self._session.close()
         if self._statements:
-            self._run(";".join(self._statements), tuple(self._values))
+            driver: Any = self._connection.connection
+            with driver.cursor() as cursor:
+                driver.wait(cursor.mogrify(";".join(self._statements), self._values).decode())
         self._connection.commit()
 
     def _finish_done(self, plain: list[str], with_result: list[outcome.Outcome]) -> None:

@@ -197,9 +197,9 @@ def test_a_publisher_that_marks_late_does_not_hide_a_cut(ledger: Ledger, monkeyp
     ledger.post("a.b", 1, 2)
     [delivery] = ledger.tickets()
     ledger.executor.execute(delivery)
-    ledger.publisher.confirmed.append((delivery.ticket, 0))
+    ledger.publisher.give_back([(delivery.ticket, 0)])
     ledger.post("a.b", 3)  # A flush marks what was confirmed.
-    assert (delivery.ticket, 0) not in ledger.publisher.confirmed
+    assert not ledger.publisher.has_marks()
     due = ledger.sql("select due_at <= clock_timestamp() from millrace.tickets where id = %s", delivery.ticket)
     assert due == [(True,)]
 

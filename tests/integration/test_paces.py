@@ -42,11 +42,24 @@ def measure(ledger: Ledger) -> None:
     ledger.work()
 
 
-@pytest.mark.parametrize("type_name", ["a.quick", "a.bulk"])
-def test_events_ride_alone_until_they_are_known_to_be_quick(ledger: Ledger, type_name: str) -> None:
-    assert sizes(ledger, type_name, 3) == [1, 1, 1]
+@pytest.mark.parametrize(("type_name", "first"), [("a.quick", [1, 1, 1]), ("a.bulk", [3])])
+def test_events_ride_alone_or_few_until_they_are_known_to_be_quick(
+    ledger: Ledger, type_name: str, first: list[int]
+) -> None:
+    assert sizes(ledger, type_name, 3) == first
     measure(ledger)
-    assert sizes(ledger, type_name, 150) == [handlers.LARGEST_BUNDLE, 50]
+    assert sizes(ledger, type_name, 300) == [handlers.LARGEST_BUNDLE, 44]
+
+
+def test_what_company_saves_counts_however_many_rode_alone(ledger: Ledger) -> None:
+    for number, bundles, seconds in ((1, 20, 0.01), (100, 10, 0.1)):
+        ledger.sql(
+            "insert into millrace.tallies (minute, type, word, n, seconds)"
+            " select date_trunc('minute', now()), 'a.quick', 'done', %s, %s from generate_series(1, %s)",
+            *(number, seconds, bundles),
+        )
+    measure(ledger)
+    assert sizes(ledger, "a.quick", 50) == [42, 8]  # 1.2 s for 1,020 events
 
 
 def test_slow_events_ride_alone(ledger: Ledger) -> None:
@@ -67,6 +80,6 @@ def test_a_number_that_the_handler_fixes_stays(ledger: Ledger) -> None:
     assert sizes(ledger, "a.fixed", 15) == [7, 7, 1]
 
 
-@pytest.mark.parametrize(("pace", "size"), [(None, 1), (0.0, 100), (0.0005, 100), (0.005, 10), (0.05, 1), (60.0, 1)])
+@pytest.mark.parametrize(("pace", "size"), [(None, 1), (0.0, 256), (0.0005, 100), (0.005, 10), (0.05, 1), (60.0, 1)])
 def test_a_ticket_holds_a_twentieth_of_a_second_of_work(pace: float | None, size: int) -> None:
     assert handlers.Handler("a.b", print).bundle_at(pace) == size

@@ -46,8 +46,8 @@ def zone_name() -> str:
 
 
 def count(number: int, exact: bool = True) -> str:
-    """A number of things: exact up to 10,000, then "about", for who asks counts no further."""
-    return f"{number:,}" if exact else f"about {number:,}"
+    """A number of things: exact, or so many and more: nobody counts further than 10,000."""
+    return f"{number:,}" if exact else f"over {number:,}"
 
 
 def many(number: int, thing: str, things: str = "") -> str:

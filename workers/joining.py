@@ -1,0 +1,108 @@
+"""Tickets that wait for a child join each other: while all children are busy, those of one type become one run.
+
+At low load nothing waits for company: as long as a child is idle, a ticket goes straight to it. When events come faster
+than one by one can be worked, what gathers in the worker's parent is worked in one transaction, and each costs less.
+What is joined is told by the measured run time, as at the door. What goes wrong parts them again: one by one in the
+same run after an error; delivered anew by the broker, and carefully, after a lost child.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+from service.broker import message as envelope
+from service.domain import handlers
+from service.domain import ticket as tickets
+
+WEIGHT = 0.2  #: of the newest run, in the pace of a type
+
+
+class Paces:
+    """How long an event of each type takes, as this worker has seen it lately."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    def note(self, type_name: str, runs: list[float]) -> None:
+        """Take in the seconds of a run, by event."""
+        if runs:
+            new = sum(runs) / len(runs)
+            old = self._seconds.get(type_name, new)
+            # What has become slow is believed at once.
+            self._seconds[type_name] = max(new, old) if new > 2 * old else old + WEIGHT * (new - old)
+
+    def of(self, type_name: str) -> float | None:
+        """Seconds for one event; None if none was seen."""
+        return self._seconds.get(type_name)
+
+
+class Joint:
+    """Several messages that Celery sees as one: acked together, rejected together."""
+
+    def __init__(self, messages: list[Any]) -> None:
+        self._messages = messages
+        arguments = [envelope.argument(message.payload) for message in messages]
+        self.body = envelope.encoded(arguments)
+        count = sum(message.headers[envelope.COUNT] for message in messages)
+        self.headers = messages[0].headers | {envelope.COUNT: count}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._messages[0], name)
+
+    def ack_log_error(self, *args: Any, **kwargs: Any) -> None:
+        """Ack them all."""
+        for message in self._messages:
+            message.ack_log_error(*args, **kwargs)
+
+    def reject_log_error(self, *args: Any, **kwargs: Any) -> None:
+        """Reject them all."""
+        for message in self._messages:
+            message.reject_log_error(*args, **kwargs)
+
+
+class Gathering:
+    """The tickets of one worker that wait for a child."""
+
+    def __init__(
+        self,
+        receive: Callable[[Any], None],
+        registry: handlers.Registry,
+        paces: Paces,
+        is_busy: Callable[[], bool],
+    ) -> None:
+        self._receive = receive  #: gives a message to Celery
+        self._registry = registry
+        self._paces = paces
+        self._is_busy = is_busy  #: whether all children have something to do
+        self._waiting: OrderedDict[tuple[str, str], deque[tuple[Any, int]]] = OrderedDict()
+
+    def take(self, message: Any, ticket: tickets.Delivery) -> None:
+        """Take a message in: it goes on at once, or waits for a child."""
+        if ticket.careful:
+            self._receive(message)  # It may have cost a worker its life, and joins nobody.
+            return
+        found = (message, len(ticket.event_ids))
+        self._waiting.setdefault((ticket.type, ticket.queue), deque()).append(found)
+        self.release()
+
+    def release(self) -> None:
+        """Give on what waits, in turns between types, as long as there is a child for it."""
+        while self._waiting and not self._is_busy():
+            key, waiting = self._waiting.popitem(last=False)
+            joint = self._next(key[0], waiting)
+            if waiting:
+                self._waiting[key] = waiting
+            self._receive(joint[0] if len(joint) == 1 else Joint(joint))
+
+    def _next(self, type_name: str, waiting: deque[tuple[Any, int]]) -> list[Any]:
+        handler = self._registry.get(type_name)
+        room = 1 if handler.detached else handler.bundle_at(self._paces.of(type_name))
+        message, size = waiting.popleft()
+        found = [message]
+        while waiting and size + waiting[0][1] <= room:
+            message, more = waiting.popleft()
+            found.append(message)
+            size += more
+        return found
