@@ -8,12 +8,21 @@ from typing import Any
 from werkzeug.test import TestResponse
 
 from service import web
+from service.domain import chain
 from service.domain.access import Role
 from tests.front import Front
 from tests.ledgers import Ledger
 
 SECRET = "a-secret-for-tests-" + "x" * 20
 PASSWORD = "correct horse battery"
+
+
+#: Whatever a test may leave behind that another one would meet.
+CLEAR = f"""
+truncate millrace.keys, millrace.users, millrace.sessions, millrace.audit, millrace.events, millrace.tickets,
+    millrace.tallies, millrace.types, millrace.queues, millrace.idempotency_keys;
+update millrace.audit_end set n = 0, hash = '{chain.FIRST}'
+"""
 
 
 class Entrance(Front):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
 import http.server
 import json
@@ -21,11 +22,17 @@ AUDIENCE = "millrace-api"
 CLIENT = "millrace-console"
 
 
+@functools.cache
+def key_of(name: str) -> Any:
+    """A key of an issuer's, or of somebody else's; to make one takes a while."""
+    return jwk.RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
+
+
 class Issuer:
     """Its address and its keys; ``user`` is who signs in at it."""
 
     def __init__(self) -> None:
-        self.key = jwk.RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
+        self.key = key_of("one")
         self.others: list[Any] = []
         self.user: dict[str, Any] = {"sub": "ada", "roles": ["operator"]}
         self.asked: Counter[str] = Counter()

@@ -6,7 +6,9 @@ knows is at most ``OLDEST`` seconds old, so a key that was revoked is dead every
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -127,6 +129,8 @@ class Keyring:
         self._now = now
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}  # By the keyed hash of the key.
+        self._quick: dict[bytes, Entry] = {}  # Those of them that were shown, by another hash.
+        self._hasher = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
         self._asked = self._renew_at = float("-inf")  # When the ledger was asked; when it is worth it again.
 
     def glance(self, text: str) -> access.Principal | None:
@@ -158,9 +162,20 @@ class Keyring:
             self._note(entry.principal.id)
         return entry.principal
 
+    def forget(self) -> None:
+        """Ask the ledger anew, whoever comes next: a key was made or revoked in this process."""
+        self._asked = self._renew_at = float("-inf")
+
     def _find(self, text: str) -> Entry | None:
+        # The hash of the ledger costs four times as much as this one, which is good in this process only.
+        hasher = self._hasher.copy()
+        hasher.update(text.encode(errors="replace"))
+        mark, quick = hasher.digest(), self._quick
+        if (known := quick.get(mark)) is not None:
+            return known
         for hash in credentials.hashes(text, self._peppers):
             if (entry := self._entries.get(hash)) is not None:
+                quick[mark] = entry
                 return entry
         return None
 
@@ -176,7 +191,8 @@ class Keyring:
             for hash, entry in found.items():
                 if (known := self._entries.get(hash)) is not None:
                     entry.noted = max(entry.noted, known.noted)
-            self._entries, self._asked, self._renew_at = found, now, now + RENEWED
+            self._entries, self._quick = found, {}
+            self._asked, self._renew_at = now, now + RENEWED
 
     def _note(self, id: str) -> None:
         try:

@@ -20,7 +20,8 @@ from millrace.keys where {LIVE}
 """
 
 COLUMNS = f"""id, name, role, types, created_at, created_by, expires_at, revoked_at, revoked_by, used_at,
-    case when revoked_at is not null then 'revoked' when not ({LIVE}) then 'expired' else 'live' end as state"""
+    case when revoked_at is not null then 'revoked' when not ({LIVE}) then 'expired' else 'live' end as state,
+    {LIVE} and coalesce(expires_at < clock_timestamp() + interval '7 days', false) as soon"""
 
 # The name's lock: of two who make a key of one name at once, the second one counts the first one's.
 LOCK_NAME = "select pg_advisory_xact_lock(hashtext('millrace.keys.' || %s))"

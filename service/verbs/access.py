@@ -224,7 +224,8 @@ def verify_audit(end: str | None, as_json: bool) -> None:
             print_line(f"FAULT {one.what}")
         if lost:
             print_line(f"FAULT no row has the hash {end}: the chain was written anew")
-        click.echo(f"{found.rows} rows, the end is {found.end}")
+        click.echo(f"{found.rows} rows, the chain {'does not hold' if found.breaks or lost else 'holds'}; its end is")
+        click.echo(found.end)
     sys.exit(1 if found.breaks or lost else 0)
 
 
@@ -233,7 +234,8 @@ def _tell_key(made: dict[str, Any], as_json: bool) -> None:
         print_json(made)
         return
     until = f" until {moment(made['expires_at'])} UTC" if made["expires_at"] else ""
-    click.echo(f"the key {made['id']} of {made['name']} ({made['role']}){until}; it is shown this once:", err=True)
+    click.echo(f"the key {made['id']} of {made['name']}: {made['role']}{until}", err=True)
+    click.echo("it is shown this once:", err=True)
     click.echo(made["key"])
 
 

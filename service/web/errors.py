@@ -101,7 +101,7 @@ STATUS: dict[type[errors.MillraceError], int] = {
 }
 
 #: Their messages name servers and databases: they are for the logs.
-DISCREET = (errors.LedgerUnavailable, errors.SchemaNotReady)
+DISCREET = (errors.LedgerUnavailable, errors.SchemaNotReady, errors.IssuerUnavailable)
 
 
 def install(app: flask.Flask) -> None:
@@ -167,7 +167,7 @@ def _parts(error: errors.MillraceError, known: type) -> tuple[dict[str, Any], di
     detail, headers = str(error), {}
     members: dict[str, Any] = dict(error.members)
     if isinstance(error, DISCREET):
-        log.warning("A request needs the ledger: %s", error, extra={"action": "request.unavailable"})
+        log.warning("A request cannot be answered: %s", error, extra={"action": "request.unavailable"})
         detail, headers = f"{title}.", {"Retry-After": str(RETRY_AFTER)}
     if isinstance(error, errors.NotAccepted):
         members, headers = _stored(error), {"Retry-After": str(error.retry_after)}
@@ -175,9 +175,6 @@ def _parts(error: errors.MillraceError, known: type) -> tuple[dict[str, Any], di
         headers = {"Retry-After": str(error.retry_after)}
     if isinstance(error, errors.TooManyRequests):
         headers = {"Retry-After": str(error.retry_after)} | error.headers
-    if isinstance(error, errors.IssuerUnavailable):
-        log.warning("A request needs the issuer: %s", error, extra={"action": "request.unavailable"})
-        headers = {"Retry-After": str(RETRY_AFTER)}
     if (challenge := _challenge(error)) is not None:
         headers = {"WWW-Authenticate": challenge}
     if isinstance(error, NoneStored):

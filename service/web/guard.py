@@ -110,6 +110,11 @@ class Guard:
         assert self.sessions is not None
         return self.sessions.look(request)
 
+    def forget_keys(self) -> None:
+        """A key was made or revoked here: whoever comes next is told of it at once."""
+        if self._keyring is not None:
+            self._keyring.forget()
+
     def address(self, environ: dict[str, Any]) -> str:
         """Where a request comes from: the nearest address that is not a proxy of ours."""
         found: str = environ.get("REMOTE_ADDR", "")
@@ -126,7 +131,7 @@ class Guard:
             raise self._too_many(self._addresses, address, "too many requests without a good credential")
 
     def headers(self, environ: dict[str, Any]) -> Iterable[tuple[str, str]]:
-        """What the answer says of the limit of who asks."""
+        """What an answer of Flask's says of the limit of who asks; those of the lane save the time."""
         if self._keys is not None and LIMITED in environ:
             return self._keys.headers(_limit(environ[access.PRINCIPAL])).items()
         return ()

@@ -10,7 +10,7 @@ import msgspec
 from service.domain import errors, masks
 from service.domain.access import Permission
 from service.ledger import audit as ledger
-from service.web import access, answer, body, gate, operations, road, search
+from service.web import access, answer, body, gate, guard, operations, road, search
 
 pages = flask.Blueprint("access", __name__, url_prefix="/v1")
 
@@ -84,6 +84,7 @@ def create_key() -> answer.Json:
         raise errors.InvalidAccess(faults)
     keys = road.current().operations.keys
     made = keys.create(name=document["name"], role=document["role"], types=types, lasts=lasts, by=operations.by())
+    guard.current().forget_keys()
     return answer.Json(made, status=201)
 
 
@@ -93,14 +94,18 @@ def rotate_key(key_id: str) -> answer.Json:
     """Make a new key in the place of one that goes on being good for ``overlap`` seconds, a day by default."""
     wanted = search.read(flask.request.args, Rotate)
     keys = road.current().operations.keys
-    return answer.Json(keys.rotate(key_id, overlap=wanted.overlap, by=operations.by()), status=201)
+    made = keys.rotate(key_id, overlap=wanted.overlap, by=operations.by())
+    guard.current().forget_keys()
+    return answer.Json(made, status=201)
 
 
 @pages.delete("/keys/<key_id>")
 @access.needs(Permission.ACCESS)
 def revoke_key(key_id: str) -> answer.Json:
     """End a key: within ten seconds it opens nothing anywhere."""
-    return answer.Json(road.current().operations.keys.revoke(key_id, by=operations.by()))
+    revoked = road.current().operations.keys.revoke(key_id, by=operations.by())
+    guard.current().forget_keys()
+    return answer.Json(revoked)
 
 
 @pages.get("/audit")

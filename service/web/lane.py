@@ -77,7 +77,6 @@ class Lane:
             ("location", document["links"]["self"]),
             ("x-request-id", request_id),
             headers.NOSNIFF,
-            *self._guard.headers(environ),
         ]
         if self._guard.is_on:
             found.append(headers.PRIVATE)

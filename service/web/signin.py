@@ -35,7 +35,7 @@ FLOW = "millrace_flow"  #: the cookie of a sign-in that is under way
 FLOW_FOR = 600  #: seconds
 SCOPE = "openid profile email"
 #: A page of the console, and nothing that a browser could take for another host.
-NEXT = re.compile(r"/console(?:/[A-Za-z0-9_.~%-]+)*/?(?:\?[A-Za-z0-9_.~%&=+:-]*)?")
+NEXT = re.compile(r"/console(?:/(?!\.)[A-Za-z0-9_.~%-]+)*/?(?:\?[A-Za-z0-9_.~%&=+:-]*)?")
 
 
 @pages.get("/sign-in")

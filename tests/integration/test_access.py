@@ -19,7 +19,7 @@ from service.domain.access import GRANTED, Permission, Role
 from service.settings import Settings, load
 from service.web import access, guard
 from tests import issuer as issuers
-from tests.entrance import SECRET, Entrance
+from tests.entrance import CLEAR, SECRET, Entrance
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
@@ -29,12 +29,18 @@ CHANGING = {Permission.SUBMIT, Permission.CONTROL, Permission.SCHEDULE, Permissi
 HARMLESS = {"/v1/schedules/preview", "/console/sign-in", "/console/sign-out"}
 
 
-@pytest.fixture
-def ledger(database: str) -> Ledger:
-    ledger = Ledger(database)
+@pytest.fixture(scope="module")
+def one_ledger(shared_database: str) -> Ledger:
+    ledger = Ledger(shared_database)
     ledger.handler("orders.created", print)
     ledger.handler("other", print)
     return ledger
+
+
+@pytest.fixture
+def ledger(one_ledger: Ledger) -> Ledger:
+    one_ledger.sql(CLEAR)
+    return one_ledger
 
 
 @pytest.fixture
@@ -70,7 +76,7 @@ def routes(app: flask.Flask) -> list[Route]:
 def bad_tokens(issuer: issuers.Issuer) -> dict[str, str]:
     """Tokens that are good but for one thing. Source: RFC 8725."""
     public = issuer.key.as_pem(private=False)
-    stranger = jwk.RSAKey.generate_key(2048, {"kid": "one"})
+    stranger = issuers.key_of("stranger")
     good = issuer.token()
     head, body, signature = good.split(".")
     now = issuer.claims()["iat"]
