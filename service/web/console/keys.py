@@ -8,7 +8,7 @@ import flask
 
 from service.domain import errors
 from service.domain.access import Permission, Role
-from service.web import access, gate, operations, road
+from service.web import access, gate, guard, operations, road
 from service.web.console import forms, page
 
 DAY = 86_400.0  #: seconds
@@ -36,6 +36,7 @@ def create_key() -> flask.Response:
         )
     except (errors.InvalidAccess, errors.TwoKeysLive, errors.SettingsError) as error:
         return _show(given=given, faults=getattr(error, "faults", None) or [errors.Fault("", str(error))])
+    guard.current().forget_keys()
     return _show(made=made)
 
 
@@ -48,6 +49,7 @@ def rotate_key(key_id: str) -> flask.Response:
         made = road.current().operations.keys.rotate(key_id, overlap=DAY, by=operations.by())
     except errors.TwoKeysLive as error:
         return _show(faults=[errors.Fault("", str(error))])
+    guard.current().forget_keys()
     return _show(made=made)
 
 
@@ -67,6 +69,7 @@ def ask_revoke_key(key_id: str) -> flask.Response:
 def revoke_key(key_id: str) -> flask.Response:
     """End it: within ten seconds it opens nothing anywhere."""
     found = road.current().operations.keys.revoke(key_id, by=operations.by())
+    guard.current().forget_keys()
     return forms.done(f"The key of {found['name']} is revoked, everywhere within ten seconds", "/console/keys")
 
 

@@ -9,7 +9,7 @@ import json
 import logging
 import pathlib
 import re
-from typing import Any
+from typing import Any, cast
 
 import flask
 import jinja2
@@ -27,6 +27,9 @@ pages = flask.Blueprint("console", __name__, url_prefix="/console")
 FOLDER = pathlib.Path(__file__).parent
 STATIC = FOLDER / "static"
 YEAR = 31_536_000  #: seconds
+
+#: Headers of a problem that its page has too.
+KEPT = ("Retry-After", "Allow", "Location", "WWW-Authenticate")
 
 #: Never kept by a browser: there may be payloads in it.
 PRIVATE = "private, no-store"
@@ -127,6 +130,8 @@ def nothing(rest: str) -> Any:
 @pages.errorhandler(Exception)
 def failed(error: Exception) -> flask.Response:
     """An error as a page, by the same title, status and detail that a program is told."""
+    if "Authorization" in flask.request.headers and not isinstance(error, forms.NotConfirmed):
+        return cast(flask.Response, errors.answer(error))  # A program: pages are for people.
     document, status, headers = _problem(error)
     values = {"problem": document, "path": flask.request.full_path.removesuffix("?")}
     if is_fragment() and flask.request.method == "GET":
@@ -143,7 +148,7 @@ def _problem(error: Exception) -> tuple[dict[str, Any], int, dict[str, str]]:
         told = {"title": title, "status": 409, "detail": str(error), "errors": []}
         return told | {"instance": flask.g.get("request_id", "")}, 409, {}
     answered = errors.answer(error)
-    kept = {name: value for name, value in answered.headers.items() if name in ("Retry-After", "Allow", "Location")}
+    kept = {name: value for name, value in answered.headers.items() if name in KEPT}
     try:
         document = json.loads(answered.get_data())
     except ValueError:  # A redirect.
