@@ -30,7 +30,7 @@ from tests.road import Road
 
 ROOT = pathlib.Path(__file__).parents[2]
 PLACE = ROOT / "docs/console"
-WIDTH, TALLEST = 1120, 860  #: pixels
+WIDTH, TALLEST = 1120, 820  #: pixels
 LARGEST = 150 * 1024  #: bytes of a picture
 TRAFFIC = {
     "parcels.scanned": 14.0,
@@ -133,6 +133,7 @@ def shoot(stage: Stage, name: str, path: str, options: dict[str, Any]) -> None:
     """One picture."""
     options = {"viewport": {"width": WIDTH, "height": 800}} | options
     with stage.page(**options) as page:
+        page.set_default_timeout(60_000)
         page.goto(path)
         page.wait_for_timeout(2_600)  # Until it is alive.
         if name == "replay":
