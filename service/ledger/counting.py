@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from service.domain import errors, states
+from service.domain import errors, figures, states
 from service.ledger import engine as engines
-from service.ledger import figures, queries, transactions
+from service.ledger import queries, transactions
 
 PATIENCE = "120ms"  #: a count that takes longer is left out
 #: State → where such events stand besides, so that few among many are counted without reading all.

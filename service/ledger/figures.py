@@ -11,13 +11,13 @@ import datetime
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from service.domain import figures
 from service.ledger import engine as engines
 from service.ledger import pages, transactions, watching
 
-EXACT = 10_000  #: counts are exact up to here
 MINUTES = 60  #: of the past that are shown
 KEPT = 1.0  #: seconds for which figures are not asked for again
 LETTERS_KEPT = 4.0  #: likewise, of dead letters
@@ -33,8 +33,7 @@ where minute >= %(since)s group by 1, 2, 3
 """
 NOW = "select clock_timestamp()"
 
-# Lane by lane on the index of what is due, so that no lane is counted further than the limit. The head is the oldest by
-# the time at which it is due; the event in it tells since when it is there.
+# Lane by lane on the index of what is due, so that no lane is counted further than the limit.
 WAITING = f"""
 with recursive {watching.LANES}
 select l.type, l.queue, c.due_tickets, c.due_events, c.later_tickets, c.later_events, c.next_due,
@@ -47,7 +46,7 @@ from lanes l cross join lateral (
     from (select t.due_at, cardinality(t.event_ids) as n, t.due_at <= clock_timestamp() as due
           from millrace.tickets t
           where t.type = l.type and t.queue = l.queue and t.published_at is null
-          order by t.due_at limit {EXACT}) one) c
+          order by t.due_at limit {figures.EXACT}) one) c
 """
 
 OUT = f"""
@@ -61,7 +60,7 @@ select one.type, q.queue, count(*) as tickets, sum(one.n)::bigint as events,
        extract(epoch from clock_timestamp() - min(one.published_at))::float8 as waited
 from queues q cross join lateral (
     select t.type, t.published_at, cardinality(t.event_ids) as n from millrace.tickets t
-    where t.queue = q.queue and t.published_at is not null order by t.published_at limit {EXACT}) one
+    where t.queue = q.queue and t.published_at is not null order by t.published_at limit {figures.EXACT}) one
 group by 1, 2
 """
 
@@ -78,9 +77,9 @@ where d.replayed_as is null
 """
 
 BESIDE = f"""
-select (select count(*) from (select from millrace.strays limit {EXACT}) s) as strays,
+select (select count(*) from (select from millrace.strays limit {figures.EXACT}) s) as strays,
        count(*) as looked_at, count(*) filter (where replayed_as is null) as open
-from (select replayed_as from millrace.dead order by died_at desc, event_id desc limit {EXACT}) latest
+from (select replayed_as from millrace.dead order by died_at desc, event_id desc limit {figures.EXACT}) latest
 """
 
 CLOCKS = """
@@ -96,7 +95,7 @@ from (
         select clock, late from millrace.slots w
         where w.schedule = s.name and w.due_at > now() - interval '1 hour' and w.event_id is not null
         order by w.due_at desc limit 1000) w
-    limit {EXACT}) found
+    limit {figures.EXACT}) found
 group by 1
 """
 
@@ -112,118 +111,6 @@ where next_due is not null and spec->'plan' ? 'cron' group by 1
 """
 
 HAS_EVENTS = "select exists (select from millrace.events)"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Flow:
-    """The last hour, minute by minute."""
-
-    now: datetime.datetime
-    minutes: tuple[datetime.datetime, ...]  #: their beginnings, the oldest first; the last one still runs
-    counts: Mapping[datetime.datetime, Counter[tuple[str, str]]]  #: minute → (type, word) → how many
-
-    def series(self, *words: str, type: str | None = None) -> list[int]:
-        """How many of these words there were in each minute."""
-        return [
-            sum(n for (t, word), n in self.counts[minute].items() if word in words and type in (None, t))
-            for minute in self.minutes
-        ]
-
-    def total(self, *words: str, type: str | None = None) -> int:
-        """How many of these words there were in the hour."""
-        return sum(self.series(*words, type=type))
-
-    def rate(self, *words: str, type: str | None = None) -> float:
-        """Events per second of late: in the minute that runs, and in the one before."""
-        seconds = 60.0 + (self.now - self.minutes[-1]).total_seconds()
-        return sum(self.series(*words, type=type)[-2:]) / max(seconds, 1.0)
-
-    def types(self) -> set[str]:
-        """The types of which anything was counted."""
-        return {type_name for counts in self.counts.values() for type_name, _ in counts}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Lane:
-    """What is open of one type in one queue."""
-
-    type: str
-    queue: str
-    due: int = 0  #: events that are due and not with the broker
-    due_tickets: int = 0
-    later: int = 0  #: events whose time has not come: delayed ones, and those between two attempts
-    later_tickets: int = 0
-    out: int = 0  #: events that are with the broker or with workers
-    out_tickets: int = 0
-    due_for: float | None = None  #: seconds for which the first of those that are due has been so
-    out_for: float | None = None  #: seconds since the first of those that are out was published
-    next_due: datetime.datetime | None = None  #: of those whose time has not come
-
-    @property
-    def open(self) -> int:
-        """All open events."""
-        return self.due + self.later + self.out
-
-    @property
-    def exact(self) -> bool:
-        """Whether these are all, and not only those up to the limit."""
-        return max(self.due_tickets + self.later_tickets, self.out_tickets) < EXACT
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Depth:
-    """What is open, by lanes, and what is decided about types and queues."""
-
-    lanes: tuple[Lane, ...]
-    types: Mapping[str, dict[str, Any]]  #: by name: out_events, pace, paused_at, paused_by
-    queues: Mapping[str, dict[str, Any]]  #: those that are paused, by name
-
-    @property
-    def open(self) -> int:
-        """All open events; see ``exact``."""
-        return sum(lane.open for lane in self.lanes)
-
-    @property
-    def exact(self) -> bool:
-        """Whether every lane was counted to its end."""
-        return all(lane.exact for lane in self.lanes)
-
-    def of_type(self, name: str) -> list[Lane]:
-        """The lanes of a type."""
-        return [lane for lane in self.lanes if lane.type == name]
-
-    def of_queue(self, name: str) -> list[Lane]:
-        """The lanes of a queue."""
-        return [lane for lane in self.lanes if lane.queue == name]
-
-
-@dataclasses.dataclass(slots=True)
-class Group:
-    """Dead letters with the same type, reason and error that nobody has replayed."""
-
-    type: str
-    reason: str
-    error: str
-    message: str  #: of the latest
-    count: int
-    first: datetime.datetime
-    last: datetime.datetime
-    example: str  #: the id of the latest
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Letters:
-    """The dead letters that nobody has replayed, among the latest."""
-
-    groups: tuple[Group, ...]  #: the largest first
-    open: int  #: how many there are
-    exact: bool  #: whether all dead letters were looked at, and not only the latest 10,000
-    strays: int  #: messages that were not ours
-
-    @property
-    def grouped(self) -> bool:
-        """Whether all of them are in the groups, and not only the latest."""
-        return sum(group.count for group in self.groups) >= self.open
 
 
 class _Kept(Generic[Found]):
@@ -260,15 +147,15 @@ class Figures:
         self._fired = _Kept(lambda: self._rows(SLOTS), FIRED_KEPT)
         self._zones = _Kept(lambda: self._rows(ZONES), ZONES_KEPT)
 
-    def flow(self) -> Flow:
+    def flow(self) -> figures.Flow:
         """The last hour by minutes. Only minutes that something may still be added to are read again."""
         return self._flow.get()
 
-    def depth(self) -> Depth:
+    def depth(self) -> figures.Depth:
         """What is open."""
         return self._depth.get()
 
-    def letters(self) -> Letters:
+    def letters(self) -> figures.Letters:
         """What is dead and was not replayed."""
         return self._letters.get()
 
@@ -297,7 +184,7 @@ class Figures:
         """Whether there is any event at all."""
         return bool(self._rows(HAS_EVENTS)[0]["exists"])
 
-    def _ask_flow(self) -> Flow:
+    def _ask_flow(self) -> figures.Flow:
         with transactions.begin(self._engine) as connection:
             now = connection.exec_driver_sql(NOW).scalar_one().astimezone(datetime.UTC)
             closed = connection.exec_driver_sql(watching.CLOSED).scalar_one().astimezone(datetime.UTC)
@@ -312,9 +199,9 @@ class Figures:
             if minute in counts and minute not in kept:
                 counts[minute][type_name, word] += n
         self._closed = {minute: found for minute, found in counts.items() if minute < closed}
-        return Flow(now, minutes, counts)
+        return figures.Flow(now, minutes, counts)
 
-    def _ask_depth(self) -> Depth:
+    def _ask_depth(self) -> figures.Depth:
         with transactions.begin(self._engine) as connection:
             connection.exec_driver_sql(watching.NO_JIT)
             waiting = connection.exec_driver_sql(WAITING).mappings().all()
@@ -322,7 +209,7 @@ class Figures:
             types = connection.exec_driver_sql(TYPES).mappings().all()
             queues = connection.exec_driver_sql(QUEUES).mappings().all()
         lanes = {
-            (row["type"], row["queue"]): Lane(
+            (row["type"], row["queue"]): figures.Lane(
                 row["type"], row["queue"], row["due_events"], row["due_tickets"], row["later_events"],
                 row["later_tickets"], due_for=row["waited"], next_due=row["next_due"],
             )
@@ -331,27 +218,27 @@ class Figures:
         for row in out:
             key = (row["type"], row["queue"])
             lanes[key] = dataclasses.replace(
-                lanes.get(key, Lane(*key)), out=row["events"], out_tickets=row["tickets"], out_for=row["waited"]
+                lanes.get(key, figures.Lane(*key)), out=row["events"], out_tickets=row["tickets"], out_for=row["waited"]
             )
-        return Depth(
+        return figures.Depth(
             tuple(lanes[key] for key in sorted(lanes)),
             {row["name"]: pages.in_utc(row) for row in types},
             {row["name"]: pages.in_utc(row) for row in queues},
         )
 
-    def _ask_letters(self) -> Letters:
+    def _ask_letters(self) -> figures.Letters:
         rows = self._rows(LETTERS)
-        groups: dict[tuple[str, str, str], Group] = {}
+        groups: dict[tuple[str, str, str], figures.Group] = {}
         for row in rows:  # The latest first.
             key = (row["type"], row["reason"], row["error"])
             if key in groups:
                 groups[key].count += 1
                 groups[key].first = row["died_at"]
             else:
-                groups[key] = Group(*key, row["message"], 1, row["died_at"], row["died_at"], row["id"])
+                groups[key] = figures.Group(*key, row["message"], 1, row["died_at"], row["died_at"], row["id"])
         found = sorted(groups.values(), key=lambda group: (-group.count, group.type, group.reason, group.error))
         beside = self._rows(BESIDE)[0]
-        return Letters(tuple(found), beside["open"], beside["looked_at"] < EXACT, beside["strays"])
+        return figures.Letters(tuple(found), beside["open"], beside["looked_at"] < figures.EXACT, beside["strays"])
 
     def _rows(self, statement: str, values: Any = None) -> list[dict[str, Any]]:
         with transactions.begin(self._engine) as connection:

@@ -6,8 +6,7 @@ import dataclasses
 import datetime
 from collections.abc import Iterable, Iterator
 
-from service.domain import errors
-from service.ledger import figures
+from service.domain import errors, figures
 from service.plans import zones
 from service.web import road
 from service.web.console import words

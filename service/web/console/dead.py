@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import urllib.parse
 from typing import Any
 
 import flask
+import msgspec
 
 from service.application import replay
 from service.domain import errors, outcome
 from service.domain.access import Permission
-from service.ledger import letters as ledger
 from service.web import access, gate, letters, operations, road, search
 from service.web.console import forms, page, query, words
 
 SHOWN = 50
 RATES = (1.0, 10.0, 100.0)  #: events per second that are offered
-MOST = 100_000  #: letters in one replay
+MOST = 10_000  #: letters in one replay, the oldest
 SECONDS = 8.0  #: of one turn of a replay; the page asks for the next one
 
 
@@ -39,8 +38,8 @@ def dead() -> flask.Response:
     here = road.current()
     show = flask.request.args.get("show", "open")
     wanted = search.read(query.given("show", "within"), letters.List)
-    chosen = _chosen("show", "within", "cursor", "limit", "replayed")
-    filters = _filters(chosen, {"open": False, "replayed": True}.get(show))
+    chosen = _chosen("show", "cursor", "limit", "replayed")
+    filters = chosen.filters({"open": False, "replayed": True}.get(show))
     with gate.reads():
         groups = here.operations.figures.letters()
         found = here.operations.letters.list(filters, limit=SHOWN, cursor=wanted.cursor)
@@ -58,7 +57,7 @@ def dead() -> flask.Response:
         types=sorted({group.type for group in groups.groups} | ({chosen.type} if chosen.type else set())),
         same=chosen.path(),
         count=sum(group.count for group in groups.groups if _is_in(group, chosen)),
-        whole=not (chosen.since or chosen.until or query.within()),
+        whole=not (chosen.since or chosen.until),
         next="; ".join(filter(None, (chosen.type, words.reason(chosen.reason)))),
     )
 
@@ -67,7 +66,7 @@ def dead() -> flask.Response:
 @access.needs(Permission.READ)
 def live_dead() -> flask.Response:
     """The groups, as they are by now."""
-    chosen = _chosen("show", "within", "cursor", "limit", "replayed")
+    chosen = _chosen("show", "cursor", "limit", "replayed")
     with gate.reads():
         return page.fragment("dead_live.html", groups=road.current().operations.figures.letters(), chosen=chosen)
 
@@ -76,7 +75,7 @@ def live_dead() -> flask.Response:
 @access.needs(Permission.CONTROL)
 def ask_replay_dead() -> flask.Response:
     """What a replay would do, counted; nothing is changed. And the form to do it."""
-    chosen, ids = _chosen("id", "within", "show"), flask.request.args.getlist("id")[:SHOWN]
+    chosen, ids = _chosen("id", "show"), flask.request.args.getlist("id")[:SHOWN]
     if ids:
         return page.dialog("replay_chosen.html", ids=ids, count=len(ids), same=chosen.path())
     found = _dry_run(chosen)
@@ -105,9 +104,9 @@ def replay_dead() -> Any:
         total = _dry_run(chosen).replayed
         if forms.text("confirm") != str(total):
             raise forms.NotConfirmed()
-    rate = min(max(float(forms.text("rate") or RATES[1]), 0.001), 10_000.0)
+    rate = next((rate for rate in RATES if str(rate) == forms.text("rate")), RATES[1])
     found = here.replayer.some(
-        _filters(chosen, False), limit=min(total - done, MOST), rate=rate, by=operations.by(),
+        chosen.filters(replayed=False), limit=min(total - done, MOST), rate=rate, by=operations.by(),
         request_id=flask.g.request_id, seconds=SECONDS,
     )  # fmt: skip
     here.figures.forget()
@@ -136,17 +135,14 @@ def _replay_chosen(ids: list[str]) -> flask.Response:
 
 
 def _chosen(*own: str) -> Chosen:
-    return search.read(query.given(*own), Chosen)
-
-
-def _filters(chosen: Chosen, replayed: bool | None) -> ledger.Filters:
-    filters, since = chosen.filters(replayed), query.within()
-    return filters if since is None or filters.since else dataclasses.replace(filters, since=since)
+    """Which letters are meant; a length of time becomes an instant, so that a form means the same when it is sent."""
+    found, since = search.read(query.given("within", *own), Chosen), query.within()
+    return found if since is None or found.since else msgspec.structs.replace(found, since=since)
 
 
 def _dry_run(chosen: Chosen) -> replay.Summary:
     replayer = road.current().operations.replayer
-    return replayer.some(_filters(chosen, False), limit=MOST, dry_run=True, by=operations.by(), seconds=SECONDS)
+    return replayer.some(chosen.filters(replayed=False), limit=MOST, dry_run=True, by=operations.by())
 
 
 def _is_in(group: Any, chosen: Chosen) -> bool:

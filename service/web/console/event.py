@@ -31,6 +31,7 @@ def live_event(event_id: str) -> flask.Response:
     with gate.reads():
         values = _values(event_id)
     response = page.fragment("event_live.html", **values)
+    response.headers["Cache-Control"] = page.PRIVATE  # What a handler says of an event may be personal.
     if values["event"]["state"] not in states.OPEN:
         response.status_code = ENDED
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from typing import Any
 
 import flask
@@ -44,6 +45,7 @@ def events() -> Any:
         newest=query.link(cursor=None) if wanted.cursor else None,
         searched_until=found.searched_until,
         same=query.string(_kept(args)),
+        cancel=_cancellable(wanted),
         link=query.link,
     )
 
@@ -89,11 +91,20 @@ def cancel_events() -> flask.Response:
 
 
 def _to_cancel() -> tuple[operations.Cancel, queries.Filters]:
-    wanted = search.read(query.given("within", "cursor"), operations.Cancel)
+    wanted = search.read(query.given(), operations.Cancel)
     filters = wanted.filters()
     if not filters.values():
         raise errors.InvalidEvent([], "name a type, a state, a producer or a time first: not all open events are meant")
     return wanted, filters
+
+
+def _cancellable(wanted: search.Search) -> str | None:
+    """The open events among those that are shown, as a query; None where a cancel cannot be asked for like that."""
+    if wanted.text or wanted.state not in (None, *states.OPEN):
+        return None
+    given = {name: getattr(wanted, name) for name in ("type", "state", "producer", "since", "until")}
+    shown = {n: v.isoformat() if n in ("since", "until") else str(v) for n, v in given.items() if v is not None}
+    return urllib.parse.urlencode(shown) or None
 
 
 def _look_for(asked: str) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 
 import flask
 
-from service.domain import handlers
+from service.domain import figures, handlers
 from service.domain.access import Permission
 from service.domain.processes import Kind
-from service.ledger import figures, spent
+from service.ledger import spent
 from service.web import access, gate, road
 from service.web.console import attention, charts, first_run, page, words
 

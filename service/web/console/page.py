@@ -145,7 +145,7 @@ def failed(error: Exception) -> flask.Response:
 def _problem(error: Exception) -> tuple[dict[str, Any], int, dict[str, str]]:
     if isinstance(error, forms.NotConfirmed):
         title = re.split(r"[:.]", type(error).__doc__ or "")[0]
-        told = {"title": title, "status": 409, "detail": str(error), "errors": []}
+        told: dict[str, Any] = {"title": title, "status": 409, "detail": str(error), "errors": []}
         return told | {"instance": flask.g.get("request_id", "")}, 409, {}
     answered = errors.answer(error)
     kept = {name: value for name, value in answered.headers.items() if name in KEPT}

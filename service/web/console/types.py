@@ -6,9 +6,8 @@ from typing import Any
 
 import flask
 
-from service.domain import topology
+from service.domain import figures, topology
 from service.domain.access import Permission
-from service.ledger import figures
 from service.web import access, gate, operations, road
 from service.web.console import forms, page
 
