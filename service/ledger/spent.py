@@ -29,7 +29,7 @@ select type, word, sum(n)::bigint from millrace.tallies
 where minute >= %(since)s and minute < %(until)s and word = any(%(words)s) group by 1, 2
 """
 WORDS = ["done", "dead", "expired"]
-NOW = "select clock_timestamp()"
+NOW = "select clock_timestamp(), (select min(minute) from millrace.tallies)"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,14 +63,16 @@ class SpentLedger:
     def _read(self) -> Spent:
         end = time.monotonic() + LOOK
         with transactions.begin(self._engine) as connection:
-            now = connection.exec_driver_sql(NOW).scalar_one().astimezone(datetime.UTC)
+            now, first = (at and at.astimezone(datetime.UTC) for at in connection.exec_driver_sql(NOW).one())
             closed = connection.exec_driver_sql(watching.CLOSED).scalar_one().astimezone(datetime.UTC)
             today = now.replace(hour=0, minute=0, second=0, microsecond=0)
             folded = today - datetime.timedelta(days=UNFOLDED)
             hour = now.replace(minute=0, second=0, microsecond=0)
+            # Where a ledger is younger, there is nothing before its first tally.
+            oldest = max(folded, (first or now) - HOUR)
             found: Counter[tuple[str, str]] = Counter()
             kept: dict[datetime.datetime, Counter[tuple[str, str]]] = {}
-            while hour >= folded and (time.monotonic() < end or hour in self._hours or not kept):
+            while hour >= oldest and (time.monotonic() < end or hour in self._hours or not kept):
                 sums = self._hours.get(hour) or _sums(connection, hour, hour + HOUR)
                 found += sums
                 if hour + HOUR <= closed:
@@ -78,7 +80,7 @@ class SpentLedger:
                 hour -= HOUR
             self._hours |= kept
             self._hours = {at: sums for at, sums in self._hours.items() if at >= folded}
-            if hour >= folded:
+            if hour >= oldest:
                 return Spent(hour + HOUR, False, found)
             if self._days is None or self._days[0] != folded:
                 self._days = (folded, _sums(connection, folded - datetime.timedelta(days=DAYS - UNFOLDED), folded))

@@ -40,6 +40,7 @@ class Announcement:
         return [
             "",
             f"Millrace is ready on {self.url}",
+            f"  console   {self.url}/console",
             f"  metrics   http://127.0.0.1:<port>/metrics: {metrics}",
             *(f"  {line}" for line in self.servers),
             f"  try       {self._try()}",

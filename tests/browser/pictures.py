@@ -127,6 +127,7 @@ def happen(stage: Stage) -> None:
     stage.api("POST", "/v1/schedules/address-check/pause")
     for name, role, types in (("shop-frontend", "producer", ["parcels.*"]), ("night-shift", "operator", [])):
         stage.api("POST", "/v1/keys", {"name": name, "role": role, "types": types})
+    stage.who = "shop-frontend"
 
 
 def shoot(stage: Stage, name: str, path: str, options: dict[str, Any]) -> None:

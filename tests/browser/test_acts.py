@@ -60,7 +60,7 @@ def test_a_dead_letter_is_replayed_with_another_payload(stage: Stage, page: sync
 
 def test_dead_letters_are_replayed_only_when_the_number_is_typed(stage: Stage, page: sync_api.Page) -> None:
     letters = [stage.dead() for _ in range(3)]
-    page.goto("/console/dead?type=orders.placed&reason=discarded")
+    page.goto("/console/dead?type=orders.placed&reason=discarded&within=hour")
     page.click("text=Replay all of them…")
     confirm = page.locator("#dialog [data-confirm]")
     number = confirm.get_attribute("data-confirm")
@@ -103,7 +103,7 @@ def test_selected_dead_letters_are_replayed(stage: Stage, page: sync_api.Page) -
 
 def test_open_events_are_cancelled_by_their_filter(stage: Stage, page: sync_api.Page) -> None:
     ids = [stage.send("invoices.written", "?delay=3600", seconds=0) for _ in range(2)]
-    page.goto("/console/events?type=invoices.written")
+    page.goto("/console/events?type=invoices.written&within=hour")
     page.click("text=Cancel the open ones…")
     page.locator("#dialog [data-confirm]").fill("2")
     page.locator("#dialog [data-confirmed]").click()
