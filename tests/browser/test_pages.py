@@ -103,6 +103,7 @@ def test_without_a_script_everything_is_there(stage: Stage) -> None:
         expect(page.locator("h1")).to_have_text("Replay this dead letter")
         page.goto("/console/schedules/new")
         page.fill("#o-name", "by-hand")
+        page.select_option("#o-type", "orders.placed")
         page.fill("#o-when", "0 25 * * *")
         page.click("button:has-text('Preview')")
         expect(page.locator("#preview .notice")).to_contain_text("25")
