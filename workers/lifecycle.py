@@ -45,6 +45,7 @@ def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence
         if not here.forks:
             app.road.engine.size = app.road.lease_engine.size = instance.concurrency or 1
             bootstrap.trace(app.road.settings, "worker")  # Else the children are traced, and not their parent.
+        bootstrap.settle_memory()
 
     def after_start(**_: Any) -> None:
         bootstrap.watch(app.road.settings, "worker")

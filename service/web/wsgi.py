@@ -25,3 +25,4 @@ _noter = bootstrap.noter_of(processes.Kind.WEB, _road.engine, lambda: _road.publ
 _noter.start()
 os.register_at_fork(after_in_child=_noter.start)  # A server may fork after it has loaded this.
 atexit.register(bootstrap.end_traces)
+bootstrap.settle_memory()
