@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import hashlib
 import json
@@ -108,7 +107,7 @@ def is_fragment() -> bool:
 def _response(text: str, status: int) -> flask.Response:
     response = flask.Response(text, status, mimetype="text/html")
     response.headers["Cache-Control"] = PRIVATE
-    response.headers["X-Now"] = str(round(datetime.datetime.now(datetime.UTC).timestamp() * 1000))
+    response.headers["X-Now"] = str(round(words.now().timestamp() * 1000))
     return response
 
 

@@ -10,6 +10,7 @@ import flask
 from werkzeug import datastructures
 
 from service.web import search
+from service.web.console import words
 
 #: What a form offers for a time → its length; "" is any time.
 WITHIN = {
@@ -36,7 +37,7 @@ def read(wanted: type[search.Query], args: datastructures.MultiDict[str, str]) -
 def within() -> datetime.datetime | None:
     """The instant since when, if the form named one of the usual lengths of time."""
     length = WITHIN.get(flask.request.args.get("within", ""))
-    return None if length is None else datetime.datetime.now(datetime.UTC) - length[1]
+    return None if length is None else words.now() - length[1]
 
 
 def link(**changes: Any) -> str:

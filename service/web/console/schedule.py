@@ -37,7 +37,7 @@ def schedule(name: str) -> flask.Response:
         history = here.agenda.history(name, limit=SLOTS, cursor=wanted.cursor, outcome=wanted.outcome)
     shown = application.shown(row)
     coming, fault = _coming(name, row)
-    today = datetime.datetime.now(datetime.UTC)
+    today = words.now()
     change, on_change = _at_change(row["plan"], coming[-1]["at"] if coming else today)
     given = flask.request.args.get("year", "")
     number = int(given) if given.isdigit() and int(given) in previews.YEARS else today.year
@@ -67,7 +67,7 @@ def live_schedule(name: str) -> flask.Response:
     with gate.reads():
         row = road.current().operations.agenda.find(name)
     coming, fault = _coming(name, row)
-    change, on_change = _at_change(row["plan"], coming[-1]["at"] if coming else datetime.datetime.now(datetime.UTC))
+    change, on_change = _at_change(row["plan"], coming[-1]["at"] if coming else words.now())
     tz = row["plan"].get("tz", "UTC")
     return page.fragment(
         "schedule_live.html",
@@ -173,7 +173,7 @@ def told(instants: list[dict[str, Any]], tz: str) -> list[dict[str, Any]]:
             one
             | {
                 "at": utc,
-                "day": day if local.year == datetime.datetime.now(datetime.UTC).year else f"{day} {local.year}",
+                "day": day if local.year == words.now().year else f"{day} {local.year}",
                 "time": f"{local:%H:%M:%S}".removesuffix(":00") + f" {local.tzname()}",
                 "in_utc": f"{utc:%a %H:%M:%S}".removesuffix(":00"),
             }

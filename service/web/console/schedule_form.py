@@ -102,7 +102,7 @@ def ask_backfill(name: str) -> flask.Response:
         except errors.InvalidEvent as error:
             faults = error.faults
     else:
-        now = datetime.datetime.now(words.zone())
+        now = words.now().astimezone(words.zone())
         since, until = (f"{at:%Y-%m-%dT%H:%M}" for at in (now - datetime.timedelta(days=1), now))
     return page.dialog("backfill.html", one=row, since=since, until=until, found=found, faults=faults)
 

@@ -114,7 +114,7 @@ def picture(event: dict[str, Any]) -> dict[str, Any] | None:
     begin = event["accepted_at"]
     moments = [attempt["finished_at"] for attempt in event["attempts"]]
     planned = event["run_at"] if event["state"] == "pending" else None
-    now = datetime.datetime.now(datetime.UTC) if event["state"] in ("pending", "running") else None
+    now = words.now() if event["state"] in ("pending", "running") else None
     end = max(m for m in (*moments, planned, event["finished_at"], now) if m is not None)
     whole = max((end - begin).total_seconds(), 0.001)
 

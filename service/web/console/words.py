@@ -28,6 +28,11 @@ NONE = "\N{EN DASH}"  #: what is said where there is nothing to say
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
+def now() -> datetime.datetime:
+    """The time by which a page says "today" and "in 22 s"; nothing is decided by it."""
+    return datetime.datetime.now(datetime.UTC)
+
+
 def zone() -> datetime.tzinfo:
     """The viewer's time zone, as the browser told it in a cookie; UTC without one."""
     if "zone" not in flask.g:
@@ -105,7 +110,7 @@ def clock(moment: datetime.datetime, digits: str = "seconds") -> str:
         "seconds": f"{local:%H:%M:%S}",
         "milliseconds": f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}",
     }[digits]
-    today = datetime.datetime.now(zone()).date()
+    today = now().astimezone(zone()).date()
     if local.date() == today:
         return time
     day = f"{local:%a} {local.day} {local:%b}"
@@ -124,7 +129,7 @@ def at(moment: datetime.datetime | None, digits: str = "seconds") -> markupsafe.
 
 def until(moment: datetime.datetime) -> markupsafe.Markup:
     """``in 22 s``, counted down by the browser."""
-    seconds = (moment - datetime.datetime.now(datetime.UTC)).total_seconds()
+    seconds = (moment - now()).total_seconds()
     text = f"in {span(seconds)}" if seconds >= 1 else "now"
     return markupsafe.Markup('<span data-until="{}">{}</span>').format(round(moment.timestamp() * 1000), text)
 
