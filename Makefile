@@ -89,9 +89,10 @@ bench-soak: $(READY) ## A steady flow for long: make bench-soak MINUTES=30 EVERY
 	@deploy/install-packages
 	@$(BIN)/python -m bench soak --minutes $(MINUTES) --every $(EVERY) $(if $(KEEP),--keep) $(ARGS)
 
-pictures: $(READY) ## Draw the dashboards for the docs, over what Prometheus sees of a real run (Chromium)
+pictures: $(READY) ## Draw dashboards and console for the docs, over real runs (Chromium)
 	@deploy/install-packages
 	@$(BIN)/python -m tests.monitoring.pictures
+	@$(BIN)/python -m tests.browser.pictures
 
 docs: $(READY) ## Make the handbook as a site, below build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build

@@ -41,8 +41,11 @@ from service.ledger import firing, schema
 from service.ledger.agenda import ScheduleQueries
 from service.ledger.audit import AuditLedger
 from service.ledger.cancel import CancelLedger
+from service.ledger.counting import Counting
 from service.ledger.declared import Declarations
 from service.ledger.explain import ExplainLedger
+from service.ledger.figures import Figures
+from service.ledger.history import History
 from service.ledger.intake import IntakeLedger
 from service.ledger.keys import KeyLedger
 from service.ledger.lanes import LaneLedger
@@ -54,6 +57,7 @@ from service.ledger.queries import Queries
 from service.ledger.release import ReleaseLedger
 from service.ledger.schedules import ScheduleLedger
 from service.ledger.slots import SlotLedger
+from service.ledger.spent import SpentLedger
 from service.ledger.strays import StrayLedger
 from service.ledger.upkeep import Upkeep
 from service.ledger.users import UserLedger
@@ -83,6 +87,10 @@ class Operations:
     replayer: Replayer
     schedules: Schedules
     agenda: ScheduleQueries
+    figures: Figures
+    spent: SpentLedger
+    counting: Counting
+    history: History
     explainer: Explainer
     processes: ProcessLedger
     lanes: LaneLedger
@@ -255,6 +263,10 @@ def operations(
         Replayer(letters, registry, rate=settings.replay_rate),
         Schedules(registry, ScheduleLedger(engine, bundle=bundle_of(registry)), agenda),
         agenda,
+        Figures(engine),
+        SpentLedger(engine),
+        Counting(engine),
+        History(engine),
         Explainer(ExplainLedger(engine), window=settings.window),
         ProcessLedger(engine),
         LaneLedger(engine),

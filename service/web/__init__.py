@@ -9,6 +9,7 @@ import flask
 from service import plugins
 from service.web import (
     api,
+    console,
     envelopes,
     errors,
     explain,
@@ -49,6 +50,7 @@ def create_app(road: Road) -> flask.Flask:
     app.register_blueprint(signin.pages)
     app.register_blueprint(health.pages)
     app.register_blueprint(described.pages)
+    app.register_blueprint(console.pages)
     for name in plugins.apps(road.settings.apps):
         views = plugins.optional(name, "views")
         if views is not None:
