@@ -43,6 +43,8 @@ def show_event(event_id: str) -> answer.Json:
 def list_events() -> answer.Json:
     """Events, newest first, page by page."""
     wanted = search.read(flask.request.args, search.Search)
+    if wanted.text is not None:
+        access.require(Permission.REVEAL)  # Whoever may guess what a payload holds need not see it.
     with gate.reads():
         page = road.current().queries.page(wanted.filters(), limit=wanted.limit)
     document = {

@@ -220,6 +220,12 @@ def test_a_refusal_names_the_permission_and_the_cure(entrance: Entrance) -> None
     assert "viewer" in document["detail"]
 
 
+def test_only_who_may_see_payloads_may_search_in_them(entrance: Entrance) -> None:
+    asked = "/v1/events?type=orders.created&since=2026-01-01T00:00:00Z&text=card"
+    statuses = {role: entrance.as_(role, "GET", asked).status_code for role in (Role.VIEWER, Role.OPERATOR)}
+    assert statuses == {Role.VIEWER: 403, Role.OPERATOR: 200}
+
+
 def test_a_view_that_nobody_marked_is_closed_to_everybody(ledger: Ledger) -> None:
     entrance = Entrance(ledger)
     entrance.app.add_url_rule("/reports", "reports", lambda: "all of them")
