@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from service.verbs import control, letters, schedules
+from service.verbs import access, control, letters, openapi, schedules
 
 VERBS: tuple[click.Command, ...] = (
     control.cancel,
@@ -15,4 +15,8 @@ VERBS: tuple[click.Command, ...] = (
     letters.replay,
     letters.strays,
     schedules.schedules,
+    openapi.openapi,
+    access.keys,
+    access.users,
+    access.audit,
 )

@@ -7,7 +7,24 @@ from types import ModuleType
 import flask
 
 from service import plugins
-from service.web import api, envelopes, errors, gate, health, hooks, letters, operations, schedules
+from service.web import (
+    api,
+    console,
+    envelopes,
+    errors,
+    explain,
+    gate,
+    guard,
+    health,
+    hooks,
+    keys,
+    letters,
+    operations,
+    processes,
+    schedules,
+    signin,
+)
+from service.web.openapi import views as described
 from service.web.road import NAME, Road
 
 
@@ -19,14 +36,21 @@ def create_app(road: Road) -> flask.Flask:
     app.url_map.merge_slashes = False  # The redirect that mends them is a page of HTML.
     app.extensions[NAME] = road
     app.extensions[gate.NAME] = gate.Gates(road.settings.web_threads)
+    app.extensions[guard.NAME] = guard.make(road)
     hooks.install(app)
     errors.install(app)
     app.register_blueprint(api.pages)
     app.register_blueprint(envelopes.pages)
+    app.register_blueprint(explain.pages)
+    app.register_blueprint(processes.pages)
     app.register_blueprint(operations.pages)
     app.register_blueprint(letters.pages)
     app.register_blueprint(schedules.pages)
+    app.register_blueprint(keys.pages)
+    app.register_blueprint(signin.pages)
     app.register_blueprint(health.pages)
+    app.register_blueprint(described.pages)
+    app.register_blueprint(console.pages)
     for name in plugins.apps(road.settings.apps):
         views = plugins.optional(name, "views")
         if views is not None:

@@ -29,7 +29,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 OF_SCHEDULES = ("show", "create", "edit", "pause", "resume", "run", "backfill", "delete", "slots", "preview")
 VERBS = (
     "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
-    *(f"schedules {verb}" for verb in OF_SCHEDULES),
+    *(f"schedules {verb}" for verb in OF_SCHEDULES), "keys", "keys create", "keys list", "keys rotate", "keys revoke",
+    "users", "users add", "users list", "users password", "users remove", "audit", "audit list", "audit verify",
 )  # fmt: skip
 
 Millrace = Callable[..., Result]

@@ -11,6 +11,7 @@ import sys
 
 from service import settings
 from service.ledger import grants
+from tests.repository import kubernetes
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -66,6 +67,7 @@ PAGES = {
     "deploy/postgresql/roles.sql": grants.script,
     "docs/settings.md": settings_page,
     "monitoring/prometheus/rules/objectives.yml": objectives_rules,
+    "deploy/kubernetes/components/monitoring/rules.yaml": kubernetes.rules,
 }
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Who calls it does the owner's work, so nobody may by default, and it finds no na
 from alembic import op
 
 revision = "0007"
-down_revision = "0003"
+down_revision = "0006"
 
 
 def upgrade() -> None:
