@@ -23,7 +23,7 @@ from schedules import duty, looking
 from service import bootstrap, signals
 from service.application import publish, returned
 from service.broker.factory import App
-from service.domain import errors
+from service.domain import errors, processes
 from service.domain.slots import Outcome
 from service.ledger import firing, replan
 from service.telemetry import canary
@@ -55,7 +55,7 @@ class Scheduler(celery.beat.Scheduler):
         self._stopping = False
         self._due, self._calm = threading.Event(), threading.Event()
         self._calm.set()
-        self._looked = self._lived = self._told = -math.inf  # For what is done now and then, by time.monotonic().
+        self._looked = self._lived = self._noted = self._told = -math.inf  # When, by time.monotonic().
         self._declared = self._replanned = False
         self._wait = 0.0
         self._slots = duty.Duty("slots", self._fire, longest=ROAD_REST, hang_up=self._hang_up_slots)
@@ -70,6 +70,8 @@ class Scheduler(celery.beat.Scheduler):
             duty.Duty(name, once, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
             for name, once in {
                 "clocks": self._live,
+                "notes": self._note,
+                "processes": road.upkeep.forget_processes,
                 "successes": self._tell_successes,
                 "partitions": road.upkeep.make_partitions,
                 "windows": road.upkeep.count_windows,
@@ -140,6 +142,11 @@ class Scheduler(celery.beat.Scheduler):
         if time.monotonic() - self._lived > LIVE_EVERY:
             self.road.declarations.live()
             self._lived = time.monotonic()
+
+    def _note(self) -> None:
+        if time.monotonic() - self._noted > processes.NOTED_EVERY:
+            self.road.noter.once()
+            self._noted = time.monotonic()
 
     def _replan(self) -> None:
         if not self._replanned:

@@ -10,14 +10,17 @@ import logging
 import os
 import shlex
 import socket
+import time
 import traceback
 from collections.abc import Callable, Iterable
 
-from service import crashpoints, plugins, signals
+from service import __version__, crashpoints, plugins, signals
 from service.application import ports
 from service.application.accept import Intake
 from service.application.control import Control
 from service.application.detached import Executor
+from service.application.explainer import Explainer
+from service.application.noting import Noter
 from service.application.publish import Publisher, Release
 from service.application.replay import Replayer
 from service.application.schedules import Schedules
@@ -26,17 +29,20 @@ from service.broker import connection as connections
 from service.broker import demo, topology
 from service.broker import publisher as amqp_publisher
 from service.domain import canary as domain_canary
-from service.domain import errors, handlers, schedules
+from service.domain import errors, handlers, processes, schedules
 from service.domain import topology as domain_topology
 from service.ledger import engine as engines
 from service.ledger import firing, schema
 from service.ledger.agenda import ScheduleQueries
 from service.ledger.cancel import CancelLedger
 from service.ledger.declared import Declarations
+from service.ledger.explain import ExplainLedger
 from service.ledger.intake import IntakeLedger
+from service.ledger.lanes import LaneLedger
 from service.ledger.leases import LeaseLedger
 from service.ledger.letters import LetterLedger
 from service.ledger.pauses import PauseLedger
+from service.ledger.processes import ProcessLedger
 from service.ledger.queries import Queries
 from service.ledger.release import ReleaseLedger
 from service.ledger.schedules import ScheduleLedger
@@ -67,6 +73,9 @@ class Operations:
     replayer: Replayer
     schedules: Schedules
     agenda: ScheduleQueries
+    explainer: Explainer
+    processes: ProcessLedger
+    lanes: LaneLedger
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,6 +100,7 @@ class WorkRoad:
     registry: handlers.Registry
     engine: engines.Engine
     lease_engine: engines.Engine  #: for what detached handlers' runs need beside them
+    notes_engine: engines.Engine  #: used by the one process that notes the worker
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,6 +119,7 @@ class ClockRoad:
     looks_engine: engines.Engine  #: what is looked at for metrics keeps nobody waiting
     canary: Canary | None  #: None: none is sent
     dead_queue: topology.DeadQueue | None
+    noter: Noter
 
 
 def prepare(role: str, settings: Settings | None = None) -> Settings:
@@ -214,6 +225,9 @@ def operations(
         Replayer(letters, registry, rate=settings.replay_rate),
         Schedules(registry, ScheduleLedger(engine, bundle=bundle_of(registry)), agenda),
         agenda,
+        Explainer(ExplainLedger(engine), window=settings.window),
+        ProcessLedger(engine),
+        LaneLedger(engine),
     )
 
 
@@ -222,7 +236,26 @@ def worker(settings: Settings | None = None) -> WorkRoad:
     settings = prepare("worker", settings).require_servers()
     engine = engines.Engine(settings.database_url, role="millrace-worker", pipelined=True)
     lease_engine = engines.Engine(settings.database_url, role="millrace-lease")
-    return WorkRoad(settings, plugins.registry, engine, lease_engine)
+    notes_engine = engines.Engine(settings.database_url, role="millrace-notes")
+    return WorkRoad(settings, plugins.registry, engine, lease_engine, notes_engine)
+
+
+def noter(
+    engine: engines.Engine,
+    process: Callable[[], processes.Process],
+    note: Callable[[], processes.Note],
+    ours: Callable[[], bool] = lambda: True,
+) -> Noter:
+    """What notes a process in the ledger."""
+    return Noter(ProcessLedger(engine), process, note, ours=ours)
+
+
+def noter_of(kind: processes.Kind, engine: engines.Engine, broker: Callable[[], bool | None] = lambda: None) -> Noter:
+    """The same for a process that is noted by itself."""
+    begun, types = time.monotonic(), tuple(handler.type for handler in plugins.registry)
+    # Asked for at each note: a server may fork after it has loaded the application.
+    process = lambda: processes.Process(kind, socket.gethostname(), os.getpid(), __version__, types)  # noqa: E731
+    return noter(engine, process, lambda: processes.Note(time.monotonic() - begun, broker()))
 
 
 def executor(
@@ -279,6 +312,7 @@ def clock(settings: Settings | None = None) -> ClockRoad:
         looks_engine,
         canary(settings),
         dead,
+        noter_of(processes.Kind.CLOCK, upkeep_engine),
     )
 
 

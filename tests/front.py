@@ -23,6 +23,7 @@ class Front:
     def __init__(self, ledger: Ledger, **settings: Any) -> None:
         # Not from the environment, which is nobody's business here.
         self.settings = Settings.model_construct(**{"database_url": ledger.url} | settings)
+        self.ledger = ledger
         self.registry = ledger.registry
         self.intake = ledger.intake
         self.publisher = ledger.publisher
@@ -37,13 +38,15 @@ class Front:
 
 
 @contextlib.contextmanager
-def worked(ledger: Ledger) -> Iterator[None]:
-    """A worker beside the test: tickets are delivered again and again."""
+def worked(ledger: Ledger, *, leaving: str = "") -> Iterator[None]:
+    """A worker beside the test: tickets are delivered again and again, but for that of the event ``leaving``."""
     stop = threading.Event()
 
     def run() -> None:
         while not stop.wait(0.02):
-            ledger.work()
+            for delivery in ledger.tickets():
+                if leaving not in delivery.event_ids:
+                    ledger.executor.execute(delivery)
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -41,9 +41,9 @@ class Queries:
     def find(self, event_id: str) -> None:
         self.check()
 
-    def search(self, filters: queries.Filters, *, limit: int) -> list[dict[str, Any]]:
+    def page(self, filters: queries.Filters, *, limit: int) -> queries.Page:
         self.check()
-        return []
+        return queries.Page([], None, None, None)
 
     def pauses(self) -> list[dict[str, Any]]:
         self.check()

@@ -7,11 +7,12 @@ import sys
 from service import bootstrap
 from service.broker import factory
 from service.domain import errors
-from workers import lifecycle, retiring, tasks
+from workers import lifecycle, presence, retiring, tasks
 
 app = factory.App("workers")
 retirement = retiring.Retirement()
-lifecycle.subscribe(app, retirement)
+here = presence.Presence()
+lifecycle.subscribe(app, retirement, here)
 
 
 @app.on_configure.connect
@@ -28,4 +29,4 @@ def configure(**_: object) -> None:
 def register(**_: object) -> None:
     """A task for each event type, named by it."""
     for handler in app.road.registry:
-        app.register_task(tasks.make(handler, app.road, retirement))
+        app.register_task(tasks.make(handler, app.road, retirement, here))

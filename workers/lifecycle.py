@@ -12,10 +12,10 @@ from service import bootstrap, signals
 from service.broker.factory import App
 from service.domain import errors, topology
 from service.telemetry import logging as logs
-from workers import retiring
+from workers import presence, retiring
 
 
-def subscribe(app: App, retirement: retiring.Retirement) -> None:
+def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence) -> None:
     """Listen to Celery's signals for this app."""
 
     def before_queues(options: Any, **_: Any) -> None:
@@ -24,6 +24,8 @@ def subscribe(app: App, retirement: retiring.Retirement) -> None:
         for name in taken:
             if name not in known:
                 sys.exit(f"millrace: -Q: there is no queue {name!r}; there are {', '.join(known)}")
+        left_out = str_to_list(options.get("exclude_queues")) or ()
+        here.queues = tuple(name for name in taken if name not in left_out)
         # Those that come with Millrace are always there; on a queue of their own they are of use without any others.
         own = [h for h in app.road.registry if not h.function.__module__.startswith(("service.", "workers."))]
         if not own and {*taken} <= {topology.EVENTS_QUEUE, topology.PERIODIC_QUEUE}:
@@ -37,14 +39,18 @@ def subscribe(app: App, retirement: retiring.Retirement) -> None:
         _forget_builtin_tasks(app)
 
     def before_pool(instance: Any, **_: Any) -> None:
+        here.slots = instance.concurrency or 1
+        here.forks = instance.pool_cls.__module__.endswith("prefork")
         # In the pools that do not fork, all tasks of the worker share its engine.
-        if not instance.pool_cls.__module__.endswith("prefork"):
+        if not here.forks:
             app.road.engine.size = app.road.lease_engine.size = instance.concurrency or 1
             bootstrap.trace(app.road.settings, "worker")  # Else the children are traced, and not their parent.
 
     def after_start(**_: Any) -> None:
         bootstrap.watch(app.road.settings, "worker")
         signals.connection_changed.send(None, peer="broker", up=True)  # It was said before anybody listened.
+        if not here.forks:
+            _note(app, here)
 
     def set_up_logging(loglevel: int | None = None, logfile: str | None = None, **_: Any) -> None:
         logs.obey_celery(app.road.settings, "worker", loglevel=loglevel, logfile=logfile)
@@ -52,6 +58,8 @@ def subscribe(app: App, retirement: retiring.Retirement) -> None:
     def after_fork(**_: Any) -> None:
         app.road.engine.after_fork()
         app.road.lease_engine.after_fork()
+        here.begin_child()
+        _note(app, here)
         bootstrap.trace(app.road.settings, "worker")
 
     def before_end(**_: Any) -> None:
@@ -60,6 +68,7 @@ def subscribe(app: App, retirement: retiring.Retirement) -> None:
     def before_stop(**_: Any) -> None:
         retirement.announce(app.road.settings.grace)
 
+    signals.connection_changed.connect(here.broker)
     turns.celeryd_init.connect(before_queues, weak=False)
     turns.worker_init.connect(before_start, weak=False)
     turns.celeryd_after_setup.connect(before_pool, weak=False)
@@ -69,6 +78,12 @@ def subscribe(app: App, retirement: retiring.Retirement) -> None:
     turns.worker_shutdown.connect(before_end, weak=False)
     turns.worker_shutting_down.connect(before_stop, weak=False)
     turns.setup_logging.connect(set_up_logging, weak=False)
+
+
+def _note(app: App, here: presence.Presence) -> None:
+    """Have the worker noted by this process, or by another child of it."""
+    types = [handler.type for handler in app.road.registry]
+    bootstrap.noter(app.road.notes_engine, lambda: here.process(types), here.note, ours=here.is_ours).start()
 
 
 def _forget_builtin_tasks(app: App) -> None:

@@ -19,7 +19,7 @@ from service.application.execute import Report
 from service.domain import handlers
 from service.domain import ticket as tickets
 from service.ledger import engine as engines
-from workers import retiring
+from workers import presence, retiring
 
 log = logging.getLogger("millrace.work")
 
@@ -36,6 +36,7 @@ class TicketTask(celery.Task[Any, Any]):
 
     road: bootstrap.WorkRoad
     retirement: retiring.Retirement
+    presence: presence.Presence
     _executor: Executor | None = None
     _pid = 0
 
@@ -45,7 +46,8 @@ class TicketTask(celery.Task[Any, Any]):
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
         delivery = tickets.join([tickets.read(each, redelivered=redelivered) for each in args])
         try:
-            return self._work(delivery)
+            with self.presence.holds(delivery):
+                return self._work(delivery)
         except SoftTimeLimitExceeded as error:
             # It struck outside the handler, which is not to blame: the ledger was slow, or away. It may strike at any
             # line, so this stands around all of them: what leaks from a task is acked.
@@ -91,12 +93,15 @@ class TicketTask(celery.Task[Any, Any]):
         return self._executor
 
 
-def make(handler: handlers.Handler, road: bootstrap.WorkRoad, retirement: retiring.Retirement) -> TicketTask:
+def make(
+    handler: handlers.Handler, road: bootstrap.WorkRoad, retirement: retiring.Retirement, here: presence.Presence
+) -> TicketTask:
     """The task for a handler."""
     task = TicketTask()
     task.name = handler.type
     task.road = road
     task.retirement = retirement
+    task.presence = here
     task.soft_time_limit, task.time_limit = handler.limits(road.settings.soft_limit, road.settings.hard_limit)  # type: ignore[assignment]
     if handler.detached:
         # The lease brings it back, and not the broker, who gives up a message that is not acked for half an hour.

@@ -111,7 +111,7 @@ class CancelLedger:
         where, values = _where(filters)
         statement = f"""
             select e.type, count(*) from millrace.events e
-            where {LEFT} and {queries.SHORTCUTS[states.State.PENDING]} {where} group by 1 order by 1"""
+            where {LEFT} and {queries.OPEN} {where} group by 1 order by 1"""
         with transactions.begin(self._engine) as connection:
             return {row[0]: row[1] for row in connection.exec_driver_sql(statement, values)}
 

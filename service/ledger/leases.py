@@ -42,9 +42,9 @@ for no key update skip locked
 TICKET = """
 old as (delete from millrace.tickets where id = %(ticket)s::uuid),
 fresh as (
-    insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at)
+    insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at, holder, held_since)
     values (gen_random_uuid(), %(type)s, %(queue)s, %(exchange)s, %(key)s, array[%(id)s]::uuid[],
-            clock_timestamp() + make_interval(secs => %(seconds)s))
+            clock_timestamp() + make_interval(secs => %(seconds)s), %(holder)s, clock_timestamp())
     returning id, due_at)
 """
 
@@ -327,7 +327,7 @@ class LeaseWork:
         (self._session or self._connection).commit()
 
     def _begin(self, statement: str, run: ports.Run, queue: str) -> ports.Run:
-        values = _names(run) | _route(run.event.type, queue) | {"seconds": self._lease}
+        values = _names(run) | _route(run.event.type, queue) | {"seconds": self._lease, "holder": self._worker}
         begun = self._run(statement, values).one()
         return ports.Run(dataclasses.replace(run.event, crashes=begun.crashes), begun.ticket_id, run.age, run.waited)
 

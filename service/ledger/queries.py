@@ -5,20 +5,20 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import exc, orm
 
 from service.domain import errors, ids, states
 from service.ledger import engine as engines
-from service.ledger import fence, pages, schema
+from service.ledger import fence, pages, schema, searching
 
 Session = orm.Session
 Row = sqlalchemy.RowMapping
+Result = TypeVar("Result")
 
-SEARCH_TIMEOUT = "5s"  #: for a list; one that takes longer is given up, and its database spared
 WINDOW = 20_000  #: the default of the setting
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -43,6 +43,8 @@ ONE = f"""
 {TABLES} where e.id = %(id)s::uuid
 """
 
+SOME = f"{SUMMARY} {TABLES} where e.id = any(%(ids)s::uuid[]) order by e.id desc"
+
 ENDED = "select id::text from millrace.events where id = any(%(ids)s::uuid[]) and state <> all(%(open)s)"
 
 ATTEMPTS = """
@@ -57,22 +59,11 @@ select 'queue', name, paused_at, paused_by from millrace.queues where paused_at 
 order by kind, name
 """
 
-#: Filter → its condition. Those on the id let PostgreSQL leave out the partitions of other days.
-CONDITIONS = {
-    "type": "e.type = %(type)s",
-    "state": "e.state = %(state)s",
-    "producer": "e.producer = %(producer)s",
-    "since": "e.id >= %(since)s::uuid",
-    "until": "e.id < %(until)s::uuid",
-    "before": "e.id < %(before)s::uuid",
-}
+#: Filter → its condition.
+CONDITIONS = searching.BOUNDS | searching.LOOKS
 
-#: State → where such events stand besides, so that few among many are found without reading all.
-SHORTCUTS = {
-    states.State.PENDING: "e.id in (select unnest(event_ids) from millrace.tickets)",
-    states.State.RUNNING: "e.id in (select unnest(event_ids) from millrace.tickets)",
-    states.State.DEAD: "e.id in (select event_id from millrace.dead)",
-}
+#: Where open events stand besides, so that few among many are found without reading all.
+OPEN = "e.id in (select unnest(event_ids) from millrace.tickets)"
 
 #: Columns of a summary that only serve to find the reason.
 HELPERS = ("published_at", "due_at", "paused_at", "out_events", "dead_reason", "now")
@@ -88,11 +79,23 @@ class Filters:
     since: datetime.datetime | None = None  #: accepted at this instant or later
     until: datetime.datetime | None = None  #: accepted before this instant
     before: str | None = None  #: ids below this one
+    after: str | None = None  #: ids above this one; then those next to it are found, and not the newest
+    text: str | None = None  #: in the payload as JSON, whatever the case
 
     def values(self) -> dict[str, str]:
         """What is given, in the ledger's terms: instants as the smallest id that they can have."""
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {name: _bound(value) for name, value in given.items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """A page of the list of events, the newest first."""
+
+    events: list[dict[str, Any]]
+    older: str | None  #: go on with ids before this one; None: there are none that are wanted
+    newer: str | None  #: go on with ids after this one, also those that come later; None: nothing was found yet
+    searched_until: datetime.datetime | None  #: the time was up: what was accepted beyond this was not looked at
 
 
 class Queries:
@@ -117,13 +120,28 @@ class Queries:
 
     def search(self, filters: Filters, *, limit: int) -> list[dict[str, Any]]:
         """Summaries of events, the newest first."""
-        values = filters.values()
-        conditions = [CONDITIONS[name] for name in values]
-        if filters.state in SHORTCUTS:
-            conditions.append(SHORTCUTS[filters.state])
-        where = f"where {' and '.join(conditions)}" if conditions else ""
-        statement = f"{SUMMARY} {TABLES} {where} order by e.id desc limit %(limit)s"
-        return [self._event(row) for row in self._rows(statement, values | {"limit": limit}, SEARCH_TIMEOUT)]
+        return self.page(filters, limit=limit).events
+
+    def page(self, filters: Filters, *, limit: int) -> Page:
+        """A page of them, with where to go on. It takes ``searching.SECONDS``; raises SearchTooSlow."""
+        found, rows = self._again(lambda: self._search(filters, limit))
+        events = [self._event(row) for row in rows]
+        cut = len(found.ids) > limit
+        low, high = (rows[-1]["id"], rows[0]["id"]) if rows else (None, filters.after)
+        if filters.after is None:
+            older, newer = found.searched_to or (low if cut else None), high
+        else:
+            older, newer = low, found.searched_to or high
+        until = None if found.searched_to is None else ids.instant(found.searched_to)
+        return Page(events, older, newer, until)
+
+    def _search(self, filters: Filters, limit: int) -> tuple[searching.Found, Sequence[Row]]:
+        with self._engine.get().connect() as connection:
+            # One more than the page has room for tells whether there is another page.
+            found = searching.Search(connection, filters.values()).run(limit + 1)
+            if not found.ids:
+                return found, []
+            return found, connection.exec_driver_sql(SOME, {"ids": found.ids[:limit]}).mappings().all()
 
     def ended(self, event_ids: Sequence[str]) -> set[str]:
         """Those among these events that are not open any more."""
@@ -150,9 +168,16 @@ class Queries:
             del found[name]
         return found | {"reason": reason}
 
-    def _rows(self, statement: str, values: dict[str, Any], timeout: str | None = None) -> Sequence[Row]:
+    def _rows(self, statement: str, values: dict[str, Any]) -> Sequence[Row]:
+        def read() -> Sequence[Row]:
+            with self._engine.get().connect() as connection:
+                return connection.exec_driver_sql(statement, values).mappings().all()
+
+        return self._again(read)
+
+    def _again(self, read: Callable[[], Result]) -> Result:
         try:
-            return self._read(statement, values, timeout)
+            return read()
         except exc.DBAPIError as error:
             if engines.sqlstate(error) == engines.QUERY_CANCELED:
                 raise errors.SearchTooSlow() from error
@@ -162,15 +187,9 @@ class Queries:
             raise fence.unavailable(error) from error
         # The connection had died in the pool, which has thrown all of them away. To read again does no harm.
         try:
-            return self._read(statement, values, timeout)
+            return read()
         except exc.SQLAlchemyError as error:
             raise fence.unavailable(error) from error
-
-    def _read(self, statement: str, values: dict[str, Any], timeout: str | None) -> Sequence[Row]:
-        with self._engine.get().connect() as connection:
-            if timeout is not None:
-                connection.execute(sqlalchemy.text(f"set local statement_timeout = '{timeout}'"))
-            return connection.exec_driver_sql(statement, values).mappings().all()
 
 
 def _reason(row: Row, window: int) -> str | None:

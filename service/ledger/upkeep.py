@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.ledger import engine as engines
-from service.ledger import fence
+from service.ledger import fence, processes
 
 TURN = 0.5  #: seconds for the pieces of one duty, until the others have their turn
 PARTITIONS_AHEAD = 15  #: days
@@ -120,6 +120,10 @@ class Upkeep:
     def forget_keys(self) -> None:
         """Idempotency keys that are old enough, once a minute, until none is left."""
         self._duty("keys", 60.0, FORGET_KEYS, full=KEYS_PIECE)
+
+    def forget_processes(self) -> None:
+        """Processes that have gone a while ago, once a minute."""
+        self._duty("processes", 60.0, processes.FORGET)
 
     def last_success(self, schedules: Sequence[str]) -> dict[str, float]:
         """When the latest event of each of these schedules succeeded, in seconds since the epoch, where one did."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from service.verbs import control, letters, schedules
+from service.verbs import control, letters, openapi, schedules
 
 VERBS: tuple[click.Command, ...] = (
     control.cancel,
@@ -15,4 +15,5 @@ VERBS: tuple[click.Command, ...] = (
     letters.replay,
     letters.strays,
     schedules.schedules,
+    openapi.openapi,
 )

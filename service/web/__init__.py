@@ -7,7 +7,8 @@ from types import ModuleType
 import flask
 
 from service import plugins
-from service.web import api, envelopes, errors, gate, health, hooks, letters, operations, schedules
+from service.web import api, envelopes, errors, explain, gate, health, hooks, letters, operations, processes, schedules
+from service.web.openapi import views as described
 from service.web.road import NAME, Road
 
 
@@ -23,10 +24,13 @@ def create_app(road: Road) -> flask.Flask:
     errors.install(app)
     app.register_blueprint(api.pages)
     app.register_blueprint(envelopes.pages)
+    app.register_blueprint(explain.pages)
+    app.register_blueprint(processes.pages)
     app.register_blueprint(operations.pages)
     app.register_blueprint(letters.pages)
     app.register_blueprint(schedules.pages)
     app.register_blueprint(health.pages)
+    app.register_blueprint(described.pages)
     for name in plugins.apps(road.settings.apps):
         views = plugins.optional(name, "views")
         if views is not None:

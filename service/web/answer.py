@@ -23,3 +23,10 @@ class Json(flask.Response):
     def get_wsgi_headers(self, environ: Any) -> datastructures.Headers:
         """The headers as they are: they are complete, and to look through them again costs an eighth of a post."""
         return self.headers
+
+
+def nothing(headers: Mapping[str, str] | None = None) -> flask.Response:
+    """204: there is nothing to say, in no form."""
+    response = flask.Response(status=204, headers=headers)
+    del response.headers["Content-Type"]
+    return response

@@ -39,11 +39,15 @@ def list_events() -> answer.Json:
     """Events, newest first, page by page."""
     wanted = search.read(flask.request.args, search.Search)
     with gate.reads():
-        found = road.current().queries.search(wanted.filters(), limit=wanted.limit + 1)
-    page = found[: wanted.limit]
-    # The cursor is the last id of the page: the next page begins below it, whatever was accepted meanwhile.
-    cursor = page[-1]["id"] if len(found) > wanted.limit else None
-    return answer.Json({"events": [links.added(e) for e in page], "next_cursor": cursor})
+        page = road.current().queries.page(wanted.filters(), limit=wanted.limit)
+    document = {
+        "events": [links.added(e) for e in page.events],
+        # A cursor is an id: the next page begins at it, whatever was accepted meanwhile.
+        "next_cursor": page.older,
+        "previous_cursor": None if page.newer is None else search.NEWER + page.newer,
+        "searched_until": page.searched_until,
+    }
+    return answer.Json(document)
 
 
 @pages.get("/types")

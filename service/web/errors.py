@@ -13,6 +13,7 @@ from werkzeug import exceptions
 
 from service.domain import errors
 from service.ledger import engine as engines
+from service.web import answer as answers
 from service.web import body
 
 log = logging.getLogger("millrace.web")
@@ -165,16 +166,20 @@ def _parts(error: errors.MillraceError, known: type) -> tuple[dict[str, Any], di
         headers = {"Retry-After": str(error.retry_after)}
     if isinstance(error, NoneStored):
         members = {"items": error.items}
-    slug = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", known.__name__).lower()
     parts = {
         "status": STATUS[known],
         "title": title,
         "detail": detail,
-        "type": f"/problems/{slug}",
+        "type": f"/problems/{slug(known)}",
         "errors": _faults(error),
         "members": members,
     }
     return parts, headers
+
+
+def slug(known: type) -> str:
+    """What a problem's ``type`` calls an error."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", known.__name__).lower()
 
 
 def _stored(error: errors.NotAccepted) -> dict[str, Any]:
@@ -198,4 +203,8 @@ def _answer_http(error: exceptions.HTTPException) -> Any:
     if error.response is not None or error.code is None or error.code < 400:
         return error.get_response()
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    if isinstance(error, exceptions.MethodNotAllowed) and error.valid_methods:
+        headers["Allow"] = ", ".join(sorted({*error.valid_methods, "OPTIONS"}))
+        if flask.request.method == "OPTIONS":
+            return answers.nothing(headers)  # RFC 9110, section 9.3.7
     return problem(error.code, error.name, error.description or error.name, headers=headers)

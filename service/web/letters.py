@@ -113,10 +113,10 @@ def show_stray(stray_id: str) -> answer.Json:
 
 
 @pages.delete("/strays/<stray_id>")
-def discard_stray(stray_id: str) -> Any:
+def discard_stray(stray_id: str) -> flask.Response:
     """Delete a stray."""
     road.current().operations.control.discard(stray_id, by=operations.by())
-    return "", 204
+    return answer.nothing()
 
 
 def _edited() -> replay.Payload | None:

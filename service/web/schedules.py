@@ -119,10 +119,10 @@ def edit_schedule(name: str) -> answer.Json:
 
 
 @pages.delete("/<name>")
-def delete_schedule(name: str) -> Any:
+def delete_schedule(name: str) -> flask.Response:
     """Delete a schedule; its slots and events stay."""
     road.current().operations.schedules.delete(name, revision=_revision(required=False), by=operations.by())
-    return "", 204
+    return answer.nothing()
 
 
 @pages.post("/<name>/pause")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime
 import functools
+import re
 import typing
-import uuid
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -13,12 +13,17 @@ from werkzeug import datastructures
 
 from service.domain import event, outcome, states
 from service.ledger import queries
-from service.web import errors
+from service.web import errors, timing
 
 TypeName = Annotated[str, msgspec.Meta(pattern=f"^{event.TYPE_PATTERN.pattern}$", max_length=event.TYPE_LENGTH)]
 Producer = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f]{1,100}$")]
+#: What is looked for in payloads as JSON, a space after each colon and comma; the case of ASCII letters says nothing.
+Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f]{1,200}$")]
 Query = TypeVar("Query", bound=msgspec.Struct)
 
+NEWER = "newer."  #: before the id, in a cursor that leads to newer events
+UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+Cursor = Annotated[str, msgspec.Meta(pattern=f"^({re.escape(NEWER)})?{UUID}$")]
 Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
 
 #: What to say of each parameter, whichever query it is in. A query may say otherwise, in an ``EXPECTED`` of its own.
@@ -28,7 +33,8 @@ EXPECTED = {
     "producer": "1 to 100 printable characters are wanted",
     "since": "an instant with its zone is wanted (RFC 3339), like 2026-01-31T08:00:00Z",
     "until": "an instant with its zone is wanted (RFC 3339), like 2026-01-31T08:00:00Z",
-    "cursor": "the next_cursor of the page before is wanted",
+    "cursor": "the next_cursor or the previous_cursor of another page is wanted",
+    "text": "1 to 200 characters are wanted, and none that controls",
     "limit": "a number from 1 to 500 is wanted (to 100000 for a cancel or a replay)",
     "reason": f"one of {', '.join(outcome.Reason)} is wanted",
     "replayed": "true or false is wanted",
@@ -45,18 +51,24 @@ class Search(msgspec.Struct, frozen=True):
     producer: Producer | None = None
     since: Moment | None = None  #: accepted at this instant or later
     until: Moment | None = None  #: accepted before this instant
-    cursor: uuid.UUID | None = None
+    text: Text | None = None  #: somewhere in the payload; wants type and since too
+    cursor: Cursor | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
     def filters(self) -> queries.Filters:
-        """In the ledger's words."""
+        """In the ledger's words; raises InvalidParameter for a text that would be looked for everywhere."""
+        if self.text is not None and (self.type is None or self.since is None):
+            raise errors.InvalidParameter([("text", "type and since are wanted too: all payloads would be read")])
+        newer, cursor = (self.cursor or "").startswith(NEWER), (self.cursor or "").removeprefix(NEWER).lower() or None
         return queries.Filters(
             type=self.type,
             state=self.state,
             producer=self.producer,
             since=self.since,
             until=self.until,
-            before=None if self.cursor is None else str(self.cursor),
+            before=None if cursor is None or newer else cursor,
+            after=cursor if newer else None,
+            text=self.text,
         )
 
 
@@ -78,7 +90,7 @@ def read(args: datastructures.MultiDict[str, str], wanted: type[Query]) -> Query
         else:
             try:
                 found[name] = _convert(values[0], hints[name])
-            except (msgspec.ValidationError, OverflowError):
+            except (ValueError, OverflowError):
                 faults.append((name, getattr(wanted, "EXPECTED", {}).get(name) or EXPECTED[name]))
     if faults:
         raise errors.InvalidParameter(faults)
@@ -87,5 +99,5 @@ def read(args: datastructures.MultiDict[str, str], wanted: type[Query]) -> Query
 
 def _convert(text: str, wanted: Any) -> Any:
     if "datetime" in str(wanted):
-        text = text.replace(" ", "+")  # What becomes of the plus of +01:00 when it is not escaped.
+        return timing.moment(text.replace(" ", "+"))  # What becomes of the plus of +01:00 when it is not escaped.
     return msgspec.convert(text, wanted, strict=False)

@@ -79,14 +79,19 @@ def of_query(args: datastructures.MultiDict[str, str], also: Collection[str] = (
         raise errors.InvalidParameter(error.faults) from None
 
 
-def instant(value: Any) -> datetime.datetime:
-    """The instant that a text names, in UTC; raises ValueError with what is wanted."""
+def moment(value: Any) -> datetime.datetime:
+    """The instant that a text names, in UTC, whichever; raises ValueError with what is wanted."""
     if not isinstance(value, str) or not INSTANT.fullmatch(value):
         raise ValueError(AN_INSTANT)
     try:
-        found = msgspec.convert(value, datetime.datetime).astimezone(datetime.UTC)
+        return msgspec.convert(value, datetime.datetime).astimezone(datetime.UTC)
     except (msgspec.ValidationError, OverflowError):
         raise ValueError(AN_INSTANT) from None
+
+
+def instant(value: Any) -> datetime.datetime:
+    """The same, for an event; raises ValueError for one that lies too far ahead to be one everywhere, too."""
+    found = moment(value)
     if found.year > LAST_YEAR:
         raise ValueError(f"an instant before the end of the year {LAST_YEAR} is wanted")
     return found

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import datetime
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,11 +19,12 @@ from service import bootstrap, plugins, settings
 from service.application import returned
 from service.application.publish import Release
 from service.broker import factory
-from service.domain import errors, schedules
+from service.domain import errors, processes, schedules
 from service.domain import ticket as tickets
 from service.ledger import engine as engines
 from service.ledger import firing
 from service.ledger.declared import Declarations
+from service.ledger.processes import ProcessLedger
 from service.ledger.release import ReleaseLedger
 from service.ledger.schedules import ScheduleLedger
 from service.ledger.slots import SlotLedger
@@ -576,6 +578,7 @@ def start(
             looks_engine,
             None,
             queue,  # type: ignore[arg-type]
+            bootstrap.noter_of(processes.Kind.CLOCK, upkeep_engine),
         )
         started.append(scheduler.Scheduler(app))
         assert queue.reached.wait(5)
@@ -628,6 +631,17 @@ def test_a_duty_that_rests_is_left_out_and_a_lost_ledger_ends_the_round() -> Non
     assert done == ["broken", "lost"]
     duty.in_turn(duties)
     assert done == ["broken", "lost", "sound"]
+
+
+def test_a_clock_notes_that_it_is_there_and_forgets_who_has_gone(
+    start: Callable[[], scheduler.Scheduler], ledger: Ledger
+) -> None:
+    gone = processes.Process(processes.Kind.WEB, "gone", 7, "1", ())
+    ProcessLedger(ledger.engine).note(gone, processes.Note(0.0))
+    ledger.sql("update millrace.processes set seen_at = now() - interval '1 day'")
+    start()
+    seen = "select kind, pid, seen_at > now() - interval '1 min' from millrace.processes"
+    ledger.until(lambda: ledger.sql(seen) == [("clock", os.getpid(), True)], 20)
 
 
 def test_a_clock_is_healthy_while_it_ticks_whatever_comes_of_it_and_not_when_it_stalls(

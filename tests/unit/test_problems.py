@@ -190,6 +190,7 @@ NOWHERE = (
     "/", "/v1", "/v1/", "/nope", "/v1/types/", "/v1//types", "/v1/events/a//b", "/v1/events/a/b", "/v1/events/",
     "/static/x", "/favicon.ico", "/%ff%00", "/../etc/passwd", "/v1/events/%2e%2e", "/v1/types;x=1",
 )  # fmt: skip
+PAGES = ("/docs",)  #: for people
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 
 
@@ -203,7 +204,8 @@ def places() -> list[str]:
 def test_nothing_is_ever_answered_with_html(client: FlaskClient, method: str) -> None:
     for place in places():
         answer = client.open(place, method=method, headers=BROWSER)
-        assert "html" not in answer.headers.get("Content-Type", ""), f"{method} {place}: {answer.data[:100]!r}"
+        if answer.status_code >= 400 or place not in PAGES:
+            assert "html" not in answer.headers.get("Content-Type", ""), f"{method} {place}: {answer.data[:100]!r}"
         if answer.status_code >= 400 and method != "HEAD":
             problem(answer, answer.status_code)
 
@@ -216,6 +218,26 @@ def test_a_method_that_is_not_taken_is_a_405_that_names_those_that_are(client: F
     answer = client.delete("/v1/types")
     problem(answer, 405)
     assert {"GET", "HEAD"} <= set(answer.headers["Allow"].split(", "))
+
+
+@pytest.mark.parametrize("place", sorted(set(places()) - set(NOWHERE)))
+def test_every_route_says_which_methods_it_takes(client: FlaskClient, place: str) -> None:
+    adapter = client.application.url_map.bind("localhost")
+    taken = {*adapter.allowed_methods(place), "OPTIONS"}
+    answer = client.options(place)
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert set(answer.headers["Allow"].split(", ")) == taken
+    for method in {*METHODS} - taken:
+        answer = client.open(place, method=method)
+        assert (answer.status_code, set(answer.headers["Allow"].split(", "))) == (405, taken), method
+
+
+@pytest.mark.parametrize("place", ["/healthz", "/v1/types", "/v1/events", "/v1/events/x", "/openapi.json", "/docs"])
+def test_head_is_answered_as_get_is_without_the_body(client: FlaskClient, place: str) -> None:
+    get, head = client.get(place), client.head(place)
+    assert (head.status_code, head.data) == (get.status_code, b"")
+    assert head.headers["Content-Type"] == get.headers["Content-Type"]
+    assert head.headers.get("Content-Length") == get.headers.get("Content-Length")
 
 
 def test_an_unknown_type_is_a_404_that_names_what_was_perhaps_meant(client: FlaskClient) -> None:

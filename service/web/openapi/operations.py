@@ -1,0 +1,173 @@
+"""What each endpoint takes and answers, as far as its view's signature and docstring do not tell.
+
+An endpoint that is not here stands in the document all the same, with its docstring and an answer of any form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import msgspec
+
+from service.domain import errors
+from service.web import body, cloudevents, letters, ndjson, operations, processes, schedules, search
+from service.web import errors as web
+from service.web.openapi import shapes
+
+JSON = "application/json"
+
+Faults = tuple[type[errors.MillraceError], ...]
+Answers = dict[int, Any]  # Status → shape, several of them, or None for no body.
+
+#: What any question to the ledger may meet.
+READS: Faults = (errors.LedgerUnavailable, errors.Overloaded)
+#: What an operator's act may meet.
+ACTS: Faults = (errors.LedgerUnavailable,)
+#: What a body may have wrong.
+BODY: Faults = (body.NotStrictJson, errors.InvalidEvent)
+#: What storing events may meet.
+STORES: Faults = (*BODY, errors.UnknownEventType, errors.KeyReused, errors.ExpiresTooSoon, errors.NotAccepted)
+
+#: Of the headers that a request may have, what each says.
+HEADERS = {
+    "Idempotency-Key": "A repeat with the same key and body is told the first event.",
+    "Prefer": "wait=N: the answer is kept back for N seconds at most, until the event has ended.",
+    "X-Producer": "Who sends.",
+    "If-Match": "The ETag that the change was made for, or *.",
+}
+SENDING = ("Idempotency-Key", "Prefer", "X-Producer")
+
+CLOUDEVENT = {
+    "specversion": "1.0", "id": "A234-1", "source": "/shop/7", "type": "orders.created", "data": {"order": 7},
+}  # fmt: skip
+LINES = '{"type": "orders.created", "payload": {"order": 7}, "key": "order-7"}\n'
+SCHEDULE = {
+    "name": "nightly", "type": "orders.shipped", "payload": {"order": 1},
+    "plan": {"cron": "0 3 * * *", "tz": "Europe/Berlin"}, "overlap": "skip",
+}  # fmt: skip
+PLAN = {"cron": "30 2 * * SUN", "tz": "Europe/Berlin"}
+
+ANY: dict[str, Any] = {}
+TEXT = {"type": "string"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Media:
+    """A body of one media type."""
+
+    shape: Any  #: a struct, or a JSON schema
+    example: Any = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Operation:
+    """An endpoint."""
+
+    answers: Answers = dataclasses.field(default_factory=lambda: {200: ANY})
+    query: type[msgspec.Struct] | None = None
+    required: tuple[str, ...] = ()  #: parameters of the query
+    body: dict[str, Media] = dataclasses.field(default_factory=dict)
+    optional: bool = False  #: there need be no body
+    faults: Faults = ()
+    headers: tuple[str, ...] = ()
+    media_type: str = JSON  #: of the answer
+
+
+EVENT: Faults = (errors.EventNotFound,)
+STRAY: Faults = (errors.StrayNotFound,)
+SCHEDULED: Faults = (errors.ScheduleNotFound, *ACTS)
+
+#: Endpoint → what it takes and answers.
+OPERATIONS: dict[str, Operation] = {
+    "api.take_event": Operation(
+        {202: shapes.Accepted, 200: shapes.Event}, shapes.Times, body={JSON: Media(ANY, {"order": 7})}, headers=SENDING,
+        faults=(*STORES, web.InvalidHeader),
+    ),
+    "api.show_event": Operation({200: shapes.Event}, faults=(*EVENT, *READS)),
+    "api.list_events": Operation({200: shapes.Events}, search.Search, faults=(*READS, errors.SearchTooSlow)),
+    "api.list_types": Operation({200: shapes.Types}, faults=READS),
+    "envelopes.take_events": Operation(
+        {202: (shapes.Accepted, shapes.Many), 207: shapes.Many, 200: shapes.Event}, shapes.TimesOfMany,
+        body={
+            cloudevents.STRUCTURED: Media({"type": "object"}, CLOUDEVENT),
+            cloudevents.BATCH: Media({"type": "array"}, [CLOUDEVENT]),
+            ndjson.MEDIA_TYPES[0]: Media(TEXT, LINES),
+        },
+        headers=("Prefer", "X-Producer"),
+        faults=(*STORES, web.InvalidHeader, web.InvalidCloudEvent, web.EventTooLarge, web.NoneStored),
+    ),
+    "explain.explain_event": Operation({200: shapes.Explanation}, faults=(*EVENT, *READS)),
+    "processes.list_processes": Operation({200: shapes.Processes}, processes.List, faults=READS),
+    "processes.list_workers": Operation({200: shapes.Processes}, processes.Nothing, faults=READS),
+    "processes.list_clocks": Operation({200: shapes.Processes}, processes.Nothing, faults=READS),
+    "processes.list_queues": Operation({200: shapes.Queues}, processes.Nothing, faults=READS),
+    "operations.cancel_event": Operation(
+        {200: shapes.Cancelled, 202: shapes.Cancelled},
+        faults=(*EVENT, errors.AlreadyEnded, errors.BeingWorked, *ACTS),
+    ),
+    "operations.cancel_events": Operation(
+        {200: shapes.CancelledMany}, operations.Cancel, faults=(*ACTS, errors.SearchTooSlow, errors.BeingWorked)
+    ),
+    "operations.pause_type": Operation({200: shapes.Paused}, faults=(errors.UnknownEventType, *ACTS)),
+    "operations.resume_type": Operation({200: shapes.Resumed}, faults=(errors.UnknownEventType, *ACTS)),
+    "operations.pause_queue": Operation({200: shapes.Paused}, faults=(errors.QueueNotFound, *ACTS)),
+    "operations.resume_queue": Operation({200: shapes.Resumed}, faults=(errors.QueueNotFound, *ACTS)),
+    "operations.list_pauses": Operation({200: shapes.Pauses}, faults=ACTS),
+    "letters.list_dead": Operation({200: shapes.Letters}, letters.List, faults=(*ACTS, errors.SearchTooSlow)),
+    "letters.replay_event": Operation(
+        {202: shapes.Replayed}, body={JSON: Media(shapes.Edited, {"payload": {"order": 7}})}, optional=True,
+        faults=(*EVENT, errors.NotDead, errors.AlreadyReplayed, errors.UnknownEventType, *BODY, *ACTS),
+    ),
+    "letters.replay_events": Operation(
+        {200: shapes.ReplayedMany, 202: shapes.ReplayedMany}, letters.Replay, faults=(*ACTS, errors.SearchTooSlow)
+    ),
+    "letters.list_strays": Operation({200: shapes.Strays}, letters.Strays, faults=ACTS),
+    "letters.show_stray": Operation({200: shapes.StrayItself}, faults=(*STRAY, *ACTS)),
+    "letters.discard_stray": Operation({204: None}, faults=(*STRAY, *ACTS)),
+    "schedules.create_schedule": Operation(
+        {201: shapes.Schedule}, body={JSON: Media(shapes.ScheduleDocument, SCHEDULE)},
+        faults=(body.NotStrictJson, errors.InvalidSchedule, errors.ScheduleExists, *ACTS),
+    ),
+    "schedules.list_schedules": Operation({200: shapes.Schedules}, schedules.List, faults=READS),
+    "schedules.show_schedule": Operation({200: shapes.Schedule}, faults=(*SCHEDULED, *READS)),
+    "schedules.edit_schedule": Operation(
+        {200: shapes.Schedule}, body={JSON: Media({"type": "object"}, {"plan": {"every": "1h"}, "overlap": None})},
+        headers=("If-Match",),
+        faults=(*SCHEDULED, body.NotStrictJson, errors.InvalidSchedule, errors.ScheduleChanged, errors.DeclaredInCode,
+                errors.BeingWorked, web.MatchRequired),
+    ),
+    "schedules.delete_schedule": Operation(
+        {204: None}, headers=("If-Match",),
+        faults=(*SCHEDULED, errors.ScheduleChanged, errors.DeclaredInCode, errors.BeingWorked),
+    ),
+    "schedules.pause_schedule": Operation(
+        {200: shapes.Schedule}, faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked)
+    ),
+    "schedules.resume_schedule": Operation(
+        {200: shapes.Schedule}, faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked)
+    ),
+    "schedules.run_schedule": Operation(
+        {202: shapes.Ran}, faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked)
+    ),
+    "schedules.backfill_schedule": Operation(
+        {200: shapes.Backfilled, 202: shapes.Backfilled}, schedules.Backfill, required=("since", "until"),
+        faults=(*SCHEDULED, errors.ScheduleRetired, errors.InvalidSchedule, errors.BeingWorked),
+    ),
+    "schedules.list_slots": Operation({200: shapes.Slots}, schedules.History, faults=(*SCHEDULED, *READS)),
+    "schedules.preview_schedule": Operation(
+        {200: shapes.Preview}, schedules.Preview, faults=(*SCHEDULED, *READS, errors.InvalidSchedule)
+    ),
+    "schedules.preview_plan": Operation(
+        {200: shapes.Preview}, schedules.Preview, body={JSON: Media({"type": "object"}, PLAN)},
+        faults=(body.NotStrictJson, errors.InvalidSchedule, *READS),
+    ),
+    "schedules.show_year": Operation(
+        {200: shapes.Year}, schedules.Year, required=("year",), faults=(*SCHEDULED, *READS, errors.InvalidSchedule)
+    ),
+    "health.healthz": Operation({200: shapes.Health}),
+    "health.readyz": Operation({200: shapes.Ready}, faults=(errors.NotAccepted,)),
+    "openapi.show_document": Operation({200: {"type": "object"}}),
+    "openapi.show_page": Operation({200: TEXT}, media_type="text/html"),
+    "openapi.show_style": Operation({200: TEXT}, media_type="text/css"),
+}  # fmt: skip

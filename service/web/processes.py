@@ -1,0 +1,67 @@
+"""The API of what is there: processes and queues."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import flask
+import msgspec
+
+from service.domain import processes, topology
+from service.domain.access import Permission
+from service.web import access, answer, gate, road, search
+
+pages = flask.Blueprint("processes", __name__, url_prefix="/v1")
+
+
+class List(msgspec.Struct, frozen=True):
+    """Which processes."""
+
+    kind: processes.Kind | None = None
+
+    EXPECTED: ClassVar[dict[str, str]] = {"kind": f"one of {', '.join(processes.Kind)} is wanted"}
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """A query without parameters."""
+
+
+@pages.get("/processes")
+@access.needs(Permission.READ)
+def list_processes() -> answer.Json:
+    """Webs, workers and clocks: which are alive, since when, and what they are at."""
+    return _listed(search.read(flask.request.args, List).kind)
+
+
+@pages.get("/workers")
+@access.needs(Permission.READ)
+def list_workers() -> answer.Json:
+    """The workers among the processes."""
+    search.read(flask.request.args, Nothing)
+    return _listed(processes.Kind.WORKER)
+
+
+@pages.get("/clocks")
+@access.needs(Permission.READ)
+def list_clocks() -> answer.Json:
+    """The clocks among the processes."""
+    search.read(flask.request.args, Nothing)
+    return _listed(processes.Kind.CLOCK)
+
+
+@pages.get("/queues")
+@access.needs(Permission.READ)
+def list_queues() -> answer.Json:
+    """The queues: what is due, out and overdue in each, what waits longest, and how many workers take from it."""
+    search.read(flask.request.args, Nothing)
+    here = road.current()
+    named = {q.name for q in topology.queues(here.registry.queues())} - {topology.DEAD_QUEUE}
+    with gate.reads():
+        found = here.operations.lanes.queues(frozenset(named))
+    return answer.Json({"queues": found})
+
+
+def _listed(kind: processes.Kind | None) -> answer.Json:
+    with gate.reads():
+        found: list[dict[str, Any]] = road.current().operations.processes.list(kind)
+    return answer.Json({"processes": found})
