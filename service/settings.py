@@ -20,7 +20,7 @@ from service.domain import errors, webhooks
 
 PREFIX = "MILLRACE_"
 #: Settings that may be given as the path of a file, so that a secret stands in no environment.
-SECRETS = ("database_url", "broker_url", "webhook_secrets")
+SECRETS = ("database_url", "broker_url", "webhook_secrets", "api_key")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 DATABASE_FORM = "postgresql://user:password@host:port/database"
 BROKER_FORM = "amqp://user:password@host:port/vhost"
@@ -41,6 +41,10 @@ class Settings(pydantic_settings.BaseSettings):
     apps: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = ()
     #: Where the web process listens, as ``host:port``.
     http: str = "127.0.0.1:5000"
+    #: Where the command line finds the API, as ``http://host:port``. Empty: it works on the database itself.
+    url: str = ""
+    #: The key that the command line shows there.
+    api_key: str = pydantic.Field("", repr=False)
     #: Processes of the web server. One or two per host bundle best.
     web_processes: int = pydantic.Field(1, ge=1, le=64)
     #: Threads of each web process: how many requests it works on at once.
@@ -128,7 +132,7 @@ class Settings(pydantic_settings.BaseSettings):
             raise ValueError("0 or at least 1 second is wanted")
         return value
 
-    @pydantic.field_validator("canary_url")
+    @pydantic.field_validator("canary_url", "url")
     @classmethod
     def _is_door(cls, value: str) -> str:
         if value and not re.fullmatch(r"https?://[^/?#@]+(/[^?#]*)?", value):

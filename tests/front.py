@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from flask.testing import FlaskClient
+from werkzeug import serving
 
 from service import bootstrap, web
 from service.application.watch import Watch
@@ -35,6 +36,21 @@ class Front:
     def client(self) -> FlaskClient:
         """A client at the door of this road."""
         return web.create_app(self).test_client()
+
+
+@contextlib.contextmanager
+def served(ledger: Ledger, **settings: Any) -> Iterator[str]:
+    """A door at an address, in the test's own process."""
+    app = web.create_app(Front(ledger, **settings))
+    server = serving.make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What tests of producers share: a door as its own process on a real ledger, and a way to it that is not to be relied on."""
+"""What tests of producers share: a door on a real ledger, and a way to it that is not to be relied on."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from service.client.asynchronous import AsyncClient
 from service.client.blocking import Client
 from service.client.core import Answer, Request
-from service.client.documents import Event, Item, NewEvent
+from service.client.documents import Event, Item, NewEvent, encode
 from service.client.errors import (
     ClientError,
     Conflict,
@@ -46,4 +46,5 @@ __all__ = [
     "SpoolFull",
     "Unavailable",
     "Unreachable",
+    "encode",
 ]

@@ -1,12 +1,17 @@
-"""The operator's verbs of the command line. They work on the ledger directly, and need neither web nor broker."""
+"""The operator's verbs of the command line. They speak to the API: at an address, or to a door of their own.
+
+That one needs the database and nothing else: neither web nor broker.
+"""
 
 from __future__ import annotations
 
 import click
 
-from service.verbs import control, letters, openapi, schedules
+from service.verbs import completion, control, events, letters, looking, openapi, schedules, sending
 
 VERBS: tuple[click.Command, ...] = (
+    sending.send,
+    events.events,
     control.cancel,
     control.pause,
     control.resume,
@@ -15,5 +20,10 @@ VERBS: tuple[click.Command, ...] = (
     letters.replay,
     letters.strays,
     schedules.schedules,
+    looking.types,
+    looking.queues,
+    looking.workers,
+    looking.clocks,
+    completion.completion,
     openapi.openapi,
 )

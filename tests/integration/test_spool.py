@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import pathlib
@@ -63,8 +64,8 @@ def start(program: str, *words: object) -> subprocess.Popen[str]:
 
 
 def numbers(here: Shop) -> list[int]:
-    """The numbers of all stored events, as they were accepted."""
-    return [n for (n,) in here.road.sql("select (payload->>'number')::int from millrace.events order by id")]
+    """The numbers of all stored events, in no order."""
+    return [n for (n,) in here.road.sql("select (payload->>'number')::int from millrace.events")]
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +84,9 @@ def test_what_was_put_is_sent_once_in_its_order(here: Shop, spool: Spool, monkey
     with client(here, transport=way) as sender:
         assert spool.drain(sender) == (120, 0, 0)
     assert len(way.requests) == 5
-    assert numbers(here) == list(range(120))
+    lines = [json.loads(line) for sent in way.requests[2:] for line in sent.content.splitlines()]
+    assert [line["payload"]["number"] for line in lines] == list(range(120))
+    assert sorted(numbers(here)) == list(range(120))
     [earliest] = here.road.sql("select min(run_at) > now() + interval '50 minutes' from millrace.events")
     assert earliest == (True,)
 
@@ -119,7 +122,7 @@ def test_a_sender_that_is_killed_doubles_nothing(here: Shop, tmp_path: pathlib.P
     assert len(spool) > 0  # Else it was killed too late, and this proves nothing.
     with client(here) as other:
         spool.drain(other)
-    assert numbers(here) == list(range(2_500))
+    assert sorted(numbers(here)) == list(range(2_500))
 
 
 @pytest.mark.postgres
@@ -130,7 +133,7 @@ def test_a_thread_sends_whatever_comes_and_waits_for_a_server_that_is_away(here:
         wait(lambda: len(numbers(here)) == 3, 30, "they are stored")
         spool.put(TYPE, {"number": 3}, key="my own")
         wait(lambda: len(spool) == 0, 30, "the spool is empty")
-    assert numbers(here) == [0, 1, 2, 3]
+    assert sorted(numbers(here)) == [0, 1, 2, 3]
     assert len(set(keys)) == 3
     with client(here) as other:  # It knows the key that was given.
         assert other.submit(TYPE, {"number": 3}, key="my own").id in here.stored(number=3)
@@ -163,11 +166,9 @@ def test_a_key_that_is_refused_keeps_everything(spool: Spool) -> None:
 
 def test_it_has_an_end_and_room_again_when_events_have_gone(tmp_path: pathlib.Path) -> None:
     spool = Spool(tmp_path / "spool", limit=1_000)
-    with pytest.raises(clients.SpoolFull):
-        for _ in range(20):
-            spool.put(TYPE, {"text": "x" * 100})
-    held = len(spool)
-    assert 2 < held < 10
+    held = 3
+    for _ in range(held):
+        spool.put(TYPE, {"text": "x" * 100})
     with pytest.raises(clients.SpoolFull):
         spool.put(TYPE, {"text": "x" * 100})
     assert len(spool) == held
@@ -213,7 +214,10 @@ def test_processes_put_side_by_side_and_one_of_them_sends(tmp_path: pathlib.Path
     thread.start()
     inside.wait(30)
     other = subprocess.run(
-        [sys.executable, "-c", SENDER, str(tmp_path / "spool"), "http://127.0.0.1:9"], capture_output=True, text=True
+        [sys.executable, "-c", SENDER, str(tmp_path / "spool"), "http://127.0.0.1:9"],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     go.set()
     thread.join()

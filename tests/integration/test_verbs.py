@@ -19,6 +19,7 @@ from service import cli
 from service.domain import handlers
 from service.ledger.upkeep import Upkeep
 from tests import memory
+from tests.front import served
 from tests.ledgers import Ledger
 from workers import face
 
@@ -28,7 +29,8 @@ WIDTH = 80
 ROOT = pathlib.Path(__file__).parents[2]
 OF_SCHEDULES = ("show", "create", "edit", "pause", "resume", "run", "backfill", "delete", "slots", "preview")
 VERBS = (
-    "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
+    "send", "events", "events list", "events show", "events explain", "events wait", "events cancel", "events replay",
+    "types", "queues", "workers", "clocks", "completion", "dead replay", "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
     *(f"schedules {verb}" for verb in OF_SCHEDULES),
 )  # fmt: skip
 
@@ -70,15 +72,15 @@ def ledger(database: str) -> Iterator[Ledger]:
     ledger.check()
 
 
-@pytest.fixture
-def millrace(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Millrace:
-    """A command on this ledger, without a broker."""
-    monkeypatch.setattr("service.plugins.registry", ledger.registry)
-
-    def command(*words: str, stdin: str = "") -> Result:
-        return run(*words, stdin=stdin, MILLRACE_DATABASE_URL=ledger.url)
-
-    return command
+@pytest.fixture(params=["host", "http"])
+def millrace(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Millrace]:
+    """A command on this ledger, without a broker: on the host, or over HTTP at a door that somebody else has opened."""
+    if request.param == "host":
+        monkeypatch.setattr("service.plugins.registry", ledger.registry)
+        yield lambda *words, stdin="": run(*words, stdin=stdin, MILLRACE_DATABASE_URL=ledger.url)
+        return
+    with served(ledger) as url:
+        yield lambda *words, stdin="": run(*words, stdin=stdin, MILLRACE_URL=url)
 
 
 def test_every_verb_explains_itself_on_80_columns() -> None:
