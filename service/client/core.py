@@ -111,14 +111,14 @@ Steps = Generator[Send | Sleep, Answer | Fault | None, T]
 
 
 def exchange(request: Request, limits: Limits, end: float | None = None) -> Steps[Answer]:
-    """Ask until there is an answer, at the latest until ``end`` (by ``time.monotonic()``).
+    """Ask until there is an answer; no attempt begins after ``end`` (by ``time.monotonic()``).
 
     Raises Problem for an answer that says no, Unreachable when there is none.
     """
-    end = time.monotonic() + limits.deadline + request.waits if end is None else end
+    end = time.monotonic() + limits.deadline if end is None else end
     tries, unsure = 0, False
     while True:
-        seconds = min(limits.timeout + request.waits, max(0.1, end - time.monotonic()))
+        seconds = min(limits.timeout, max(0.1, end - time.monotonic())) + request.waits
         got = yield Send(request, seconds)
         assert got is not None
         if isinstance(got, Answer) and got.status < 300:

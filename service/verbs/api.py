@@ -16,8 +16,8 @@ from service.domain import errors
 from service.telemetry import logging as logs
 
 HERE = "http://millrace.here"  #: the address of the door in this process, which nobody sees
-TIMEOUT = 60.0  #: seconds for one answer; a replay by filter takes 20
-DEADLINE = 90.0  #: seconds for all attempts
+DEADLINE = 10.0  #: seconds after which nothing is tried again; somebody sits there and waits
+LONG = 60.0  #: seconds that an act may take beyond that; a replay by filter takes 20
 STANDARD = frozenset({"type", "title", "status", "detail", "errors", "instance"})  #: members of every problem
 
 
@@ -53,14 +53,14 @@ class Api:
         """The client; raises SettingsError, LedgerUnavailable, SchemaNotReady."""
         if self.settings.url:
             url, key = self.settings.url, self.settings.api_key
-            return clients.Client(url, key=key, producer=self._by, timeout=TIMEOUT, deadline=DEADLINE)
+            return clients.Client(url, key=key, producer=self._by, deadline=DEADLINE)
         bootstrap.prepare("operator", self.settings)
         logs.set_level(logging.WARNING)  # What is done is said on the terminal.
         road = bootstrap.door_here(self.settings)
         from service import web  # The door is slow to import.
 
         transport = httpx.WSGITransport(web.create_app(road))
-        return clients.Client(HERE, producer=self._by, transport=transport)
+        return clients.Client(HERE, producer=self._by, deadline=DEADLINE, transport=transport)
 
     def close(self) -> None:
         """Close what was opened."""
@@ -79,7 +79,9 @@ class Api:
         kind = {} if document is None else {"Content-Type": "application/json"}
         body = None if document is None else clients.encode(document)
         told = {**kind, **(headers or {})}
-        return self._ask(clients.Request(method, path, _query(query or {}), body, told, repeatable=repeatable))
+        return self._ask(
+            clients.Request(method, path, _query(query or {}), body, told, repeatable=repeatable, waits=LONG)
+        )
 
     def call(self, name: str, *args: Any, **options: Any) -> Any:
         """A method of the client, by its name."""

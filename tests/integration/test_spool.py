@@ -113,7 +113,7 @@ def test_nothing_that_was_told_to_be_safe_is_lost_when_the_producer_is_killed(
 @pytest.mark.postgres
 def test_a_sender_that_is_killed_doubles_nothing(here: Shop, tmp_path: pathlib.Path) -> None:
     spool = Spool(tmp_path / "spool")
-    for number in range(2_500):
+    for number in range(1_300):
         spool.put(TYPE, {"number": number})
     sender = start(SENDER, tmp_path / "spool", here.url)
     wait(lambda: numbers(here), 30, "something was stored", step=0.001)
@@ -122,7 +122,7 @@ def test_a_sender_that_is_killed_doubles_nothing(here: Shop, tmp_path: pathlib.P
     assert len(spool) > 0  # Else it was killed too late, and this proves nothing.
     with client(here) as other:
         spool.drain(other)
-    assert sorted(numbers(here)) == list(range(2_500))
+    assert sorted(numbers(here)) == list(range(1_300))
 
 
 @pytest.mark.postgres
