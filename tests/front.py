@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -39,10 +39,10 @@ class Front:
 
 
 @contextlib.contextmanager
-def served(ledger: Ledger, **settings: Any) -> Iterator[str]:
-    """A door at an address, in the test's own process."""
+def served(ledger: Ledger, around: Callable[[Any], Any] = lambda app: app, **settings: Any) -> Iterator[str]:
+    """A door at an address, in the test's own process. ``around``: what is put around its WSGI application."""
     app = web.create_app(Front(ledger, **settings))
-    server = serving.make_server("127.0.0.1", 0, app, threaded=True)
+    server = serving.make_server("127.0.0.1", 0, around(app), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
