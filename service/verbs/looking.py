@@ -70,10 +70,7 @@ def _processes(api: Api, which: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    headers = ("process", "since (UTC)", "seen", "queues", "at work on")
-    print_table(
-        headers if which == "workers" else headers[:3], [_process(p)[: 5 if which == "workers" else 3] for p in found]
-    )
+    print_table(("process", "since (UTC)", "seen"), [_process(one) for one in found])
 
 
 def _type(found: dict[str, Any]) -> tuple[str, ...]:
@@ -89,6 +86,9 @@ def _queue(found: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _process(found: dict[str, Any]) -> tuple[str, ...]:
+    """A process as a row; below its name, a worker's queues and what it is at."""
     seen = f"{durations.text(round(found['seen_ago']))} ago" + ("" if found["alive"] else ", gone")
-    held = "\n".join(f"{held['type']} {durations.text(round(held['seconds']))}" for held in found["holding"])
-    return f"{found['host']}:{found['pid']}", moment(found["started_at"]), seen, " ".join(found["queues"]), held
+    lines = [f"{found['host']}:{found['pid']}"]
+    lines += [f"  takes {queue}" for queue in found["queues"]]
+    lines += [f"  at {held['type']}, {durations.text(round(held['seconds']))}" for held in found["holding"]]
+    return "\n".join(lines), moment(found["started_at"]), seen

@@ -106,14 +106,15 @@ def test_the_deadline_ends_the_tries_and_what_is_wrong_is_told(make: Make) -> No
         make(f"http://127.0.0.1:{ports.free()}", deadline=1.0).submit("ledger.alone", {"number": 4})
 
 
-def test_a_server_that_goes_and_comes_back_is_waited_for(make: Make, here: Shop) -> None:
+def test_a_server_that_goes_and_comes_back_is_waited_for(here: Shop) -> None:
     here.door.process.kill()
-    client, number, found = make(), next(numbers), []
+    client, number, found = clients.Client(here.url, deadline=60 * PATIENCE), next(numbers), list[clients.Event]()
     thread = threading.Thread(target=lambda: found.append(client.submit("ledger.alone", {"number": number})))
     thread.start()
     here.door.process.restart()
     here.door.wait_until_open()
     thread.join()
+    client.close()
     assert [event.id for event in found] == here.stored(number=number)
 
 

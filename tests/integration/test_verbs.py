@@ -231,7 +231,7 @@ def test_what_is_there_is_listed(ledger: Ledger, millrace: Millrace) -> None:
     assert {one["name"] for one in json.loads(millrace("types", "--json").stdout)} == {"ledger.alone", "ledger.step"}
     assert re.search(r"events +\d +\d +0 .* 1 +20.* ada", millrace("queues").stdout)
     assert {one["name"] for one in json.loads(millrace("queues", "--json").stdout)} == {"events", "periodic"}
-    assert re.search("host-1:4711 .* ago +events +ledger.alone", millrace("workers").stdout)
+    assert re.search("host-1:4711 .* ago\n  takes events .*\n  at ledger.alone, ", millrace("workers").stdout)
     assert [one["pid"] for one in json.loads(millrace("workers", "--json").stdout)] == [4711]
     assert "process" in millrace("clocks").stdout
     assert json.loads(millrace("clocks", "--json").stdout) == []
