@@ -23,7 +23,7 @@ ARGS ?=
 MILLRACE_APPS ?= numbers_app
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header
 
-.PHONY: help venv run stack monitor test faults chaos matrix lint verify bench bench-quick bench-backlog bench-soak pictures model lock clean
+.PHONY: help venv run stack monitor test faults chaos matrix lint verify bench bench-quick bench-backlog bench-soak pictures docs model lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,9 +89,13 @@ bench-soak: $(READY) ## A steady flow for long: make bench-soak MINUTES=30 EVERY
 	@deploy/install-packages
 	@$(BIN)/python -m bench soak --minutes $(MINUTES) --every $(EVERY) $(if $(KEEP),--keep) $(ARGS)
 
-pictures: $(READY) ## Draw the dashboards for the docs, over what Prometheus sees of a real run (Chromium)
+pictures: $(READY) ## Draw dashboards and console for the docs, over real runs (Chromium)
 	@deploy/install-packages
 	@$(BIN)/python -m tests.monitoring.pictures
+	@$(BIN)/python -m tests.browser.pictures
+
+docs: $(READY) ## Make the handbook as a site, below build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 model: $(READY) ## Check the model of the road with spin
 	@deploy/install-packages

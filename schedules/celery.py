@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from celery import signals
@@ -21,7 +20,7 @@ def configure(**_: object) -> None:
     try:
         app.road = bootstrap.clock()
     except errors.MillraceError as error:
-        sys.exit(f"millrace: {error}")
+        bootstrap.give_up(error)
     app.conf.update(factory.configuration(app.road.settings, ()))
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 import threading
 import time
 from collections import Counter
@@ -62,7 +61,7 @@ class Scheduler(celery.beat.Scheduler):
         try:
             bootstrap.check_or_wait(self.road.settings, action="clock.waiting")
         except errors.SchemaNotReady as error:
-            sys.exit(f"millrace: {error}")
+            bootstrap.give_up(error)
         road = self.road
         release = duty.Duty("release", self._release, longest=ROAD_REST, hang_up=road.release_engine.hang_up)
         emptied = duty.Duty("returned", self._empty_dead, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)

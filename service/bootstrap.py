@@ -6,18 +6,22 @@ Nothing here connects. Each process of Millrace begins with one of the functions
 from __future__ import annotations
 
 import dataclasses
+import gc
 import logging
 import os
 import shlex
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
-from service import __version__, crashpoints, plugins, signals
+from service import __version__, crashpoints, plugins, safety, signals
 from service.application import ports
 from service.application.accept import Intake
 from service.application.control import Control
+from service.application.credentials import Keys
 from service.application.detached import Executor
 from service.application.explainer import Explainer
 from service.application.noting import Noter
@@ -25,6 +29,7 @@ from service.application.publish import Publisher, Release
 from service.application.replay import Replayer
 from service.application.schedules import Schedules
 from service.application.unpublished import Unpublished
+from service.application.users import Users
 from service.application.watch import Watch
 from service.broker import connection as connections
 from service.broker import demo, topology
@@ -35,10 +40,15 @@ from service.domain import topology as domain_topology
 from service.ledger import engine as engines
 from service.ledger import firing, schema
 from service.ledger.agenda import ScheduleQueries
+from service.ledger.audit import AuditLedger
 from service.ledger.cancel import CancelLedger
+from service.ledger.counting import Counting
 from service.ledger.declared import Declarations
 from service.ledger.explain import ExplainLedger
+from service.ledger.figures import Figures
+from service.ledger.history import History
 from service.ledger.intake import IntakeLedger
+from service.ledger.keys import KeyLedger
 from service.ledger.lanes import LaneLedger
 from service.ledger.leases import LeaseLedger
 from service.ledger.letters import LetterLedger
@@ -48,8 +58,10 @@ from service.ledger.queries import Queries
 from service.ledger.release import ReleaseLedger
 from service.ledger.schedules import ScheduleLedger
 from service.ledger.slots import SlotLedger
+from service.ledger.spent import SpentLedger
 from service.ledger.strays import StrayLedger
 from service.ledger.upkeep import Upkeep
+from service.ledger.users import UserLedger
 from service.ledger.watching import LedgerWatch
 from service.ledger.work import WorkLedger
 from service.settings import Settings, load
@@ -61,6 +73,8 @@ log = logging.getLogger("millrace")
 
 #: What is said of a server that cannot be used → where its address comes from.
 SETTINGS = {errors.LedgerUnavailable: "MILLRACE_DATABASE_URL", errors.BrokerUnavailable: "MILLRACE_BROKER_URL"}
+#: How a process ends that its settings keep from starting (EX_CONFIG of sysexits.h): no supervisor need try again.
+MISCONFIGURED = 78
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,9 +88,18 @@ class Operations:
     replayer: Replayer
     schedules: Schedules
     agenda: ScheduleQueries
+    figures: Figures
+    spent: SpentLedger
+    counting: Counting
+    history: History
     explainer: Explainer
     processes: ProcessLedger
     lanes: LaneLedger
+    keys: Keys
+    key_ledger: KeyLedger
+    users: Users
+    user_ledger: UserLedger
+    audit: AuditLedger
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -127,6 +150,8 @@ def prepare(role: str, settings: Settings | None = None) -> Settings:
     """What every process does first: settings, logs, crash points, the user's apps."""
     settings = settings or load()
     logs.configure(settings, role)
+    if role != "doctor":  # It tells of all of them.
+        safety.refuse(settings, role)
     tracing.check(settings)
     try:
         crashpoints.arm(settings.crash_at)
@@ -178,6 +203,18 @@ def check_or_wait(settings: Settings, *, action: str) -> None:
         log.warning("%s; waiting for it", explain(error), extra={"action": action})
 
 
+def give_up(error: errors.MillraceError) -> NoReturn:
+    """End a process that cannot start: a line for each fault."""
+    for line in explain(error).splitlines():
+        sys.stderr.write(f"millrace: {line}\n")
+    sys.exit(exit_code(error))
+
+
+def exit_code(error: Exception) -> int:
+    """How a command ends that failed so."""
+    return MISCONFIGURED if isinstance(error, errors.SettingsError) else 1
+
+
 def explain(error: Exception) -> str:
     """What an operator is told of an error: of a server that is away, the setting that names it too."""
     setting = next((name for kind, name in SETTINGS.items() if isinstance(error, kind)), None)
@@ -186,7 +223,7 @@ def explain(error: Exception) -> str:
 
 def web(settings: Settings | None = None) -> WebRoad:
     """The HTTP door's part of the road."""
-    settings = prepare("web", settings).require_servers()
+    settings = prepare("web", settings).require_servers().require_access()
     return door(settings, Publisher(lambda: broker(settings, "millrace-web")), head_start=settings.head_start)
 
 
@@ -234,6 +271,7 @@ def operations(
     letters, strays = LetterLedger(engine), StrayLedger(engine)
     types, queues = PauseLedger(engine, "types"), PauseLedger(engine, "queues")
     agenda = ScheduleQueries(engine)
+    key_ledger, user_ledger = KeyLedger(engine), UserLedger(engine)
     return Operations(
         Queries(engine, window=settings.window),
         letters,
@@ -242,9 +280,18 @@ def operations(
         Replayer(letters, registry, rate=settings.replay_rate),
         Schedules(registry, ScheduleLedger(engine, bundle=bundle_of(registry)), agenda),
         agenda,
+        Figures(engine),
+        SpentLedger(engine),
+        Counting(engine),
+        History(engine),
         Explainer(ExplainLedger(engine), window=settings.window),
         ProcessLedger(engine),
         LaneLedger(engine),
+        Keys(key_ledger, settings.access_secret),
+        key_ledger,
+        Users(user_ledger),
+        user_ledger,
+        AuditLedger(engine),
     )
 
 
@@ -262,9 +309,10 @@ def noter(
     process: Callable[[], processes.Process],
     note: Callable[[], processes.Note],
     ours: Callable[[], bool] = lambda: True,
+    afterwards: Callable[[], None] = lambda: None,
 ) -> Noter:
     """What notes a process in the ledger."""
-    return Noter(ProcessLedger(engine), process, note, ours=ours)
+    return Noter(ProcessLedger(engine), process, note, ours=ours, afterwards=afterwards)
 
 
 def noter_of(kind: processes.Kind, engine: engines.Engine, broker: Callable[[], bool | None] = lambda: None) -> Noter:
@@ -338,7 +386,8 @@ def canary(settings: Settings) -> Canary | None:
     if not settings.canary:
         return None
     queues = domain_canary.queues(plugins.registry.queues())
-    return Canary(settings.canary_url or f"http://{settings.http}", every=settings.canary, queues=queues)
+    url = settings.canary_url or f"http://{settings.http}"
+    return Canary(url, every=settings.canary, queues=queues, key=settings.canary_key)
 
 
 def bundle_of(registry: handlers.Registry) -> firing.Bundle:
@@ -377,6 +426,16 @@ def apply_topology(settings: Settings) -> list[str]:
     if settings.demo_broker:
         return ["the demo broker needs no topology"]
     return topology.apply(settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat)
+
+
+def settle_memory() -> None:
+    """What a process has loaded by now stays: the search for garbage passes it by from here on, and forks share it.
+
+    And it searches less often than after 700 new objects, which a batch of events makes many times over.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def definitions() -> str:

@@ -75,7 +75,7 @@ def monitor() -> None:
 def web() -> None:
     """Serve HTTP on MILLRACE_HTTP."""
     settings = bootstrap.prepare("web")
-    settings.require_servers()
+    settings.require_servers().require_access()
     from service.web import server
 
     server.serve(settings)

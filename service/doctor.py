@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from service import bootstrap, plugins
+from service import bootstrap, plugins, safety
 from service.domain import errors
 from service.ledger import balance
 from service.ledger import engine as engines
@@ -25,8 +25,9 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at servers, schema and balance."""
-    findings = []
+    """Look at what must not be off by accident, at servers, schema and balance."""
+    checks = safety.checks(settings, "doctor")
+    findings = [Finding(check.name, not check.fault, check.fault or check.well) for check in checks]
     try:
         bootstrap.check(settings)
         findings.append(Finding("ledger", True, "PostgreSQL answers, and the schema is this version's"))
@@ -42,7 +43,32 @@ def examine(settings: Settings) -> list[Finding]:
         findings.append(
             Finding("broker", False, f"{bootstrap.explain(error)}; `millrace topology apply` declares missing queues")
         )
+    findings.append(_access(settings))
     return findings
+
+
+def _access(settings: Settings) -> Finding:
+    """Who is let in."""
+    if settings.access == "off":
+        try:
+            settings.require_access()
+        except errors.SettingsError as error:
+            return Finding("access", False, str(error))
+        return Finding("access", True, f"off: whoever reaches {settings.http} is an admin (docs/access.md)")
+    try:
+        here = bootstrap.operations(settings)
+        keys = here.key_ledger.list()
+        soon = [k["name"] for k in keys if k["soon"]]
+        users = len(here.users.list())
+    except errors.MillraceError as error:
+        return Finding("access", False, f"on, but nobody is let in: {bootstrap.explain(error)}")
+    issuer = f", tokens of {settings.oidc_issuer}" if settings.oidc_issuer else ""
+    said = f"on: {len(keys)} live keys, {users} users{issuer}"
+    if soon:
+        said += f"; keys expire within a week: {', '.join(soon)} (`millrace keys rotate`)"
+    if not keys and not users and not issuer:
+        return Finding("access", False, f"{said}: nobody can do anything (`millrace keys create NAME --role admin`)")
+    return Finding("access", True, said)
 
 
 def _balance(settings: Settings) -> list[Finding]:

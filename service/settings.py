@@ -11,17 +11,29 @@ import pathlib
 import re
 import urllib.parse
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 import pydantic_settings
 
-from service.domain import errors, webhooks
+from service.domain import credentials, errors, masks, webhooks
+from service.domain.access import Role
 
 PREFIX = "MILLRACE_"
 #: Settings that may be given as the path of a file, so that a secret stands in no environment.
-SECRETS = ("database_url", "broker_url", "webhook_secrets", "api_key")
+SECRETS = (
+    "database_url",
+    "broker_url",
+    "webhook_secrets",
+    "access_secret",
+    "oidc_client_secret",
+    "canary_key",
+    "api_key",
+)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+ALGORITHMS = frozenset(
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
+)
 DATABASE_FORM = "postgresql://user:password@host:port/database"
 BROKER_FORM = "amqp://user:password@host:port/vhost"
 
@@ -41,6 +53,38 @@ class Settings(pydantic_settings.BaseSettings):
     apps: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = ()
     #: Where the web process listens, as ``host:port``.
     http: str = "127.0.0.1:5000"
+    #: ``on``: every request needs a key, a token or a session. ``off``: everybody is an admin; on loopback only.
+    access: Literal["off", "on"] = "off"
+    #: Hashes keys and sessions: 32 characters or more (``openssl rand -hex 32``). Of several, the first makes new ones.
+    access_secret: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = pydantic.Field((), repr=False)
+    #: The address that browsers use, as ``https://host``: for cookies and company sign-in. Empty: as they ask.
+    public_url: str = ""
+    #: Proxies whose ``X-Forwarded-For`` is believed, as networks separated by commas: ``10.0.0.0/8``.
+    trusted_proxies: Annotated[tuple[Network, ...], pydantic_settings.NoDecode] = ()
+    #: Requests per second of one key, token or session, for each web process; 0: no limit.
+    rate_key: float = pydantic.Field(0.0, ge=0, le=1_000_000)
+    #: Requests per second of one address without a good credential, for each web process.
+    rate_address: float = pydantic.Field(10.0, gt=0, le=1_000_000)
+    #: Seconds of rest after which a session of the console ends.
+    session_idle: float = pydantic.Field(1800.0, ge=60, le=86_400)
+    #: Seconds after which it ends in any case.
+    session_limit: float = pydantic.Field(43_200.0, ge=60, le=7 * 86_400)
+    #: Names of payload fields that are masked, separated by commas; ``*`` stands for anything.
+    mask: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = masks.NAMES
+    #: Whose tokens (JWT) are taken, and where the console's company sign-in goes: the issuer's URL. Empty: nobody's.
+    oidc_issuer: str = ""
+    #: What an API token must be meant for (``aud``), separated by commas; one of them is enough.
+    oidc_audience: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = ()
+    #: Algorithms of signatures that are taken, separated by commas.
+    oidc_algorithms: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = ("RS256", "ES256")
+    #: The claim that holds the roles: a name, or a path with dots, like ``realm_access.roles``.
+    oidc_role_claim: str = "roles"
+    #: What of the claim is which role, separated by commas: ``ops-team=operator``. Empty: the roles' own names.
+    oidc_roles: Annotated[tuple[tuple[str, Role], ...], pydantic_settings.NoDecode] = ()
+    #: The console at the issuer. Empty: no company sign-in.
+    oidc_client_id: str = ""
+    #: Its secret there, if it has one.
+    oidc_client_secret: str = pydantic.Field("", repr=False)
     #: Where the command line finds the API, as ``http://host:port``. Empty: it works on the database itself.
     url: str = ""
     #: The key that the command line shows there.
@@ -93,16 +137,22 @@ class Settings(pydantic_settings.BaseSettings):
     canary: float = pydantic.Field(0.0, ge=0, le=3600)
     #: The door that the canary is sent to, as ``http://host:port``; empty: ``MILLRACE_HTTP``.
     canary_url: str = ""
+    #: The key that the canary shows where access is on: of an operator, for the types ``millrace.*``.
+    canary_key: str = pydantic.Field("", repr=False)
     #: debug, info, warning or error.
     log_level: str = pydantic.Field("info", pattern="^(debug|info|warning|error)$")
     #: ``json`` for machines, ``text`` for people.
     log_format: str = pydantic.Field("text", pattern="^(json|text)$")
     #: Where traces go: an OTLP receiver over HTTP, as ``http://host:4318``. Empty: none. Needs ``millrace[otel]``.
     otlp_url: str = pydantic.Field("", pattern="^(https?://[^/]+.*)?$")
+    #: Whether servers on other machines may be spoken to without TLS: where the network itself is safe.
+    allow_plaintext: bool = False
+    #: Whether web, workers and clocks may run as root although others reach them.
+    allow_root: bool = False
     #: For tests of faults: ``<crash point>@<file>``. The process kills itself there, once, if it can remove the file.
     crash_at: str = ""
 
-    @pydantic.field_validator("apps", mode="before")
+    @pydantic.field_validator("apps", "mask", "oidc_audience", "oidc_algorithms", "access_secret", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
@@ -112,10 +162,45 @@ class Settings(pydantic_settings.BaseSettings):
     def _are_secrets(cls, value: Any) -> Any:
         return _each(value, webhooks.read, shown=False)
 
-    @pydantic.field_validator("request_networks", mode="before")
+    @pydantic.field_validator("request_networks", "trusted_proxies", mode="before")
     @classmethod
     def _are_networks(cls, value: Any) -> Any:
         return _each(value, ipaddress.ip_network)
+
+    @pydantic.field_validator("access_secret")
+    @classmethod
+    def _are_long(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(len(secret) < credentials.LEAST_PEPPER for secret in value):
+            raise ValueError(f"{credentials.LEAST_PEPPER} characters or more are wanted: openssl rand -hex 32")
+        return value
+
+    @pydantic.field_validator("oidc_algorithms")
+    @classmethod
+    def _are_signatures(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # One that is signed with a shared secret could be made with the issuer's public key.
+        if not value or (unknown := set(value) - ALGORITHMS):
+            shown = ", ".join(sorted(unknown)) if value else "nothing"
+            raise ValueError(f"some of {', '.join(sorted(ALGORITHMS))} are wanted, not {shown}")
+        return value
+
+    @pydantic.field_validator("oidc_roles", mode="before")
+    @classmethod
+    def _are_roles(cls, value: Any) -> Any:
+        return _each(value, _role)
+
+    @pydantic.field_validator("mask")
+    @classmethod
+    def _are_masks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return masks.check(value)
+
+    @pydantic.field_validator("oidc_issuer", "public_url")
+    @classmethod
+    def _is_safe_url(cls, value: str) -> str:
+        parts = urllib.parse.urlsplit(value)
+        safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+        if value and (not safe or not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc):
+            raise ValueError("https://host is wanted, or http on loopback")
+        return value
 
     @pydantic.field_validator("http")
     @classmethod
@@ -166,6 +251,19 @@ class Settings(pydantic_settings.BaseSettings):
             raise ValueError("MILLRACE_HARD_LIMIT must be larger than MILLRACE_SOFT_LIMIT")
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _sign_in_is_whole(self) -> Settings:
+        if self.oidc_client_id and not self.oidc_issuer:
+            raise ValueError("MILLRACE_OIDC_CLIENT_ID needs MILLRACE_OIDC_ISSUER")
+        if self.oidc_client_id and not self.public_url:
+            raise ValueError("MILLRACE_OIDC_CLIENT_ID needs MILLRACE_PUBLIC_URL: where the issuer sends browsers back")
+        if self.oidc_client_id and self.oidc_client_id in self.oidc_audience:
+            raise ValueError(
+                "MILLRACE_OIDC_AUDIENCE holds MILLRACE_OIDC_CLIENT_ID: then an ID token would open the API;"
+                " name an audience of its own"
+            )
+        return self
+
     @property
     def host(self) -> str:
         """The host of ``http``."""
@@ -180,6 +278,20 @@ class Settings(pydantic_settings.BaseSettings):
     def demo_broker(self) -> bool:
         """Whether the broker is Celery's filesystem transport, which loses messages when a worker is killed."""
         return self.broker_url.startswith("filesystem:")
+
+    def require_access(self) -> Settings:
+        """Itself, or a SettingsError: access may be off only where nobody else can come. For who opens a door."""
+        if self.access == "on" and not self.access_secret:
+            raise errors.SettingsError(
+                "MILLRACE_ACCESS=on needs MILLRACE_ACCESS_SECRET (or _FILE): openssl rand -hex 32"
+            )
+        if self.access == "off" and not is_loopback(self.host):
+            raise errors.SettingsError(
+                f"MILLRACE_ACCESS: access is off, and MILLRACE_HTTP={self.http} is not loopback, so that anybody could"
+                " do anything: set MILLRACE_ACCESS=on and MILLRACE_ACCESS_SECRET, or listen on 127.0.0.1"
+                " (docs/access.md)"
+            )
+        return self
 
     def require(self, *names: str) -> Settings:
         """Itself, or a SettingsError for the first of these settings that is missing."""
@@ -204,6 +316,14 @@ def load(**overrides: Any) -> Settings:
         raise errors.SettingsError("\n".join(_line(fault) for fault in error.errors())) from None
 
 
+def is_loopback(host: str) -> bool:
+    """Whether this is an address, or the name, of the machine itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def environment(name: str, default: str = "") -> str:
     """A variable that is not a setting of Millrace, such as CI."""
     return os.environ.get(name, default)
@@ -219,6 +339,13 @@ def _each(value: Any, read: Callable[[str], Any], *, shown: bool = True) -> Any:
         except ValueError as error:
             raise ValueError(f"{'' if shown else f'entry {number}: '}{error}") from None
     return tuple(found)
+
+
+def _role(part: str) -> tuple[str, Role]:
+    value, _, role = part.rpartition("=")
+    if not value or role not in tuple(Role):
+        raise ValueError(f"value=role is wanted, with a role of {', '.join(Role)}, not {part}")
+    return value, Role(role)
 
 
 def _from_files() -> dict[str, str]:

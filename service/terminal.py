@@ -24,7 +24,7 @@ WHOLE = 40  #: characters of a line in the first column that stays whole
 
 
 def told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn the errors we know into one line, and one for each fault that they name, and exit code 1."""
+    """Turn the errors we know into one line, and one for each fault that they name, and exit code 1 (settings: 78)."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -34,7 +34,7 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
             faults = [f"{fault.pointer or '/'}: {fault.detail}" for fault in getattr(error, "faults", ())]
             for one in [*bootstrap.explain(error).splitlines(), *faults]:
                 click.echo(f"millrace: {one}", err=True)
-            sys.exit(1)
+            sys.exit(bootstrap.exit_code(error))
 
     return wrapper
 

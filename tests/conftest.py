@@ -80,6 +80,12 @@ def database(postgres: PostgresServer, ledger_template: str) -> Iterator[str]:
     yield from _fresh(postgres, f"template {ledger_template}")
 
 
+@pytest.fixture(scope="module")
+def shared_database(postgres: PostgresServer, ledger_template: str) -> Iterator[str]:
+    """The same for all tests of a module, which clear away what would disturb the next one."""
+    yield from _fresh(postgres, f"template {ledger_template}")
+
+
 @pytest.fixture
 def empty_database(postgres: PostgresServer) -> Iterator[str]:
     """The address of a database of the test's own with nothing in it."""

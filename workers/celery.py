@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from service import bootstrap
 from service.broker import factory
 from service.domain import errors
@@ -21,7 +19,7 @@ def configure(**_: object) -> None:
     try:
         app.road = bootstrap.worker()
     except errors.MillraceError as error:
-        sys.exit(f"millrace: {error}")
+        bootstrap.give_up(error)
     app.conf.update(factory.configuration(app.road.settings, app.road.registry.queues()))
 
 

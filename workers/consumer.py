@@ -18,7 +18,7 @@ from service import signals
 from service.broker import message as envelope
 from service.domain import errors, handlers
 from service.domain import ticket as tickets
-from workers import joining
+from workers import joining, pulse
 
 log = logging.getLogger("millrace.work")
 
@@ -40,13 +40,17 @@ class Consumer(consumer.Consumer):
     strategies: dict[str, Any]
     connection_errors: tuple[type[BaseException], ...]
     pool: Any
+    timer: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.pulse = pulse.Pulse()
         self._gathering: joining.Gathering | None = None
         self._paces = joining.Paces()
         self._is_prefork = type(self.pool).__module__.endswith("prefork")
         signals.ticket_over.connect(self._on_ticket_over)
+        # Celery cancels what is begun with a connection when it is lost; what is begun here goes on.
+        self.timer.call_repeatedly(pulse.EVERY, self.pulse.beat)
         if self._is_prefork:
             self.timer.call_repeatedly(RELEASE_EVERY, self._release)
 
@@ -100,12 +104,22 @@ class Consumer(consumer.Consumer):
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, and try again while RabbitMQ is away; Celery would wait up to 30 s between two tries."""
-        conn.ensure_connection = functools.partial(conn.ensure_connection, **RECONNECT)
+        connect = functools.partial(conn.ensure_connection, **RECONNECT)
+
+        def ensure_connection(errback: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
+            def failed(*fault: Any) -> Any:
+                self.pulse.beat()
+                return errback(*fault) if errback is not None else None
+
+            return connect(failed, *args, **kwargs)
+
+        conn.ensure_connection = ensure_connection
         return super().ensure_connected(conn)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """RabbitMQ cannot be reached."""
         signals.connection_changed.send(self, peer="broker", up=False)
+        self.pulse.beat()
         super().on_connection_error_before_connected(exc)
         # A wrong password and a missing virtual host were not waited for, and Celery tries again at once.
         time.sleep(RECONNECT["interval_max"])

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from celery import signals as turns
+from celery.concurrency import solo
 from celery.utils.text import str_to_list
 
-from service import bootstrap, signals
+from service import bootstrap, safety, signals
 from service.broker.factory import App
 from service.domain import errors, topology
 from service.telemetry import logging as logs
 from workers import presence, retiring
 
 
-def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence) -> None:
+def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence) -> None:  # noqa: PLR0915
     """Listen to Celery's signals for this app."""
 
     def before_queues(options: Any, **_: Any) -> None:
@@ -23,19 +23,23 @@ def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence
         taken = str_to_list(options.get("queues")) or known
         for name in taken:
             if name not in known:
-                sys.exit(f"millrace: -Q: there is no queue {name!r}; there are {', '.join(known)}")
+                found = f"-Q: there is no queue {name!r}; there are {', '.join(known)}"
+                bootstrap.give_up(errors.SettingsError(found))
         left_out = str_to_list(options.get("exclude_queues")) or ()
         here.queues = tuple(name for name in taken if name not in left_out)
         # Those that come with Millrace are always there; on a queue of their own they are of use without any others.
         own = [h for h in app.road.registry if not h.function.__module__.startswith(("service.", "workers."))]
         if not own and {*taken} <= {topology.EVENTS_QUEUE, topology.PERIODIC_QUEUE}:
-            sys.exit("millrace: there are no handlers: name packages that declare some in MILLRACE_APPS")
+            found = "there are no handlers: name packages that declare some in MILLRACE_APPS"
+            bootstrap.give_up(errors.SettingsError(found))
 
     def before_start(**_: Any) -> None:
+        if fault := safety.accepts(app.conf.accept_content):  # An app may have changed it.
+            bootstrap.give_up(errors.SettingsError(fault))
         try:
             bootstrap.check_or_wait(app.road.settings, action="work.waiting")  # What is taken meanwhile waits, too.
         except errors.SchemaNotReady as error:
-            sys.exit(f"millrace: {error}")
+            bootstrap.give_up(error)
         _forget_builtin_tasks(app)
 
     def before_pool(instance: Any, **_: Any) -> None:
@@ -45,9 +49,11 @@ def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence
         if not here.forks:
             app.road.engine.size = app.road.lease_engine.size = instance.concurrency or 1
             bootstrap.trace(app.road.settings, "worker")  # Else the children are traced, and not their parent.
+        bootstrap.settle_memory()
 
-    def after_start(**_: Any) -> None:
-        bootstrap.watch(app.road.settings, "worker")
+    def after_start(sender: Any, **_: Any) -> None:
+        sender.pulse.watched = not sender.pool.is_green and not isinstance(sender.pool, solo.TaskPool)
+        bootstrap.watch(app.road.settings, "worker", health=sender.pulse.health)
         signals.connection_changed.send(None, peer="broker", up=True)  # It was said before anybody listened.
         if not here.forks:
             _note(app, here)
@@ -82,8 +88,11 @@ def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence
 
 def _note(app: App, here: presence.Presence) -> None:
     """Have the worker noted by this process, or by another child of it."""
-    types = [handler.type for handler in app.road.registry]
-    bootstrap.noter(app.road.notes_engine, lambda: here.process(types), here.note, ours=here.is_ours).start()
+    types, engine = [handler.type for handler in app.road.registry], app.road.notes_engine
+    # A connection for each note: of many workers, none keeps one for it.
+    bootstrap.noter(
+        engine, lambda: here.process(types), here.note, ours=here.is_ours, afterwards=engine.dispose
+    ).start()
 
 
 def _forget_builtin_tasks(app: App) -> None:

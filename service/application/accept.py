@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from service import crashpoints, signals
@@ -32,6 +32,7 @@ QUEUE = 2_000  #: submissions that may wait; more are refused at once
 LOOK_EVERY = 0.2  #: seconds after which it is looked for tickets to mark out, flush or no flush
 TELL_EVERY = 5.0  #: seconds between lines about a ledger that is away
 MARK_BATCH = 1_000  #: tickets marked out in one flush
+COUNTED_AFTER = 2.0  #: seconds after which what was published is marked, and the clock has counted it
 SILENT = 3  #: deadlines after which a flush is not waited for any more; the ledger itself gives it two
 LONGEST_RETRY = 30  #: seconds that a client is asked to wait at most, however long the ledger is away
 
@@ -63,6 +64,7 @@ class Intake:
         self._pid = 0
         self._closing = False
         self._held = ports.Held()
+        self._recent = Recent()
         self._quiet_until = 0.0
         self._away_since: float | None = None  # Since when the ledger cannot be used.
         self._round_since: float | None = None  # Since when the thread has been at it.
@@ -277,10 +279,13 @@ class Intake:
             for submission in batch:
                 submission.accepted = []  # A second try keeps the ids: they tell whether the first came through.
             rows = keys.settle(flush, batch, _instant(now))
-            planned = plan(rows, self._registry, now, held=self._held, head_start=self._head_start)
+            room = self._recent.left(self._held.rooms)
+            planned = plan(rows, self._registry, now, held=self._held, room=room, head_start=self._head_start)
             self._held = flush.store(rows, planned, marks)
         # What was paused since the last flush is found out by this one, and left to the clock as well.
-        return [p.ticket for p in planned if p.head_start and not self._held.holds(p.ticket.type, p.ticket.queue)]
+        found = [p.ticket for p in planned if p.head_start and not self._held.holds(p.ticket.type, p.ticket.queue)]
+        self._recent.note(found, self._held.rooms)
+        return found
 
     def _halve(self, batch: list[Submission], error: errors.MillraceError) -> None:
         """Find the submission that the ledger refuses; only that one is turned away."""
@@ -323,10 +328,42 @@ class NotStored(errors.NotAccepted):
     """The event was not stored; send it again."""
 
 
+class Recent:
+    """What this process has published of slow types, since the clock may not have counted it yet."""
+
+    def __init__(self) -> None:
+        self._published: deque[tuple[float, str, int]] = deque()
+
+    def note(self, published: Sequence[tickets.Ticket], rooms: Mapping[str, int]) -> None:
+        """Remember what is published, of the types that have little room."""
+        now = time.monotonic()
+        self._published.extend((now, t.type, len(t.event_ids)) for t in published if t.type in rooms)
+
+    def left(self, rooms: Mapping[str, int]) -> dict[str, int]:
+        """Of each slow type, how many more events may be published."""
+        before = time.monotonic() - COUNTED_AFTER
+        while self._published and self._published[0][0] < before:
+            self._published.popleft()
+        found = dict(rooms)
+        for _, type_name, number in self._published:
+            if type_name in found:
+                found[type_name] -= number
+        return found
+
+
 def plan(
-    rows: Iterable[ports.Row], registry: handlers.Registry, now: float, *, held: ports.Held, head_start: float
+    rows: Iterable[ports.Row],
+    registry: handlers.Registry,
+    now: float,
+    *,
+    held: ports.Held,
+    room: dict[str, int],
+    head_start: float,
 ) -> list[ports.NewTicket]:
-    """The tickets that cover these rows: events of one type and one due instant ride together."""
+    """The tickets that cover these rows: events of one type and one due instant ride together.
+
+    ``room``: of a slow type, how many events may be published; what is over is left to the clock.
+    """
     groups: dict[tuple[str, datetime.datetime | None], list[ports.Row]] = {}
     for row in rows:
         groups.setdefault((row.event.type, row.event.run_at), []).append(row)
@@ -345,8 +382,11 @@ def plan(
             found = tickets.Ticket(
                 ticket_id, type_name, tuple(r.id for r in bundle), exchange, key, handler.queue, at=now
             )
-            due_at = run_at if run_at is not None else _instant(now) if wait else None
-            planned.append(ports.NewTicket(found, due_at, 0.0 if wait else head_start))
+            over = not wait and type_name in room and room[type_name] < len(bundle)
+            if type_name in room and not (wait or over):
+                room[type_name] -= len(bundle)
+            due_at = run_at if run_at is not None else _instant(now) if wait or over else None
+            planned.append(ports.NewTicket(found, due_at, 0.0 if wait or over else head_start))
     return planned
 
 

@@ -1,4 +1,7 @@
-"""Control: what operators decide about events, types and queues. Each act is a line in the log, with its operator."""
+"""Control: what operators decide about events, types and queues.
+
+Each act is an entry in the audit log, in its own commit, and a line in the process's log, with its operator.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ log = logging.getLogger("millrace.control")
 class CancelLedger(Protocol):
     """The ledger for who cancels."""
 
-    def cancel(self, event_id: str) -> states.State: ...
+    def cancel(self, event_id: str, *, by: str | None) -> states.State: ...
     def count(self, filters: Any) -> dict[str, int]: ...
-    def cancel_all(self, filters: Any, *, limit: int) -> Any: ...
+    def cancel_all(self, filters: Any, *, limit: int, by: str | None) -> Any: ...
 
 
 class PauseLedger(Protocol):
@@ -24,13 +27,13 @@ class PauseLedger(Protocol):
 
     def knows(self, name: str) -> bool: ...
     def pause(self, name: str, by: str | None) -> dict[str, Any]: ...
-    def resume(self, name: str) -> bool: ...
+    def resume(self, name: str, by: str | None) -> bool: ...
 
 
 class StrayLedger(Protocol):
     """Messages that are not ours."""
 
-    def discard(self, stray_id: str) -> None: ...
+    def discard(self, stray_id: str, *, by: str | None) -> None: ...
 
 
 class Control:
@@ -55,7 +58,7 @@ class Control:
 
         Raises EventNotFound, AlreadyEnded, BeingWorked.
         """
-        state = self._cancels.cancel(event_id)
+        state = self._cancels.cancel(event_id, by=by)
         said = "was cancelled" if state is states.State.CANCELLED else "is running, and was asked to stop"
         log.info("An event %s", said, extra={"action": "control.cancelled", "event_id": event_id, "by": by})
         return state
@@ -66,7 +69,7 @@ class Control:
 
     def cancel_all(self, filters: Any, *, limit: int, by: str | None) -> Any:
         """Withdraw what the filters find; how many were cancelled, are stopping, and are left."""
-        found = self._cancels.cancel_all(filters, limit=limit)
+        found = self._cancels.cancel_all(filters, limit=limit, by=by)
         log.info(
             "Events were cancelled by filter",
             extra={"action": "control.cancelled", "by": by, **dataclasses.asdict(found)},
@@ -81,7 +84,7 @@ class Control:
     def resume_type(self, name: str, *, by: str | None) -> bool:
         """Let them go again; whether the type was paused. Raises UnknownEventType."""
         self._check_type(name)
-        return self._resumed("type", name, self._types.resume(name), by)
+        return self._resumed("type", name, self._types.resume(name, by), by)
 
     def pause_queue(self, name: str, *, by: str | None) -> dict[str, Any]:
         """Hold back the tickets of a queue; since when and by whom. Raises QueueNotFound."""
@@ -91,11 +94,11 @@ class Control:
     def resume_queue(self, name: str, *, by: str | None) -> bool:
         """Let them go again; whether the queue was paused. Raises QueueNotFound."""
         self._check_queue(name)
-        return self._resumed("queue", name, self._queues.resume(name), by)
+        return self._resumed("queue", name, self._queues.resume(name, by), by)
 
     def discard(self, stray_id: str, *, by: str | None) -> None:
         """Delete a stray. Raises StrayNotFound."""
-        self._strays.discard(stray_id)
+        self._strays.discard(stray_id, by=by)
         log.info("A stray was discarded", extra={"action": "control.discarded", "stray": stray_id, "by": by})
 
     def _check_type(self, name: str) -> None:

@@ -32,16 +32,22 @@ class Noter:
         note: Callable[[], processes.Note],
         *,
         ours: Callable[[], bool] = lambda: True,
+        afterwards: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._process = process
         self._note = note
         self._ours = ours  #: whether it is for this process to note it; of a worker's children one notes the worker
+        self._afterwards = afterwards  #: done after each note, whatever came of it
 
     def once(self) -> None:
         """Note it; raises LedgerUnavailable."""
-        if self._ours():
+        if not self._ours():
+            return
+        try:
             self._ledger.note(self._process(), self._note())
+        finally:
+            self._afterwards()
 
     def start(self) -> None:
         """Note it again and again, in a thread of its own that ends with the process."""

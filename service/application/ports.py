@@ -60,6 +60,7 @@ class Held:
     types: frozenset[str] = frozenset()  #: paused, or with a full window
     queues: frozenset[str] = frozenset()  #: paused
     paces: Mapping[str, float] = dataclasses.field(default_factory=dict)  #: type → measured seconds for each event
+    rooms: Mapping[str, int] = dataclasses.field(default_factory=dict)  #: slow type → how many more may be out
 
     def holds(self, type_name: str, queue: str) -> bool:
         """Whether a ticket of this type and queue must wait."""

@@ -42,7 +42,7 @@ class ScheduleLedger(Protocol):
     ) -> None: ...
     def pause(self, name: str, *, by: str | None) -> None: ...
     def resume(self, name: str, *, by: str | None) -> bool: ...
-    def delete(self, name: str, *, revision: int | None) -> None: ...
+    def delete(self, name: str, *, revision: int | None, by: str | None) -> None: ...
     def run_now(self, name: str, *, by: str | None) -> str: ...
     def backfill(
         self,
@@ -104,7 +104,7 @@ class Schedules:
 
     def delete(self, name: str, *, revision: int | None, by: str | None) -> None:
         """Delete it; its slots and events stay. Raises ScheduleNotFound, ScheduleChanged, DeclaredInCode."""
-        self._ledger.delete(name, revision=revision)
+        self._ledger.delete(name, revision=revision, by=by)
         self._tell("deleted", name, by)
 
     def run_now(self, name: str, *, by: str | None) -> str:
@@ -141,9 +141,11 @@ class Schedules:
         plan, policy = _plan(row["plan"]), policies.read(row["policy"] or {})
         return self._preview(plan, policy, count=count, after=after, tz=tz)
 
-    def preview_plan(self, document: object, *, count: int, after: datetime.datetime | None = None) -> dict[str, Any]:
+    def preview_plan(
+        self, document: object, *, count: int, after: datetime.datetime | None = None, tz: str | None = None
+    ) -> dict[str, Any]:
         """The next instants of a plan that is no schedule yet. Raises InvalidSchedule."""
-        return self._preview(_plan(document), policies.Policy(), count=count, after=after)
+        return self._preview(_plan(document), policies.Policy(), count=count, after=after, tz=tz)
 
     def year(self, name: str, number: int) -> dict[str, Any]:
         """A year of a schedule's plan by its days. Raises ScheduleNotFound, InvalidSchedule."""

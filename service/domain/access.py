@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+import functools
+import re
 from collections.abc import Mapping
+
+from service.domain import errors
 
 
 class Permission(enum.Enum):
@@ -19,7 +24,7 @@ class Permission(enum.Enum):
     ACCESS = "access.write"  #: make and revoke keys and users
 
 
-class Role(enum.Enum):
+class Role(enum.StrEnum):
     """What somebody is."""
 
     PRODUCER = "producer"
@@ -38,3 +43,68 @@ GRANTED: Mapping[Role, frozenset[Permission]] = {
     Role.OPERATOR: _OPERATOR,
     Role.ADMIN: frozenset(Permission),
 }
+
+#: Of keys and users. No slash and no space: they part it from what is said beside it.
+NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,59}")
+#: Of event types: a type, in which ``*`` stands for anything: ``orders.*``.
+PATTERN = re.compile(r"[a-z0-9_.*]{1,100}")
+
+
+class Kind(enum.StrEnum):
+    """How somebody has shown who they are."""
+
+    OFF = "off"  #: not at all: access is off
+    KEY = "key"
+    TOKEN = "token"  #: a JWT of an issuer
+    SESSION = "session"  #: signed in to the console
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks."""
+
+    name: str
+    role: Role
+    kind: Kind
+    types: tuple[str, ...] = ()  #: patterns of the event types that may be posted; none: all
+    id: str = ""  #: of the key or the session
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the table grants it."""
+        return permission in GRANTED[self.role]
+
+    def may_submit(self, type_name: str) -> bool:
+        """Whether events of this type may be posted. The permission is asked for besides."""
+        return not self.types or _matches(self.types, type_name)
+
+    def owns(self, producer: str | None) -> bool:
+        """Whether an event of this producer was posted by them, under whatever name beside their own."""
+        return producer is not None and producer.partition("/")[0] == self.name
+
+
+#: Who asks while access is off.
+ANYONE = Principal("anyone", Role.ADMIN, Kind.OFF)
+
+
+def check_name(name: str) -> str:
+    """``name`` itself, if a key or a user may have it; raises InvalidAccess."""
+    if not NAME.fullmatch(name):
+        raise errors.InvalidAccess(
+            [errors.Fault("/name", "1 to 60 characters of a-z, 0-9, . _ @ - are wanted, like orders-service")]
+        )
+    return name
+
+
+def check_types(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """The patterns themselves, if they are some; raises InvalidAccess."""
+    for number, pattern in enumerate(patterns):
+        if not PATTERN.fullmatch(pattern):
+            raise errors.InvalidAccess(
+                [errors.Fault(f"/types/{number}", "an event type is wanted, or a pattern like orders.*")]
+            )
+    return patterns
+
+
+@functools.lru_cache(maxsize=4096)
+def _matches(patterns: tuple[str, ...], type_name: str) -> bool:
+    return any(re.fullmatch(re.escape(p).replace(r"\*", ".*"), type_name) for p in patterns)

@@ -114,6 +114,55 @@ class InvalidSchedule(InvalidEvent):
     """The schedule cannot be as it is described."""
 
 
+class InvalidAccess(InvalidEvent):
+    """The key or the user cannot be as it is described."""
+
+
+class KeyNotFound(MillraceError):
+    """There is no key with this id."""
+
+
+class UserNotFound(MillraceError):
+    """There is no user of this name."""
+
+
+class UserExists(MillraceError):
+    """There is a user of this name already."""
+
+
+class TwoKeysLive(MillraceError):
+    """Two keys of this name are live: revoke one, or wait until the old one has expired."""
+
+
+class NotSignedIn(MillraceError):
+    """A credential is wanted: an API key or a token in the header Authorization, or a session."""
+
+
+class BadCredential(NotSignedIn):
+    """The credential is not good, or not any more."""
+
+
+class NotPermitted(MillraceError):
+    """This is not permitted to you."""
+
+    def __init__(self, message: str | None = None, *, permission: str | None = None) -> None:
+        super().__init__(message)
+        self.members = {"permission": permission} if permission else {}
+
+
+class TooManyRequests(MillraceError):
+    """Too many requests; slow down."""
+
+    def __init__(self, message: str | None = None, *, retry_after: int = 1, headers: Mapping[str, str] = {}) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  #: seconds
+        self.headers = dict(headers)  #: what more is said of the limit
+
+
+class IssuerUnavailable(MillraceError):
+    """The issuer of tokens cannot be asked at the moment."""
+
+
 class Fault:
     """One thing wrong with a document."""
 

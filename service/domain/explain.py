@@ -72,6 +72,7 @@ class Record:
     queue_paused_at: Moment | None = None
     queue_paused_by: str | None = None
     out_events: int = 0
+    most_out: int | None = None  #: how many of its type may be out, by how long they take; None: the setting alone
     ahead_tickets: int = 0  #: up to ``COUNTED``
     ahead_events: int = 0  #: on those tickets
     rate: float = 0.0  #: events of its queue that were worked of late, for each second
@@ -186,8 +187,9 @@ def _kept(record: Record, broker: bool | None, window: int) -> tuple[Why, str] |
         return Why.BROKER_AWAY, "The broker cannot be reached from here; its ticket is published as soon as it can be."
     if not record.clocks and overdue > PUBLISH_SLACK:
         return Why.NO_CLOCK, f"Its ticket is due since {_time(record.due_at)}, and there is no clock to publish it."
-    if record.out_events >= window and overdue > 0:
-        said = f"Its type has {record.out_events} events with the broker, of {window} that it may have; the others are"
+    most = window if record.most_out is None else min(window, record.most_out)
+    if record.out_events >= most and overdue > 0:
+        said = f"Its type has {record.out_events} events with the broker, of {most} that it may have; the others are"
         return Why.HELD_BACK, f"{said} held back, {_behind(record)}."
     if nobody := _nobody(record):
         return Why.NO_WORKER, nobody

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from service.domain import backoff, errors, event, objective, topology
@@ -101,3 +102,12 @@ class Registry:
 def place(handler: Handler) -> str:
     """Where a handler's function stands, for messages."""
     return f"{handler.function.__module__}.{handler.function.__qualname__}"
+
+
+def example(registry: Iterable[Handler]) -> tuple[str, str] | None:
+    """The first example that a handler's payload model gives in its JSON schema, with its event type."""
+    for handler in registry:
+        schema: dict[str, Any] = getattr(handler.payload, "model_json_schema", dict)()
+        for payload in schema.get("examples", []):
+            return handler.type, json.dumps(payload)
+    return None

@@ -13,8 +13,8 @@ from typing import Any
 import sqlalchemy
 
 from service.domain import errors, states
+from service.ledger import audit, queries, transactions
 from service.ledger import engine as engines
-from service.ledger import queries, transactions
 
 TICKETS = 100  #: looked at in one transaction
 
@@ -90,7 +90,7 @@ class CancelLedger:
     def __init__(self, engine: engines.Engine) -> None:
         self._engine = engine
 
-    def cancel(self, event_id: str) -> states.State:
+    def cancel(self, event_id: str, *, by: str | None = None) -> states.State:
         """Cancel an event; its state afterwards: cancelled, or running and asked to stop.
 
         Raises EventNotFound, AlreadyEnded, and BeingWorked when a worker has it in a transaction.
@@ -99,10 +99,10 @@ class CancelLedger:
             raise errors.EventNotFound(f"there is no event {event_id[:100]!r}")
         try:
             with transactions.begin(self._engine) as connection:
-                return _cancel_one(connection, event_id)
+                return _cancel_one(connection, event_id, by)
         except errors.BeingWorked:
             # A detached handler's row is locked for the moment of a renewal only: that one is waited for.
-            if self._state(event_id) is states.State.RUNNING and self._ask_to_stop(event_id):
+            if self._state(event_id) is states.State.RUNNING and self._ask_to_stop(event_id, by):
                 return states.State.RUNNING
             raise
 
@@ -115,13 +115,18 @@ class CancelLedger:
         with transactions.begin(self._engine) as connection:
             return {row[0]: row[1] for row in connection.exec_driver_sql(statement, values)}
 
-    def cancel_all(self, filters: queries.Filters, *, limit: int) -> Cancelled:
+    def cancel_all(self, filters: queries.Filters, *, limit: int, by: str | None = None) -> Cancelled:
         """Cancel up to ``limit`` open events. What somebody holds is left alone."""
         cancelled = stopping = 0
         after: str | None = "00000000-0000-0000-0000-000000000000"
         while after is not None and (room := limit - cancelled - stopping) > 0:
             with transactions.begin(self._engine) as connection:
                 after, ended, asked = _cancel_some(connection, filters, after, room)
+                if ended or asked:
+                    audit.write(
+                        connection, "events.cancelled", filters.type, by,
+                        filters=filters.values(), cancelled=ended, asked_to_stop=asked,
+                    )  # fmt: skip
             cancelled, stopping = cancelled + ended, stopping + asked
         return Cancelled(cancelled, stopping, sum(self.count(filters).values()))
 
@@ -130,12 +135,15 @@ class CancelLedger:
             found: str | None = connection.exec_driver_sql(STATE, (event_id,)).scalar()
         return None if found is None else states.State(found)
 
-    def _ask_to_stop(self, event_id: str) -> bool:
+    def _ask_to_stop(self, event_id: str, by: str | None) -> bool:
         with transactions.begin(self._engine) as connection:
-            return connection.exec_driver_sql(ASK_TO_STOP, ([event_id],)).rowcount == 1
+            if connection.exec_driver_sql(ASK_TO_STOP, ([event_id],)).rowcount != 1:
+                return False
+            audit.write(connection, "event.asked_to_stop", event_id, by)
+            return True
 
 
-def _cancel_one(connection: sqlalchemy.Connection, event_id: str) -> states.State:
+def _cancel_one(connection: sqlalchemy.Connection, event_id: str, by: str | None) -> states.State:
     found = connection.exec_driver_sql(LOCK, (event_id,)).first()
     if found is None:
         raise errors.EventNotFound(f"there is no event {event_id!r}")
@@ -144,11 +152,13 @@ def _cancel_one(connection: sqlalchemy.Connection, event_id: str) -> states.Stat
         raise errors.AlreadyEnded(state)
     if state is states.State.RUNNING:
         connection.exec_driver_sql(ASK_TO_STOP, ([event_id],))
+        audit.write(connection, "event.asked_to_stop", event_id, by)
         return state
     connection.exec_driver_sql(CANCEL, ([event_id],))
     if ticket is not None:
         connection.exec_driver_sql(LOCK_TICKETS, ([ticket],))
         connection.exec_driver_sql(SETTLE, ([ticket],))
+    audit.write(connection, "event.cancelled", event_id, by)
     return states.State.CANCELLED
 
 

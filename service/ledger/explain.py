@@ -28,7 +28,7 @@ select one.id::text, one.type, one.state, one.attempt, one.run_at, one.expires_a
        t.holder, t.held_since, lock.since as locked_since,
        y.paused_at as type_paused_at, y.paused_by as type_paused_by,
        q.paused_at as queue_paused_at, q.paused_by as queue_paused_by, coalesce(y.out_events, 0) as out_events,
-       coalesce(ahead.tickets, 0) as ahead_tickets, coalesce(ahead.events, 0) as ahead_events,
+       y.most_out, coalesce(ahead.tickets, 0) as ahead_tickets, coalesce(ahead.events, 0) as ahead_events,
        coalesce(worked.rate, 0.0) as rate,
        coalesce(alive.workers, 0) as workers, coalesce(alive.knowing, 0) as knowing,
        coalesce(alive.clocks, 0) as clocks, clock_timestamp() as now

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,20 +31,20 @@ select k.scope, k.key, k.fingerprint, k.event_id::text from millrace.idempotency
 join unnest(%s::text[], %s::text[]) as asked (scope, key) using (scope, key)
 """
 
-# One round trip: psycopg2 sends several statements at once and answers with the result of the last.
-STORE = """
+# One round trip: psycopg2 sends several statements at once and answers with the result of the last. Events may be many,
+# tickets and tallies are few: for those, plain values cost less to plan than arrays.
+EVENTS = """
 insert into millrace.events
     (id, type, ticket_id, payload, run_at, expires_at, producer, request_id, traceparent, attributes)
 select * from unnest(%s::uuid[], %s::text[], %s::uuid[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[],
                      %s::text[], %s::text[], %s::text[], %s::jsonb[]);
-insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at)
-select id, type, queue, exchange, routing_key, string_to_array(members, ',')::uuid[],
-       coalesce(due_at, now() + make_interval(secs => head_start))
-from unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::float8[])
-     as t (id, type, queue, exchange, routing_key, members, due_at, head_start);
-insert into millrace.tallies (minute, type, word, n)
-select date_trunc('minute', now()), type, 'accepted', n from unnest(%s::text[], %s::int[]) as t (type, n);
 """
+
+TICKETS = "insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at) values "
+TICKET = "(%s, %s, %s, %s, %s, %s::uuid[], coalesce(%s::timestamptz, now() + make_interval(secs => %s)))"
+
+TALLIES = "insert into millrace.tallies (minute, type, word, n) values "
+TALLY = "(date_trunc('minute', now()), %s, 'accepted', %s)"
 
 # The patience doubles with every publication. A ticket that a worker has changed since (cut, due again) is left alone,
 # and so is one that a worker holds: it may be frozen, and nobody shall wait for it. Unmarked, it is published again.
@@ -60,11 +61,14 @@ from out where t.id = out.id;
 
 HOLDS = "select exists (select from millrace.events where id = any(%s::uuid[]))"
 
-STATE = """
+NARROW = 1_000  #: events; where fewer of a type may be out, the doors take heed between two counts
+
+STATE = f"""
 select extract(epoch from clock_timestamp())::float8,
-       array(select name from millrace.types where paused_at is not null or out_events >= %s),
+       array(select name from millrace.types where paused_at is not null or out_events >= least(%s, most_out)),
        array(select name from millrace.queues where paused_at is not null),
-       (select jsonb_object_agg(name, pace) from millrace.types where pace is not null)
+       (select jsonb_object_agg(name, pace) from millrace.types where pace is not null),
+       (select jsonb_object_agg(name, most_out - out_events) from millrace.types where most_out < {NARROW})
 """
 
 
@@ -208,20 +212,22 @@ class Flush:
             statement = MARK_OUT + statement
             values = [[c[0] for c in confirmed], [c[1] for c in confirmed], self._ledger.patience, *values]
         if rows:
-            statement, values = STORE + statement, [*_columns(rows, tickets), *values]
+            counts = Counter(r.event.type for r in rows)
+            new = [_ticket(t) for t in tickets]
+            statement = f"{EVENTS}{_several(TICKETS, TICKET, new)}{_several(TALLIES, TALLY, counts.items())}{statement}"
+            values = [*_columns(rows), *itertools.chain(*new), *itertools.chain(*counts.items()), *values]
         self._storing = True
         self._cursor.execute(self._ledger.limit + statement, values)
-        epoch, types, queues, paces = self._cursor.fetchone()
+        epoch, types, queues, paces, rooms = self._cursor.fetchone()
         if self._begun:
             self._cursor.execute("commit")
         self._ledger.clock.set(epoch)
-        return ports.Held(frozenset(types), frozenset(queues), paces or {})
+        return ports.Held(frozenset(types), frozenset(queues), paces or {}, rooms or {})
 
 
-def _columns(rows: Sequence[ports.Row], tickets: Sequence[ports.NewTicket]) -> list[Any]:
-    """The arrays of ``STORE``."""
+def _columns(rows: Sequence[ports.Row]) -> list[Any]:
+    """The arrays of ``EVENTS``."""
     events: list[event.NewEvent] = [r.event for r in rows]
-    counts = Counter(e.type for e in events)
     return [
         [r.id for r in rows],
         [e.type for e in events],
@@ -233,17 +239,17 @@ def _columns(rows: Sequence[ports.Row], tickets: Sequence[ports.NewTicket]) -> l
         [e.request_id for e in events],
         [e.traceparent for e in events],
         [e.attributes for e in events],
-        [t.ticket.id for t in tickets],
-        [t.ticket.type for t in tickets],
-        [t.ticket.queue for t in tickets],
-        [t.ticket.exchange for t in tickets],
-        [t.ticket.routing_key for t in tickets],
-        [",".join(t.ticket.event_ids) for t in tickets],
-        [t.due_at for t in tickets],
-        [t.head_start for t in tickets],
-        list(counts),
-        list(counts.values()),
     ]
+
+
+def _ticket(new: ports.NewTicket) -> tuple[Any, ...]:
+    """The values of ``TICKET``."""
+    t = new.ticket
+    return (t.id, t.type, t.queue, t.exchange, t.routing_key, list(t.event_ids), new.due_at, new.head_start)
+
+
+def _several(statement: str, row: str, rows: Sized) -> str:
+    return f"{statement}{','.join([row] * len(rows))};"
 
 
 def _line(error: BaseException) -> str:

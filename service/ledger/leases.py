@@ -350,7 +350,7 @@ class LeaseWork:
         return json.dumps({"error": failure.error, "message": failure.message})
 
     def _tally(self, delivery: tickets.Delivery, word: outcome.Word) -> None:
-        self._run(work.TALLY, (delivery.type, delivery.queue, delivery.at, [word.value], [1], [None]))
+        self._run(work.TALLIES + work.TALLY, (delivery.type, word.value, 1, delivery.queue, delivery.at, None))
 
     def _run(self, statement: str, values: Any) -> sqlalchemy.CursorResult[Any]:
         assert self._connection is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,8 +13,8 @@ import sqlalchemy
 
 from service.application import ports
 from service.domain import errors, ids
+from service.ledger import audit, pages, queries, transactions
 from service.ledger import engine as engines
-from service.ledger import pages, queries, transactions
 
 LIST = f"""
 select d.event_id::text as id, d.type, d.reason, d.died_at, e.attempt, e.producer, e.error,
@@ -190,6 +191,16 @@ class Replaying:
         )
         # Each letter was locked and not replayed: what was promised to the caller is what was written.
         assert found.rowcount == len(replays)
+        first, last = replays[0].letter, replays[-1].letter
+        if first is last:
+            edited = replays[0].payload is not None
+            audit.write(
+                self._connection, "letter.replayed", first.id, by,
+                type=first.type, replayed_as=replays[0].new_id, edited=edited,
+            )  # fmt: skip
+        else:
+            types = dict(Counter(r.letter.type for r in replays))
+            audit.write(self._connection, "letters.replayed", None, by, types=types, first=first.id, last=last.id)
 
 
 def _where(conditions: Sequence[str]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from service.ledger import audit, transactions
 from service.ledger import engine as engines
-from service.ledger import transactions
 
 # Who came first keeps the pause, with their name.
 PAUSE = """
@@ -52,10 +52,14 @@ class PauseLedger:
         statement = PAUSE.format(table=self._table)
         with transactions.begin(self._engine) as connection:
             row = connection.exec_driver_sql(statement, {"name": name, "by": by}).mappings().one()
+            audit.write(connection, f"{self._table[:-1]}.paused", name, by, since=row["at"])
         at: datetime.datetime = row["at"]
         return {"at": at.astimezone(datetime.UTC), "by": row["by"]}
 
-    def resume(self, name: str) -> bool:
+    def resume(self, name: str, by: str | None = None) -> bool:
         """Resume; whether it was paused."""
         with transactions.begin(self._engine) as connection:
-            return connection.exec_driver_sql(RESUME.format(table=self._table), {"name": name}).first() is not None
+            found = connection.exec_driver_sql(RESUME.format(table=self._table), {"name": name}).first()
+            if found is not None:
+                audit.write(connection, f"{self._table[:-1]}.resumed", name, by)
+            return found is not None

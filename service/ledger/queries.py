@@ -27,7 +27,7 @@ SUMMARY = """
 select e.id::text, e.type, e.state, e.attempt, e.accepted_at, e.run_at, e.expires_at, e.finished_at,
        e.producer, e.request_id, e.schedule, e.slot_at, e.replay_of::text, e.replayed_as::text,
        t.published_at, t.due_at, coalesce(y.paused_at, q.paused_at) as paused_at,
-       coalesce(y.out_events, 0) as out_events, d.reason as dead_reason, clock_timestamp() as now
+       coalesce(y.out_events, 0) as out_events, y.most_out, d.reason as dead_reason, clock_timestamp() as now
 """
 
 TABLES = """
@@ -66,7 +66,7 @@ CONDITIONS = searching.BOUNDS | searching.LOOKS
 OPEN = "e.id in (select unnest(event_ids) from millrace.tickets)"
 
 #: Columns of a summary that only serve to find the reason.
-HELPERS = ("published_at", "due_at", "paused_at", "out_events", "dead_reason", "now")
+HELPERS = ("published_at", "due_at", "paused_at", "out_events", "most_out", "dead_reason", "now")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -204,7 +204,8 @@ def _reason(row: Row, window: int) -> str | None:
     if row["paused_at"] is not None:
         return states.Waiting.PAUSED
     overdue = row["due_at"] is not None and row["due_at"] <= row["now"]
-    return states.Waiting.HELD_BACK if overdue and row["out_events"] >= window else states.Waiting.QUEUED
+    most = window if row["most_out"] is None else min(window, row["most_out"])
+    return states.Waiting.HELD_BACK if overdue and row["out_events"] >= most else states.Waiting.QUEUED
 
 
 def _bound(value: Any) -> str:

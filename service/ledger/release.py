@@ -31,9 +31,9 @@ with recursive lanes (type, queue) as (
         where t.published_at is null and (t.type, t.queue) > (lanes.type, lanes.queue)
         order by t.type, t.queue limit 1) next),
 open_lanes as (
-    select l.type, l.queue, %(window)s - coalesce(s.out_events, 0) as room
+    select l.type, l.queue, least(%(window)s, s.most_out) - coalesce(s.out_events, 0) as room
     from lanes l left join millrace.types s on s.name = l.type left join millrace.queues q on q.name = l.queue
-    where s.paused_at is null and q.paused_at is null and coalesce(s.out_events, 0) < %(window)s),
+    where s.paused_at is null and q.paused_at is null and coalesce(s.out_events, 0) < least(%(window)s, s.most_out)),
 due as (
     select d.id, o.type, d.size from open_lanes o
     cross join lateral (

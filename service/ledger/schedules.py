@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy
 
 from service.domain import errors, schedules, slots
-from service.ledger import agenda, firing, transactions
+from service.ledger import agenda, audit, firing, transactions
 from service.ledger import engine as engines
 
 LOCK = f"""
@@ -87,6 +87,7 @@ class ScheduleLedger:
             values = (schedule.name, schedule.type, schedule.spec(), next_due, planned, by)
             if connection.exec_driver_sql(INSERT, values).first() is None:
                 raise errors.ScheduleExists(f"there is a schedule {schedule.name!r} already")
+            audit.write(connection, "schedule.created", schedule.name, by, spec=json.loads(schedule.spec()))
 
     def edit(
         self,
@@ -113,6 +114,8 @@ class ScheduleLedger:
             # From the instant up to which the old plan was settled.
             standing = dataclasses.replace(due.standing, planned=due.course.next_after(row.now))
             self._stand(connection, due, standing, row.now, paused=row.paused_at is not None)
+            before, after = json.loads(row.spec), json.loads(changed.spec())
+            audit.write(connection, "schedule.changed", name, by, before=before, after=after)
 
     def pause(self, name: str, *, by: str | None) -> None:
         """Have no instant of it fired from now on. Raises ScheduleNotFound, ScheduleRetired."""
@@ -121,6 +124,7 @@ class ScheduleLedger:
             if row.paused_at is None:
                 self._settle(connection, row)
                 connection.exec_driver_sql(PAUSE, (by, name))
+                audit.write(connection, "schedule.paused", name, by)
 
     def resume(self, name: str, *, by: str | None) -> bool:
         """Have it go on with its next instant; whether it was paused. Raises ScheduleNotFound, ScheduleRetired.
@@ -134,9 +138,10 @@ class ScheduleLedger:
             standing = self._settle_pause(connection, row, by)
             connection.exec_driver_sql(RESUME, (name,))
             self._stand(connection, firing.understand(row), standing, row.now)
+            audit.write(connection, "schedule.resumed", name, by)
             return True
 
-    def delete(self, name: str, *, revision: int | None) -> None:
+    def delete(self, name: str, *, revision: int | None, by: str | None = None) -> None:
         """Delete a schedule that was made at run time, or is retired; its slots stay.
 
         Raises ScheduleNotFound, DeclaredInCode, ScheduleChanged.
@@ -147,6 +152,7 @@ class ScheduleLedger:
             _check_revision(row, revision)
             self._settle(connection, row)
             connection.exec_driver_sql(DELETE, (name,))
+            audit.write(connection, "schedule.deleted", name, by, spec=json.loads(row.spec))
 
     def run_now(self, name: str, *, by: str | None) -> str:
         """An event at once, whatever is planned, and though it is paused; its id. Raises ScheduleNotFound."""
@@ -159,6 +165,7 @@ class ScheduleLedger:
                 if settled:
                     found = settled[0].event_id
                     assert found is not None
+                    audit.write(connection, "schedule.run", name, by, event_id=found)
                     return found
                 slot = dataclasses.replace(slot, due_at=slot.due_at + slots.TICK)  # A planned instant is just this one.
 
@@ -196,6 +203,9 @@ class ScheduleLedger:
                 over = (slots.Outcome.SKIPPED,)
                 self._firing.write(connection, asked, row.now, by=by, over=over)
                 connection.exec_driver_sql(LOOK_BACK, (chosen[0], name))
+                audit.write(
+                    connection, "schedule.backfilled", name, by, instants=len(chosen), first=chosen[0], last=chosen[-1]
+                )
         return Backfill(
             dry_run,
             min(len(planned), _LOOKED_AT),

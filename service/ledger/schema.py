@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import sqlalchemy
 from sqlalchemy import exc
 
 from service.domain import errors
 
 #: The revision that this code works on. Revisions are numbers of four digits, so that they can be compared as text.
-HEAD = "0005"
+HEAD = "0006"
+REVISION = re.compile(r"\d{4}")
 
 
 def revision(connection: sqlalchemy.Connection) -> str | None:
@@ -26,6 +29,10 @@ def check(engine: sqlalchemy.Engine) -> None:
             here = revision(connection)
     except exc.SQLAlchemyError as error:
         raise unreachable(engine, error) from error
+    if here is not None and not REVISION.fullmatch(here):
+        raise errors.SchemaNotReady(
+            f"the ledger's schema is at {here!r}, which no version of Millrace knows: is it the right database?"
+        )
     # A newer schema is no fault: migrations come before the code that needs them, and old code works on until then.
     if here is None or here < HEAD:
         raise errors.SchemaNotReady(

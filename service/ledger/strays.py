@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import sqlalchemy
+
 from service.domain import errors
+from service.ledger import audit, pages, queries, transactions
 from service.ledger import engine as engines
-from service.ledger import pages, queries, transactions
 
 LIST = f"""
 select id::text, filed_at, queue, reason, octet_length(body) as bytes, {pages.cursor_of("filed_at", "id")}
@@ -19,7 +21,7 @@ select id::text, filed_at, queue, reason, octet_length(body) as bytes, propertie
 from millrace.strays where id = %(id)s::uuid
 """
 
-DISCARD = "delete from millrace.strays where id = %(id)s::uuid returning id"
+DISCARD = "delete from millrace.strays where id = %(id)s::uuid returning id::text, queue, reason"
 
 
 class StrayLedger:
@@ -39,19 +41,23 @@ class StrayLedger:
 
     def show(self, stray_id: str) -> dict[str, Any]:
         """One with its properties, headers and body (base64). Raises StrayNotFound."""
-        row = self._one(ONE, stray_id)
+        with transactions.begin(self._engine) as connection:
+            row = _one(connection, ONE, stray_id)
         body = bytes(row.pop("body"))
         return pages.in_utc(row) | {"body": base64.b64encode(body).decode()}
 
-    def discard(self, stray_id: str) -> None:
+    def discard(self, stray_id: str, *, by: str | None = None) -> None:
         """Delete one. Raises StrayNotFound."""
-        self._one(DISCARD, stray_id)
+        with transactions.begin(self._engine) as connection:
+            gone = _one(connection, DISCARD, stray_id)
+            audit.write(connection, "stray.discarded", gone["id"], by, queue=gone["queue"], reason=gone["reason"])
 
-    def _one(self, statement: str, stray_id: str) -> dict[str, Any]:
-        row = None
-        if queries.UUID.fullmatch(stray_id):
-            with transactions.begin(self._engine) as connection:
-                row = connection.exec_driver_sql(statement, {"id": stray_id}).mappings().first()
-        if row is None:
-            raise errors.StrayNotFound(f"there is no stray {stray_id[:100]!r}")
-        return {str(name): value for name, value in row.items()}
+
+def _one(connection: sqlalchemy.Connection, statement: str, stray_id: str) -> dict[str, Any]:
+    """The row that a statement finds. Raises StrayNotFound."""
+    row = None
+    if queries.UUID.fullmatch(stray_id):
+        row = connection.exec_driver_sql(statement, {"id": stray_id}).mappings().first()
+    if row is None:
+        raise errors.StrayNotFound(f"there is no stray {stray_id[:100]!r}")
+    return {str(name): value for name, value in row.items()}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from service.domain.processes import LIVE
 from service.ledger import engine as engines
 from service.ledger import fence, processes
 
@@ -26,17 +27,31 @@ for no key update skip locked
 
 DUTY_DONE = "update millrace.duties set done_at = clock_timestamp() where name = %s"
 
+# What is counted once a second must last for longer than that.
+WORK_OUT = 3  #: seconds of work of a type that are with the broker, for each hand that works it
+LEAST_OUT = 2  #: events likewise, however long one takes
+
 # Rows are taken in order of the type, as by whoever publishes, so that they do not wait for each other in a circle.
-COUNT_OUT = """
+COUNT_OUT = f"""
 with counted as (
-    select type, sum(cardinality(event_ids))::int as n from millrace.tickets
-    where published_at is not null group by type)
-insert into millrace.types (name, out_events, counted_at)
-select coalesce(c.type, t.name), coalesce(c.n, 0), clock_timestamp()
-from counted c full join millrace.types t on t.name = c.type
-where coalesce(c.n, 0) <> coalesce(t.out_events, 0)
-order by 1
-on conflict (name) do update set out_events = excluded.out_events, counted_at = excluded.counted_at
+    select type, min(queue) as queue, sum(cardinality(event_ids))::int as n from millrace.tickets
+    where published_at is not null group by type),
+now as (
+    select coalesce(c.type, t.name) as name, coalesce(c.n, 0) as out_events, t.out_events as old_out,
+           case when h.n is not null
+                then least(1e9, h.n * greatest({LEAST_OUT}, {WORK_OUT} / greatest(t.pace, 1e-6)))::int end as most_out,
+           t.most_out as old_most
+    from counted c full join millrace.types t on t.name = c.type
+    left join lateral (
+        select sum(p.slots) as n from millrace.processes p
+        where p.kind = 'worker' and p.seen_at > clock_timestamp() - interval '{LIVE} seconds'
+          and t.name = any(p.types) and coalesce(c.queue = any(p.queues), true)) h on t.pace is not null)
+insert into millrace.types (name, out_events, most_out, counted_at)
+select name, out_events, most_out, clock_timestamp() from now
+where out_events <> coalesce(old_out, 0) or most_out is distinct from old_most
+order by name
+on conflict (name) do update
+set out_events = excluded.out_events, most_out = excluded.most_out, counted_at = excluded.counted_at
 """
 
 # Seconds by events, over all bundles: what company saves counts. Of this minute, once there is enough of it, so that a

@@ -83,11 +83,8 @@ set state = 'dead', attempt = attempt + %s, finished_at = clock_timestamp(), err
 where id = %s::uuid and state = 'pending'
 """
 
-TALLY = """
-insert into millrace.tallies (minute, type, word, n, queue, mark, seconds)
-select date_trunc('minute', now()), %s, word, n, %s, %s, seconds
-from unnest(%s::text[], %s::int[], %s::real[]) as t (word, n, seconds)
-"""
+TALLIES = "insert into millrace.tallies (minute, type, word, n, queue, mark, seconds) values "
+TALLY = "(date_trunc('minute', now()), %s, %s, %s, %s, %s, %s)"
 
 # A run that was lost, of a type whose handler was detached then and is atomic now.
 ADOPT = """
@@ -238,7 +235,11 @@ class Work:
             raise errors.PoisonedSession()
 
     def finish(
-        self, delivery: tickets.Delivery, outcomes: Sequence[outcome.Outcome], attempts: ports.Attempts, ran: float
+        self,
+        delivery: tickets.Delivery,
+        outcomes: Sequence[outcome.Outcome],
+        attempts: ports.Attempts,
+        ran: float | None,
     ) -> None:
         """Write what came of the events, and count it. ``ran``: seconds that the handler took for all of them."""
         done = [o for o in outcomes if o.word is outcome.Word.DONE]
@@ -253,8 +254,11 @@ class Work:
         for o in outcomes:
             words[o.word.value] = words.get(o.word.value, 0) + 1
         if words:
-            seconds = [ran, *[None] * (len(words) - 1)]
-            self._add(TALLY, delivery.type, delivery.queue, delivery.at, list(words), list(words.values()), seconds)
+            rows: list[Any] = []
+            for word, number in words.items():
+                # The seconds are those of all, and stand once.
+                rows += [delivery.type, word, number, delivery.queue, delivery.at, None if rows else ran]
+            self._add(TALLIES + ",".join([TALLY] * len(words)), *rows)
 
     def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None:
         """End the ticket, or keep it for what is still open: ``rest`` at once, what others hold a little later."""

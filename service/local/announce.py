@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import http.client
-import json
 import shlex
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
-from service.domain import handlers
 
 #: Seconds between two looks at /readyz.
 STEP = 0.3
@@ -44,6 +40,7 @@ class Announcement:
         return [
             "",
             f"Millrace is ready on {self.url}",
+            f"  console   {self.url}/console",
             f"  metrics   http://127.0.0.1:<port>/metrics: {metrics}",
             *(f"  {line}" for line in self.servers),
             f"  try       {self._try()}",
@@ -57,15 +54,6 @@ class Announcement:
         type_name, payload = self.example
         header = "-H 'Content-Type: application/json'"
         return f"curl {self.url}/v1/events/{type_name} {header} -d {shlex.quote(payload)}"
-
-
-def example(registry: Iterable[handlers.Handler]) -> tuple[str, str] | None:
-    """The first example that a handler's payload model gives in its JSON schema, with its event type."""
-    for handler in registry:
-        schema: dict[str, Any] = getattr(handler.payload, "model_json_schema", dict)()
-        for payload in schema.get("examples", []):
-            return handler.type, json.dumps(payload)
-    return None
 
 
 def when_ready(announcement: Announcement, ready: threading.Event, say: Callable[[str], None]) -> threading.Thread:

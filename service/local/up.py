@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from service import plugins
 from service.broker import topology
+from service.domain import handlers
 from service.local import announce, monitoring, ports, spawn
 from service.local.commands import Command, Console
 from service.local.postgres import PostgresServer
@@ -217,7 +218,7 @@ def _monitor(
 
 def _announce(settings: Settings, supervisor: Supervisor, around: _Surroundings, metrics: dict[str, int]) -> None:
     host = {"0.0.0.0": ports.LOOPBACK, "::": "::1"}.get(settings.host, settings.host)
-    example = announce.example(plugins.registry)
+    example = handlers.example(plugins.registry)
     announcement = announce.Announcement(host, settings.port, metrics, around.told, example)
     announce.when_ready(announcement, supervisor.ready, supervisor.say)
 

@@ -40,8 +40,17 @@ class Flight:
 class Canary:
     """What one clock sends. ``url`` is the door's."""
 
-    def __init__(self, url: str, *, every: float, queues: Iterable[str], now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        every: float,
+        queues: Iterable[str],
+        key: str = "",
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._url = urllib.parse.urlsplit(url)
+        self._key = key  #: to be shown where access is on
         self._every = every  #: seconds
         self._queues = list(queues)
         self._now = now
@@ -112,6 +121,8 @@ class Canary:
             try:
                 content = None if body is None else json.dumps(body)
                 headers = {"Content-Type": "application/json", "User-Agent": "millrace-canary"}
+                if self._key:
+                    headers["Authorization"] = f"Bearer {self._key}"
                 connection.request(method, self._url.path.rstrip("/") + path, content, headers)
                 answer = connection.getresponse()
                 document = json.loads(answer.read())

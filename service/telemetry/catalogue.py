@@ -20,8 +20,8 @@ from service.domain import objective, outcome, slots, topology
 WORDS = ("accepted", *(word.value for word in outcome.Word))
 #: What a clock does again and again, each by its name in the log (``clock.<duty>``).
 DUTIES = (
-    "slots", "release", "returned", "clocks", "successes", "partitions", "windows", "paces", "tallies", "keys", "zones",
-    "lines",
+    "slots", "release", "returned", "clocks", "notes", "processes", "successes", "partitions", "windows", "paces",
+    "tallies", "keys", "zones", "lines",
     "watch_tickets", "watch_waiting", "watch_tallies", "watch_letters", "watch_balance", "canary",
 )  # fmt: skip
 

@@ -17,6 +17,8 @@ IN_PAIR = re.compile(
 )
 #: A secret of Standard Webhooks.
 WEBHOOK = re.compile(r"whsec_[A-Za-z0-9+/=]+")
+#: An API key of ours (``service.domain.credentials``).
+KEY = re.compile(r"mr_[0-9a-f]{12}_[0-9A-Za-z]{46}")
 NAMES = re.compile(r"passw|secret|token|api_?key|authorization|cookie", re.IGNORECASE)
 #: Shorter passwords are not looked for by themselves: "guest" is a word.
 SHORTEST = 8
@@ -37,6 +39,8 @@ class Mask:
             text = IN_URL.sub(rf"\1:{MASK}@", text)
         if "whsec_" in text:
             text = WEBHOOK.sub(MASK, text)
+        if "mr_" in text:
+            text = KEY.sub(MASK, text)
         if "=" in text or ":" in text:
             text = IN_PAIR.sub(rf"\1{MASK}", text)
         return text

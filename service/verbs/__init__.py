@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from service.verbs import completion, control, events, letters, looking, openapi, schedules, sending
+from service.verbs import access, completion, control, events, letters, looking, openapi, schedules, sending
 
 VERBS: tuple[click.Command, ...] = (
     sending.send,
@@ -26,4 +26,7 @@ VERBS: tuple[click.Command, ...] = (
     looking.clocks,
     completion.completion,
     openapi.openapi,
+    access.keys,
+    access.users,
+    access.audit,
 )

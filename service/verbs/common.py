@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from service import bootstrap
-from service.domain import errors, states
+from service.domain import chain, errors, states
 from service.telemetry import logging as logs
 from service.terminal import line, print_json, print_line
 from service.verbs import api
@@ -83,6 +83,7 @@ def operations() -> bootstrap.Operations:
     """The operators' part of the road, on a ledger that is ready: for what the API does not offer."""
     settings = bootstrap.prepare("operator")
     logs.set_level(logging.WARNING)  # What is done is said on the terminal.
+    chain.begin(None, f"host {socket.gethostname()}")
     return bootstrap.operations_here(settings)
 
 

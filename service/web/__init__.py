@@ -7,7 +7,23 @@ from types import ModuleType
 import flask
 
 from service import plugins
-from service.web import api, envelopes, errors, explain, gate, health, hooks, letters, operations, processes, schedules
+from service.web import (
+    api,
+    console,
+    envelopes,
+    errors,
+    explain,
+    gate,
+    guard,
+    health,
+    hooks,
+    keys,
+    letters,
+    operations,
+    processes,
+    schedules,
+    signin,
+)
 from service.web.openapi import views as described
 from service.web.road import NAME, Road
 
@@ -20,6 +36,7 @@ def create_app(road: Road) -> flask.Flask:
     app.url_map.merge_slashes = False  # The redirect that mends them is a page of HTML.
     app.extensions[NAME] = road
     app.extensions[gate.NAME] = gate.Gates(road.settings.web_threads)
+    app.extensions[guard.NAME] = guard.make(road)
     hooks.install(app)
     errors.install(app)
     app.register_blueprint(api.pages)
@@ -29,8 +46,11 @@ def create_app(road: Road) -> flask.Flask:
     app.register_blueprint(operations.pages)
     app.register_blueprint(letters.pages)
     app.register_blueprint(schedules.pages)
+    app.register_blueprint(keys.pages)
+    app.register_blueprint(signin.pages)
     app.register_blueprint(health.pages)
     app.register_blueprint(described.pages)
+    app.register_blueprint(console.pages)
     for name in plugins.apps(road.settings.apps):
         views = plugins.optional(name, "views")
         if views is not None:

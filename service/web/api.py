@@ -8,12 +8,14 @@ from typing import Any
 import flask
 
 from service.domain import errors, handlers
-from service.web import answer, body, entry, gate, idempotency, links, road, search, show, timing
+from service.domain.access import Permission
+from service.web import access, answer, body, entry, gate, idempotency, links, road, search, show, timing, veil
 
 pages = flask.Blueprint("api", __name__, url_prefix="/v1")
 
 
 @pages.post("/events/<name>")
+@access.needs(Permission.SUBMIT)
 def take_event(name: str) -> answer.Json:
     """Take an event of the type ``name``; its payload is the body."""
     here, request = road.current(), road.real(flask.request)
@@ -25,19 +27,24 @@ def take_event(name: str) -> answer.Json:
 
 
 @pages.get("/events/<event_id>")
+@access.needs(Permission.READ, Permission.SUBMIT)
 def show_event(event_id: str) -> answer.Json:
     """One event with all that is known of it."""
     with gate.reads():
         found = road.current().queries.find(event_id)
-    if found is None:
+    # To who may not read, there are no events but their own.
+    if found is None or not (access.may(Permission.READ) or access.principal().owns(found["producer"])):
         raise errors.EventNotFound(f"there is no event {event_id[:100]!r}")
-    return answer.Json(show.event(found))
+    return answer.Json(show.event(found, reveal=veil.asked(flask.request.args, event_id)))
 
 
 @pages.get("/events")
+@access.needs(Permission.READ)
 def list_events() -> answer.Json:
     """Events, newest first, page by page."""
     wanted = search.read(flask.request.args, search.Search)
+    if wanted.text is not None:
+        access.require(Permission.REVEAL)  # Whoever may guess what a payload holds need not see it.
     with gate.reads():
         page = road.current().queries.page(wanted.filters(), limit=wanted.limit)
     document = {
@@ -51,6 +58,7 @@ def list_events() -> answer.Json:
 
 
 @pages.get("/types")
+@access.needs(Permission.READ, Permission.SUBMIT)
 def list_types() -> answer.Json:
     """The event types that can be posted, with what their handlers ask for."""
     here = road.current()

@@ -11,7 +11,8 @@ import flask
 from service import signals
 from service.application.submission import Accepted
 from service.domain import errors, event, handlers
-from service.web import body, gate, idempotency, road, timing, trace
+from service.domain.access import Permission
+from service.web import access, body, gate, idempotency, road, timing, trace
 
 
 @dataclasses.dataclass(slots=True)
@@ -47,7 +48,13 @@ def check(here: road.Road, sent: Sent) -> event.NewEvent:
 def new_event(
     here: road.Road, sent: Sent, producer: str | None, request_id: str, environ: dict[str, Any]
 ) -> event.NewEvent:
-    """What the intake takes. Raises UnknownEventType, and InvalidEvent for a payload that does not fit its type."""
+    """What the intake takes. Raises NotPermitted, UnknownEventType, InvalidEvent for a payload that does not fit."""
+    principal = access.of(environ)
+    if principal is not None and not principal.may_submit(sent.type):
+        raise errors.NotPermitted(
+            f"{principal.name} may post {', '.join(principal.types)}, and not {sent.type[:100]}",
+            permission=Permission.SUBMIT.value,
+        )
     parse = handler(here.registry, sent.type).parse
     if parse is not None:
         try:
@@ -60,7 +67,7 @@ def new_event(
             raise
     scope, mark = "", None
     if sent.key is not None:
-        scope = idempotency.scope(environ) if sent.scope is None else sent.scope
+        scope = idempotency.scope(environ) if sent.scope is None else idempotency.scope_of(sent.scope, environ)
         mark = idempotency.fingerprint(sent.type, sent.document, sent.timing.told(), sent.told)
     traceparent = sent.traceparent or environ.get(trace.KEY)
     return event.NewEvent(

@@ -13,7 +13,8 @@ from werkzeug import exceptions
 from service.application import accept
 from service.application.submission import Accepted
 from service.domain import errors, event
-from service.web import answer, body, cloudevents, entry, gate, ndjson, road, show, timing
+from service.domain.access import Permission
+from service.web import access, answer, body, cloudevents, entry, gate, ndjson, road, show, timing
 from service.web import errors as web_errors
 
 MOST = 10_000  #: events in one request
@@ -26,6 +27,7 @@ pages = flask.Blueprint("envelopes", __name__, url_prefix="/v1")
 
 
 @pages.post("/events")
+@access.needs(Permission.SUBMIT)
 def take_events() -> flask.Response:
     """Take one CloudEvent, or many events; which it is, ``Content-Type`` says."""
     request = road.real(flask.request)

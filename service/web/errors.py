@@ -63,15 +63,22 @@ STATUS: dict[type[errors.MillraceError], int] = {
     body.NotStrictJson: 400,
     InvalidHeader: 400,
     InvalidCloudEvent: 400,
+    errors.BadCredential: 401,
+    errors.NotSignedIn: 401,
+    errors.NotPermitted: 403,
     errors.UnknownEventType: 404,
     errors.EventNotFound: 404,
     EventTooLarge: 413,
     errors.QueueNotFound: 404,
     errors.StrayNotFound: 404,
+    errors.KeyNotFound: 404,
+    errors.UserNotFound: 404,
     errors.ScheduleNotFound: 404,
     errors.BeingWorked: 409,
     errors.AlreadyEnded: 409,
     errors.NotDead: 409,
+    errors.UserExists: 409,
+    errors.TwoKeysLive: 409,
     errors.AlreadyReplayed: 409,
     errors.ScheduleExists: 409,
     errors.DeclaredInCode: 409,
@@ -82,17 +89,20 @@ STATUS: dict[type[errors.MillraceError], int] = {
     errors.InvalidEvent: 422,
     errors.InvalidSchedule: 422,
     errors.SearchTooSlow: 422,
+    errors.InvalidAccess: 422,
     errors.KeyReused: 422,
     errors.ExpiresTooSoon: 422,
     MatchRequired: 428,
+    errors.TooManyRequests: 429,
     errors.NotAccepted: 503,
     errors.Overloaded: 503,
     errors.LedgerUnavailable: 503,
     errors.SchemaNotReady: 503,
+    errors.IssuerUnavailable: 503,
 }
 
 #: Their messages name servers and databases: they are for the logs.
-DISCREET = (errors.LedgerUnavailable, errors.SchemaNotReady)
+DISCREET = (errors.LedgerUnavailable, errors.SchemaNotReady, errors.IssuerUnavailable)
 
 
 def install(app: flask.Flask) -> None:
@@ -158,12 +168,16 @@ def _parts(error: errors.MillraceError, known: type) -> tuple[dict[str, Any], di
     detail, headers = str(error), {}
     members: dict[str, Any] = dict(error.members)
     if isinstance(error, DISCREET):
-        log.warning("A request needs the ledger: %s", error, extra={"action": "request.unavailable"})
+        log.warning("A request cannot be answered: %s", error, extra={"action": "request.unavailable"})
         detail, headers = f"{title}.", {"Retry-After": str(RETRY_AFTER)}
     if isinstance(error, errors.NotAccepted):
         members, headers = _stored(error), {"Retry-After": str(error.retry_after)}
     if isinstance(error, errors.Overloaded):
         headers = {"Retry-After": str(error.retry_after)}
+    if isinstance(error, errors.TooManyRequests):
+        headers = {"Retry-After": str(error.retry_after)} | error.headers
+    if (challenge := _challenge(error)) is not None:
+        headers = {"WWW-Authenticate": challenge}
     if isinstance(error, NoneStored):
         members = {"items": error.items}
     parts = {
@@ -180,6 +194,17 @@ def _parts(error: errors.MillraceError, known: type) -> tuple[dict[str, Any], di
 def slug(known: type) -> str:
     """What a problem's ``type`` calls an error."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", known.__name__).lower()
+
+
+def _challenge(error: errors.MillraceError) -> str | None:
+    """How to show who one is (RFC 6750, section 3)."""
+    if isinstance(error, errors.BadCredential):
+        return 'Bearer realm="millrace", error="invalid_token"'
+    if isinstance(error, errors.NotSignedIn):
+        return 'Bearer realm="millrace"'
+    if isinstance(error, errors.NotPermitted) and "permission" in error.members:
+        return f'Bearer realm="millrace", error="insufficient_scope", scope="{error.members["permission"]}"'
+    return None
 
 
 def _stored(error: errors.NotAccepted) -> dict[str, Any]:

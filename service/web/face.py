@@ -4,6 +4,14 @@
 
     event_id = face.submit("orders.created", {"order": 7})
 
+While access is on, a view says what it takes to call it, or nobody may:
+
+    @pages.get("/orders")
+    @face.needs(face.Permission.READ)
+    def orders() -> flask.Response: ...
+
+``face.principal()`` is who asks, ``face.may(permission)`` whether they may do something more.
+
 Errors that these functions raise need not be caught: the door answers them with problem documents.
 """
 
@@ -17,9 +25,13 @@ from typing import Any
 import flask
 
 from service.domain import errors
+from service.domain.access import Permission
 from service.ledger import queries
 from service.web import body, entry, idempotency, road, show, timing
 from service.web import errors as web_errors
+from service.web.access import may, needs, principal
+
+__all__ = ["Permission", "find", "may", "needs", "principal", "problem", "session", "submit"]
 
 
 def submit(

@@ -7,7 +7,8 @@ import logging
 import flask
 
 from service.domain import errors as domain_errors
-from service.web import answer, errors, road
+from service.domain.access import Permission
+from service.web import access, answer, errors, road
 
 log = logging.getLogger("millrace.web")
 
@@ -15,12 +16,14 @@ pages = flask.Blueprint("health", __name__)
 
 
 @pages.get("/healthz")
+@access.needs(Permission.ASK)
 def healthz() -> answer.Json:
     """The process answers. A server that it needs being down is no reason to start it again."""
     return answer.Json({"status": "ok"})
 
 
 @pages.get("/readyz")
+@access.needs(Permission.ASK)
 def readyz() -> flask.Response:
     """Ready to take events: the ledger is there and migrated. The broker is told of, and waited for by the tickets."""
     checks = _checks()

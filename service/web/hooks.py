@@ -11,8 +11,9 @@ from typing import Any
 import flask
 
 from service import signals
+from service.domain import chain, errors
 from service.telemetry import logging as logs
-from service.web import road, trace
+from service.web import access, guard, headers, road, signin, trace
 
 #: A request id that is kept. Any other is replaced, for it goes into logs and headers.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -52,17 +53,35 @@ def are_others(app: flask.Flask) -> bool:
     return bool(hooked - ours) or any(signal.receivers for signal in listened)
 
 
-def begin() -> None:
-    """Note who asks, and when."""
+def begin() -> Any:
+    """Note who asks, and when; let nobody pass who may not. A response here is the answer."""
     g, environ = road.real(flask.g), flask.request.environ
     already: Already | None = environ.get(ALREADY)
     g.started = time.perf_counter() if already is None else already.started
     g.request_id = request_id(environ.get("HTTP_X_REQUEST_ID", "")) if already is None else already.request_id
-    g.producer = producer(environ)
     trace.begin(environ)
     g.log_ids = logs.bind(request_id=g.request_id)
+    answered = _admit(environ)
+    g.producer = producer(environ)
     if already is not None:
         raise already.error
+    return answered
+
+
+def _admit(environ: dict[str, Any]) -> Any:
+    """Have the guard look at a request that meets a route; where nobody is signed in, a browser is led to the door."""
+    request, keeper = road.real(flask.request), guard.current()
+    chain.begin(flask.g.request_id, keeper.address(environ) or None)
+    if request.url_rule is None:
+        return None  # Nothing is there, for nobody.
+    view = flask.current_app.view_functions[request.url_rule.endpoint]
+    try:
+        keeper.admit(request, access.all_needed(view))
+    except errors.NotSignedIn:
+        if (answer := signin.instead(request)) is not None:
+            return answer
+        raise
+    return None
 
 
 def request_id(given: str) -> str:
@@ -71,7 +90,13 @@ def request_id(given: str) -> str:
 
 
 def producer(environ: dict[str, Any]) -> str | None:
-    """Who sends, as they say themselves: ``X-Producer``, or the first product in ``User-Agent`` (``curl``)."""
+    """Who sends: the principal, and what ``X-Producer`` says beside it (``orders-service/eu-1``).
+
+    While access is off, as they say themselves: ``X-Producer``, or the first product in ``User-Agent`` (``curl``).
+    """
+    if (principal := access.of(environ)) is not None:
+        beside = named_producer(environ)
+        return principal.name if beside is None else f"{principal.name}/{beside}"[:PRODUCER_LENGTH]
     agent: str = environ.get("HTTP_USER_AGENT", "")
     return named_producer(environ) or _name(PRODUCT_END.split(agent, 1)[0])
 
@@ -90,6 +115,7 @@ def finish(response: flask.Response) -> flask.Response:
     """Give the id back, and tell the listeners."""
     g, request = road.real(flask.g), road.real(flask.request)
     response.headers["X-Request-Id"] = g.request_id
+    headers.add(response, request)
     signals.request_finished.send(
         None,
         method=request.method,

@@ -10,7 +10,7 @@ import hashlib
 import re
 from typing import Any
 
-from service.web import body, hooks
+from service.web import access, body, hooks
 from service.web import errors as web_errors
 
 LENGTH = 255  #: characters of a key
@@ -42,7 +42,13 @@ def is_key(text: object) -> bool:
 
 def scope(environ: dict[str, Any]) -> str:
     """What the keys of a request are unique in."""
-    return hooks.named_producer(environ) or ""
+    return hooks.producer(environ) or "" if access.of(environ) else hooks.named_producer(environ) or ""
+
+
+def scope_of(source: str, environ: dict[str, Any]) -> str:
+    """The same for a CloudEvent: its source. Two principals who name the same one do not meet in it."""
+    principal = access.of(environ)
+    return source if principal is None else f"{principal.name} {source}"
 
 
 def fingerprint(type: str, document: body.Document, *told: str) -> str:

@@ -22,7 +22,7 @@ import flask
 from service import signals
 from service.application.submission import Accepted, Submission
 from service.domain import event
-from service.web import answer, body, entry, hooks, idempotency, inbound, show, trace
+from service.web import answer, body, entry, guard, headers, hooks, idempotency, inbound, show, trace
 from service.web.road import Road
 
 PREFIX = "/v1/events/"
@@ -38,6 +38,7 @@ class Lane:
         self._road = road
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_open = not hooks.are_others(app)
+        self._guard: guard.Guard = app.extensions[guard.NAME]
 
     def open_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve requests of this loop."""
@@ -55,6 +56,7 @@ class Lane:
             and environ.get("CONTENT_TYPE") == "application/json"
             and 0 < inbound.length(environ) <= self._road.settings.max_body
             and UNUSUAL.isdisjoint(environ)
+            and self._guard.glance(environ, path[len(PREFIX) :])
         )
 
     async def serve(self, environ: dict[str, Any], protocol: Answerable) -> bool:
@@ -70,12 +72,15 @@ class Lane:
         except Exception as error:
             environ[hooks.ALREADY] = hooks.Already(started, request_id, error)
             return False
-        headers = [
+        found = [
             ("content-type", "application/json"),
             ("location", document["links"]["self"]),
             ("x-request-id", request_id),
+            headers.NOSNIFF,
         ]
-        protocol.response_bytes(202, headers, answer.encoder.encode(document))
+        if self._guard.is_on:
+            found.append(headers.PRIVATE)
+        protocol.response_bytes(202, found, answer.encoder.encode(document))
         seconds = time.perf_counter() - started
         signals.request_finished.send(
             None,

@@ -10,9 +10,10 @@ import msgspec
 
 from service.application import replay
 from service.domain import errors, outcome
+from service.domain.access import Permission
 from service.ledger import letters as ledger
 from service.ledger import pages as lists
-from service.web import answer, body, links, operations, road, search
+from service.web import access, answer, body, links, operations, road, search, veil
 
 pages = flask.Blueprint("letters", __name__, url_prefix="/v1")
 
@@ -60,6 +61,7 @@ class Strays(msgspec.Struct, frozen=True):
 
 
 @pages.get("/dead")
+@access.needs(Permission.READ)
 def list_dead() -> answer.Json:
     """Dead letters, those that died last first, page by page."""
     wanted = search.read(flask.request.args, List)
@@ -69,6 +71,7 @@ def list_dead() -> answer.Json:
 
 
 @pages.post("/events/<event_id>/replay")
+@access.needs(Permission.CONTROL)
 def replay_event(event_id: str) -> answer.Json:
     """Work a dead letter again, as a new event; the body may hold another ``payload`` for it."""
     type_name, new_id = road.current().operations.replayer.one(
@@ -81,6 +84,7 @@ def replay_event(event_id: str) -> answer.Json:
 
 
 @pages.post("/replay")
+@access.needs(Permission.CONTROL)
 def replay_events() -> answer.Json:
     """Replay the dead letters that the query finds, the oldest first; with ``dry_run`` only look at them."""
     wanted = search.read(flask.request.args, Replay)
@@ -97,6 +101,7 @@ def replay_events() -> answer.Json:
 
 
 @pages.get("/strays")
+@access.needs(Permission.READ)
 def list_strays() -> answer.Json:
     """Messages that were not ours, the newest first, page by page."""
     wanted = search.read(flask.request.args, Strays)
@@ -106,13 +111,19 @@ def list_strays() -> answer.Json:
 
 
 @pages.get("/strays/<stray_id>")
+@access.needs(Permission.READ)
 def show_stray(stray_id: str) -> answer.Json:
-    """One stray with its properties, headers and body (base64)."""
+    """One stray with its properties and headers; with ``reveal`` its body (base64) too."""
     found = road.current().operations.strays.show(stray_id)
-    return answer.Json(found | {"links": {"self": _stray_place(found["id"])}})
+    masked: list[str] = []
+    if not veil.asked(flask.request.args, found["id"]):
+        # Nobody knows what a stray holds, so all of it may be what others must not see.
+        found, masked = found | {"body": None}, ["/body"]
+    return answer.Json(found | {"masked": masked, "links": {"self": _stray_place(found["id"])}})
 
 
 @pages.delete("/strays/<stray_id>")
+@access.needs(Permission.CONTROL)
 def discard_stray(stray_id: str) -> flask.Response:
     """Delete a stray."""
     road.current().operations.control.discard(stray_id, by=operations.by())

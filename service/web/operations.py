@@ -10,8 +10,9 @@ import flask
 import msgspec
 
 from service.domain import states
+from service.domain.access import Permission
 from service.ledger import queries
-from service.web import answer, errors, links, road, search
+from service.web import access, answer, errors, links, road, search
 
 pages = flask.Blueprint("operations", __name__, url_prefix="/v1")
 
@@ -39,12 +40,15 @@ class Cancel(msgspec.Struct, frozen=True):
 
 
 def by() -> str | None:
-    """Who acts, as they say themselves (``X-Producer``)."""
+    """Who acts: the principal's name; while access is off, as they say themselves (``X-Producer``)."""
+    if (principal := access.of(flask.request.environ)) is not None:
+        return principal.name
     found: str | None = flask.g.producer
     return found
 
 
 @pages.post("/events/<event_id>/cancel")
+@access.needs(Permission.CONTROL)
 def cancel_event(event_id: str) -> answer.Json:
     """Withdraw an event: 200 when it is cancelled, 202 when its worker was asked to stop."""
     state = road.current().operations.control.cancel(event_id, by=by())
@@ -53,6 +57,7 @@ def cancel_event(event_id: str) -> answer.Json:
 
 
 @pages.post("/cancel")
+@access.needs(Permission.CONTROL)
 def cancel_events() -> answer.Json:
     """Withdraw the open events that the query finds; with ``dry_run`` only count them."""
     wanted = search.read(flask.request.args, Cancel)
@@ -68,30 +73,35 @@ def cancel_events() -> answer.Json:
 
 
 @pages.post("/types/<name>/pause")
+@access.needs(Permission.CONTROL)
 def pause_type(name: str) -> answer.Json:
     """Hold back the events of a type."""
     return _paused("type", name, road.current().operations.control.pause_type(name, by=by()))
 
 
 @pages.post("/types/<name>/resume")
+@access.needs(Permission.CONTROL)
 def resume_type(name: str) -> answer.Json:
     """Let the events of a type go again."""
     return _resumed("type", name, road.current().operations.control.resume_type(name, by=by()))
 
 
 @pages.post("/queues/<name>/pause")
+@access.needs(Permission.CONTROL)
 def pause_queue(name: str) -> answer.Json:
     """Hold back what belongs into a queue."""
     return _paused("queue", name, road.current().operations.control.pause_queue(name, by=by()))
 
 
 @pages.post("/queues/<name>/resume")
+@access.needs(Permission.CONTROL)
 def resume_queue(name: str) -> answer.Json:
     """Let what belongs into a queue go again."""
     return _resumed("queue", name, road.current().operations.control.resume_queue(name, by=by()))
 
 
 @pages.get("/pauses")
+@access.needs(Permission.READ)
 def list_pauses() -> answer.Json:
     """What is paused, types and queues, since when and by whom."""
     return answer.Json({"pauses": road.current().queries.pauses()})

@@ -13,9 +13,10 @@ import msgspec
 from service.application import schedules as application
 from service.domain import errors as domain_errors
 from service.domain import slots
+from service.domain.access import Permission
 from service.ledger import agenda
 from service.plans import preview as previews
-from service.web import answer, body, errors, gate, links, operations, road, search
+from service.web import access, answer, body, errors, gate, links, operations, road, search, veil
 
 pages = flask.Blueprint("schedules", __name__, url_prefix="/v1/schedules")
 
@@ -87,6 +88,7 @@ class Year(msgspec.Struct, frozen=True):
 
 
 @pages.post("")
+@access.needs(Permission.SCHEDULE)
 def create_schedule() -> answer.Json:
     """Make a schedule of the document in the body."""
     name = road.current().operations.schedules.create(_document(), by=operations.by())
@@ -94,6 +96,7 @@ def create_schedule() -> answer.Json:
 
 
 @pages.get("")
+@access.needs(Permission.READ)
 def list_schedules() -> answer.Json:
     """Schedules by name, page by page."""
     wanted = search.read(flask.request.args, List)
@@ -105,12 +108,14 @@ def list_schedules() -> answer.Json:
 
 
 @pages.get("/<name>")
+@access.needs(Permission.READ)
 def show_schedule(name: str) -> answer.Json:
     """One schedule with all that is known of it; its ETag is for who wants to change it."""
     return _shown(name)
 
 
 @pages.patch("/<name>")
+@access.needs(Permission.SCHEDULE)
 def edit_schedule(name: str) -> answer.Json:
     """Change the members in the body (RFC 7396); ``If-Match`` names the version that they were made for."""
     revision = _revision(required=True)
@@ -119,6 +124,7 @@ def edit_schedule(name: str) -> answer.Json:
 
 
 @pages.delete("/<name>")
+@access.needs(Permission.SCHEDULE)
 def delete_schedule(name: str) -> flask.Response:
     """Delete a schedule; its slots and events stay."""
     road.current().operations.schedules.delete(name, revision=_revision(required=False), by=operations.by())
@@ -126,6 +132,7 @@ def delete_schedule(name: str) -> flask.Response:
 
 
 @pages.post("/<name>/pause")
+@access.needs(Permission.SCHEDULE)
 def pause_schedule(name: str) -> answer.Json:
     """Have no instant of it fired."""
     road.current().operations.schedules.pause(name, by=operations.by())
@@ -133,6 +140,7 @@ def pause_schedule(name: str) -> answer.Json:
 
 
 @pages.post("/<name>/resume")
+@access.needs(Permission.SCHEDULE)
 def resume_schedule(name: str) -> answer.Json:
     """Have it go on with its next instant."""
     road.current().operations.schedules.resume(name, by=operations.by())
@@ -140,6 +148,7 @@ def resume_schedule(name: str) -> answer.Json:
 
 
 @pages.post("/<name>/run")
+@access.needs(Permission.SCHEDULE)
 def run_schedule(name: str) -> answer.Json:
     """An event of it at once."""
     event_id = road.current().operations.schedules.run_now(name, by=operations.by())
@@ -149,6 +158,7 @@ def run_schedule(name: str) -> answer.Json:
 
 
 @pages.post("/<name>/backfill")
+@access.needs(Permission.SCHEDULE)
 def backfill_schedule(name: str) -> answer.Json:
     """Events of past instants that became none; with ``dry_run`` only count them."""
     args = flask.request.args
@@ -162,6 +172,7 @@ def backfill_schedule(name: str) -> answer.Json:
 
 
 @pages.get("/<name>/slots")
+@access.needs(Permission.READ)
 def list_slots(name: str) -> answer.Json:
     """What became of its instants, newest first, page by page."""
     wanted = search.read(flask.request.args, History)
@@ -173,6 +184,7 @@ def list_slots(name: str) -> answer.Json:
 
 
 @pages.get("/<name>/preview")
+@access.needs(Permission.READ)
 def preview_schedule(name: str) -> answer.Json:
     """Its next instants, in local time and UTC, with what daylight saving does to them."""
     wanted = search.read(flask.request.args, Preview)
@@ -182,16 +194,20 @@ def preview_schedule(name: str) -> answer.Json:
 
 
 @pages.post("/preview")
+@access.needs(Permission.READ)
 def preview_plan() -> answer.Json:
     """The next instants of a plan that is no schedule yet; the plan is the body."""
     wanted = search.read(flask.request.args, Preview)
     document = _document()
     with gate.reads():
-        found = road.current().operations.schedules.preview_plan(document, count=wanted.next, after=wanted.after)
+        found = road.current().operations.schedules.preview_plan(
+            document, count=wanted.next, after=wanted.after, tz=wanted.tz
+        )
     return answer.Json(found)
 
 
 @pages.get("/<name>/year")
+@access.needs(Permission.READ)
 def show_year(name: str) -> answer.Json:
     """A year of its plan: how many instants on each day, and the days when clocks change."""
     if "year" not in flask.request.args:
@@ -205,7 +221,10 @@ def _shown(name: str, status: int = 200) -> answer.Json:
     """A schedule as the answer, with its ETag."""
     with gate.reads():
         row = road.current().operations.agenda.find(name)
-    row["payload"] = msgspec.Raw(row["payload"].encode())
+    text = row["payload"].encode()
+    if not access.may(Permission.SCHEDULE):  # Who may change it must see what it is.
+        text, _ = veil.masked_text(row["payload"], row["type"])
+    row["payload"] = msgspec.Raw(text)
     document = application.shown(row) | {"links": _links(name)}
     headers = {"ETag": f'"{row["revision"]}"'}
     if status == 201:

@@ -6,6 +6,7 @@ import datetime
 import functools
 import re
 import typing
+from collections.abc import Collection
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -84,7 +85,7 @@ def read(args: datastructures.MultiDict[str, str], wanted: type[Query]) -> Query
     faults: list[tuple[str, str]] = []
     for name, values in args.lists():
         if name not in hints:
-            faults.append((name[:100], f"there is no such parameter; there are {', '.join(hints)}"))
+            faults.append((name[:100], f"there is no such parameter; there {_named(hints)}"))
         elif len(values) > 1:
             faults.append((name, "it is given more than once"))
         else:
@@ -95,6 +96,10 @@ def read(args: datastructures.MultiDict[str, str], wanted: type[Query]) -> Query
     if faults:
         raise errors.InvalidParameter(faults)
     return wanted(**found)
+
+
+def _named(names: Collection[str]) -> str:
+    return f"are {', '.join(names)}" if names else "is none"
 
 
 def _convert(text: str, wanted: Any) -> Any:

@@ -9,10 +9,12 @@ import msgspec
 
 from service.application.submission import Accepted
 from service.domain import ids
-from service.web import answer, links, prefer, road
+from service.web import answer, links, prefer, road, veil
 
 #: Columns of an event that hold JSON.
 JSON_COLUMNS = ("payload", "result", "error", "attributes", "progress")
+#: Those of them in which fields are masked.
+MASKED = ("payload", "result", "attributes")
 
 
 def accepted(one: Accepted) -> answer.Json:
@@ -39,9 +41,16 @@ def accepted_document(one: Accepted, environ: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def event(found: dict[str, Any]) -> dict[str, Any]:
-    """An event with all that is known of it."""
+def event(found: dict[str, Any], *, reveal: bool = False) -> dict[str, Any]:
+    """An event with all that is known of it; what payload, result and attributes hide is masked, unless ``reveal``."""
+    masked: list[str] = []
     for column in JSON_COLUMNS:
+        if found[column] is None:
+            continue
         # As PostgreSQL wrote it: no number loses a digit on the way.
-        found[column] = None if found[column] is None else msgspec.Raw(found[column].encode())
-    return links.added(found)
+        text = found[column].encode()
+        if not reveal and column in MASKED:
+            text, places = veil.masked_text(found[column], found["type"])
+            masked += [f"/{column}{place}" for place in places]
+        found[column] = msgspec.Raw(text)
+    return links.added(found | {"masked": masked})

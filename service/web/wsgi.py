@@ -9,10 +9,11 @@ import os
 
 from service import bootstrap
 from service.domain import processes
-from service.web import create_app, door, server
+from service.web import create_app, door, guard, server
 
 _road = bootstrap.web()
 app = create_app(_road)
+guard.tell(app, _road.settings)
 _routes = [(method, rule.rule) for rule in app.url_map.iter_rules() for method in rule.methods or ()]
 _obey = functools.partial(server.when_told_to_stop, _road.watch.stop)
 _obey()
@@ -24,3 +25,4 @@ _noter = bootstrap.noter_of(processes.Kind.WEB, _road.engine, lambda: _road.publ
 _noter.start()
 os.register_at_fork(after_in_child=_noter.start)  # A server may fork after it has loaded this.
 atexit.register(bootstrap.end_traces)
+bootstrap.settle_memory()

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
-from service import settings
+from service import bootstrap, settings
 from service.domain import errors
 from service.ledger import migrate, schema
 from service.local import ports
@@ -56,6 +56,12 @@ APPS = {
     "silent_app/__init__.py": "",
     "views_app/__init__.py": "",
     "views_app/views.py": "raise RuntimeError('no templates')\n",
+    "lenient_app/__init__.py": "",
+    "lenient_app/handlers.py": (
+        "from celery import signals\nfrom workers import handler\n\nhandler('a.b')(lambda payload: None)\n"
+        "def take(conf, **_):\n    conf.accept_content = ['json', 'msgpack']\n\n"
+        "signals.celeryd_init.connect(take, weak=False)\n"
+    ),
     "plain_app.py": "from workers import handler\n\nhandler('plain.event')(lambda payload: None)\n",
 }
 
@@ -111,7 +117,7 @@ def migration(run: Run) -> Iterator[concurrent.futures.Future[Ended]]:
 
 def line(ended: Ended) -> str:
     """The line on stderr of a command that could not start; Celery may have said before that it does."""
-    assert ended.code == 1, ended
+    assert ended.code in (1, bootstrap.MISCONFIGURED), ended
     *before, found = ended.err.splitlines()
     assert [said for said in before if " info " not in said] == []
     assert found.startswith("millrace: ")
@@ -229,6 +235,40 @@ def test_a_queue_that_no_handler_asks_for_stops_a_worker(run: Run) -> None:
     assert "events, http, periodic" in found
 
 
+def test_what_is_off_by_accident_is_refused_by_every_process(run: Run) -> None:
+    """tests/unit/test_safety.py has all of it."""
+    given = {"broker": f"amqp://guest:{SECRET}@mq.test/", "database": f"postgresql://u:{SECRET}@db.test/d"}
+    for ended in at_once(run, "web", "worker", "clock", **given).values():
+        assert ended.code == bootstrap.MISCONFIGURED
+        said = [text for text in ended.err.splitlines() if " info " not in text]
+        assert [text.split(":")[1].strip() for text in said] == ["MILLRACE_BROKER_URL", "MILLRACE_DATABASE_URL"], said
+        assert "amqps://" in said[0]
+        assert "verify-full" in said[1]
+        assert SECRET not in ended.err
+
+
+def test_a_worker_that_would_take_more_than_json_does_not_start(run: Run) -> None:
+    ended = run("worker", apps="lenient_app")
+    assert ended.code == bootstrap.MISCONFIGURED
+    assert "accept_content has msgpack" in line(ended)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may start as root")
+def test_root_is_refused_where_others_reach_it(run: Run) -> None:
+    given = {"allow_root": "0", "http": f"0.0.0.0:{ports.free()}"}
+    found = line(run("web", **given))
+    assert "MILLRACE_ALLOW_ROOT" in found
+
+
+def test_the_doctor_shows_what_is_off_and_goes_on(run: Run) -> None:
+    ended = run("doctor", broker="amqp://127.0.0.1:1/", http="127.0.0.1:5000", metrics_port="5000")
+    assert (ended.code, ended.err) == (1, "")
+    found = dict(re.findall(r"^FAULT ([\w ]+): (.*)", ended.out, re.MULTILINE))
+    assert list(found) == ["metrics port", "ledger", "broker"]
+    assert "MILLRACE_METRICS_PORT" in found["metrics port"]
+    assert set(re.findall(r"^ok +([\w ]+):", ended.out, re.MULTILINE)) >= {"broker user", "ledger encryption", "debug"}
+
+
 @pytest.mark.parametrize("command", ["web", "up"])
 def test_a_port_in_use_is_named_with_the_way_out(run: Run, command: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -252,7 +292,7 @@ def test_commands_that_need_a_server_name_it_and_its_setting(
     assert "MILLRACE_BROKER_URL" in line(ends["topology"])
     # The doctor has a line for each finding, and they are its answer.
     assert (ends["doctor"].code, ends["doctor"].err) == (1, "")
-    ledger, broker = ends["doctor"].out.splitlines()
+    *_, ledger, broker = ends["doctor"].out.splitlines()
     assert re.match("FAULT ledger: .*127.0.0.1:1.*MILLRACE_DATABASE_URL", ledger)
     assert re.match("FAULT broker: .*127.0.0.1:1.*MILLRACE_BROKER_URL", broker)
 

@@ -42,7 +42,7 @@ class TestBundles:
 
         road.publish(*tickets)
         road.assert_worked_once(ids)
-        assert max(road.transactions(ids)) == 20  # On a slow machine some may have been cut.
+        assert max(road.transactions(ids)) >= 20  # On a slow machine some may have been cut, and others have joined.
 
     def test_a_bundle_that_takes_long_is_cut_and_its_rest_is_worked_too(self, road: Road) -> None:
         (ticket,) = road.store("ledger.step", [json.dumps({"do": "slow", "seconds": 0.1})] * 8)

@@ -194,7 +194,8 @@ class TestForks:
         watch, workers = self.work(road, worker, ledger_server)
         assert len(workers) >= self.EVENTS // 5
         assert worker.pid not in workers
-        assert (watch.parent, watch.children) == (0, 1)
+        assert watch.parent == 0
+        assert 1 <= watch.children <= 2  # One more at the moment when it notes the worker.
 
     @pytest.mark.parametrize(("pool", "most"), [("threads", 4), ("solo", 1)])
     def test_pools_without_forks_keep_to_their_size(
@@ -203,7 +204,7 @@ class TestForks:
         worker = road.worker(pool, concurrency=4)
         watch, workers = self.work(road, worker, ledger_server)
         assert workers == {worker.pid}
-        assert 1 <= watch.parent <= most
+        assert 1 <= watch.parent <= most + 1  # For the moment of a note.
 
     def test_the_processes_of_a_door_share_no_connection(self, road: Road, ledger_server: PostgresServer) -> None:
         door = road.web(web_processes="2")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import signal
+import urllib.request
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +24,19 @@ def lose_connection(node: RabbitNode, road: Road, worker: Process) -> None:
     node.ctl("close_all_connections", "--vhost", "/", "test")
     wait(lambda: worker.text().count("Connection to broker lost") > before, 20, "the worker notices")
     road.wait_for_consumers(1)
+
+
+def wait_for_pulse(worker: Process) -> None:
+    """Its health check sees its event loop turn, twice: what began with a connection may have ended with it."""
+    url = f"http://127.0.0.1:{worker.environment['MILLRACE_METRICS_PORT']}/healthz"
+    ages: list[float] = []
+
+    def beaten() -> bool:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            ages.append(json.load(answer)["seconds_since"]["loop"])
+        return sum(1 for before, after in itertools.pairwise(ages) if after < before) >= 2
+
+    wait(beaten, 20, "the loop turns")
 
 
 class TestReconnect:
@@ -59,7 +75,9 @@ class TestReconnect:
         tickets = road.store("ledger.alone", [gate.payload, *["{}"] * 8], bundle=1)
         road.publish(*tickets)
         gate.wait()  # The next two wait for its lock, in mid-handler too; the others are prefetched.
+        wait_for_pulse(worker)
         lose_connection(broker_node, road, worker)
+        wait_for_pulse(worker)
         gate.open()
         road.assert_worked_once([i for t in tickets for i in t.event_ids])
         self.assert_all_work(road, worker)

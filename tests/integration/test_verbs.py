@@ -39,7 +39,8 @@ VERBS = (
     "send", "events", "events list", "events show", "events explain", "events wait", "events cancel", "events replay",
     "types", "queues", "workers", "clocks", "completion", "dead replay",
     "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
-    *(f"schedules {verb}" for verb in OF_SCHEDULES),
+    *(f"schedules {verb}" for verb in OF_SCHEDULES), "keys", "keys create", "keys list", "keys rotate", "keys revoke",
+    "users", "users add", "users list", "users password", "users remove", "audit", "audit list", "audit verify",
 )  # fmt: skip
 
 Millrace = Callable[..., Result]

@@ -10,9 +10,11 @@ import pytest
 from service.application import ports
 from service.application.accept import Intake
 from service.application.publish import Publisher, Release
-from service.domain import errors, event
+from service.domain import errors, event, processes
+from service.ledger import engine as engines
 from service.ledger import intake
 from service.ledger.intake import IntakeLedger
+from service.ledger.processes import ProcessLedger
 from service.ledger.release import ReleaseLedger
 from service.ledger.upkeep import Upkeep
 from tests.ledgers import Ledger, SilentBroker
@@ -141,7 +143,7 @@ def test_stored_is_never_no_when_the_second_try_is_in_doubt(ledger: Ledger) -> N
             found.store = store_and_lose  # type: ignore[method-assign]
             return found
 
-    unlucky = Unlucky(ledger.engine, patience=300.0, window=20_000)
+    unlucky = Unlucky(engines.Engine(ledger.url), patience=300.0, window=20_000)
     door = Intake(unlucky, Publisher(lambda: ledger.broker), ledger.registry, deadline=3.0, head_start=2.0)
     with pytest.raises(errors.NotAccepted) as told:
         door.submit([event.NewEvent(type="a.a", payload="1")])
@@ -160,7 +162,7 @@ def test_a_request_that_gives_up_in_the_middle_of_a_flush_names_what_may_be_stor
             go_on.wait(10)
             return super().flush()
 
-    slow = Slow(ledger.engine, patience=300.0, window=20_000)
+    slow = Slow(engines.Engine(ledger.url), patience=300.0, window=20_000)
     door = Intake(slow, Publisher(lambda: ledger.broker), ledger.registry, deadline=0.3, head_start=2.0)
     with pytest.raises(errors.NotAccepted) as told:
         door.submit([event.NewEvent(type="a.a", payload="1")])
@@ -168,3 +170,63 @@ def test_a_request_that_gives_up_in_the_middle_of_a_flush_names_what_may_be_stor
     assert entered.is_set()
     assert len(told.value.event_ids) == 1
     ledger.until(lambda: ledger.sql("select id::text from millrace.events") == [(told.value.event_ids[0],)])
+
+
+def note_worker(ledger: Ledger, *types: str, slots: int = 2) -> None:
+    process = processes.Process(processes.Kind.WORKER, "here", 1, "0", types, ("events",), slots)
+    ProcessLedger(ledger.engine).note(process, processes.Note(age=1.0))
+
+
+def measure_and_count(ledger: Ledger, type_name: str, pace: float) -> None:
+    """Let the clock know how long an event takes, and count."""
+    ledger.sql(
+        "insert into millrace.types (name, pace) values (%s, %s) on conflict (name) do update set pace = excluded.pace",
+        *(type_name, pace),
+    )
+    ledger.sql("update millrace.duties set done_at = '-infinity' where name = 'windows'")
+    Upkeep(ledger.engine).count_windows()
+
+
+def out(ledger: Ledger, type_name: str) -> int:
+    """How many of its events the door has handed to the broker."""
+    return sum(len(ticket.event_ids) for ticket in ledger.broker.published if ticket.type == type_name)
+
+
+@pytest.mark.parametrize(
+    ("pace", "slots", "most"), [(1.0, 2, 6), (60.0, 2, 4), (0.1, 3, 90), (0.00001, 2, 600_000), (None, 2, None)]
+)
+def test_of_a_slow_type_no_more_is_out_than_its_hands_work_in_three_seconds(
+    ledger: Ledger, pace: float | None, slots: int, most: int | None
+) -> None:
+    note_worker(ledger, "a.a", slots=slots)
+    ledger.sql("insert into millrace.types (name, pace) values ('a.a', %s)", pace)
+    Upkeep(ledger.engine).count_windows()
+    assert ledger.sql("select most_out from millrace.types") == [(most,)]
+
+
+def test_a_flood_of_a_slow_type_stays_in_the_ledger_and_a_quick_one_goes_past_it(ledger: Ledger) -> None:
+    note_worker(ledger, "a.a", "a.b")
+    measure_and_count(ledger, "a.a", 1.0)
+    measure_and_count(ledger, "a.b", 0.0001)
+    ledger.post("a.b", 0)  # A flush tells the door.
+    for _ in range(10):
+        ledger.post("a.a", *range(10))
+        ledger.post("a.b", *range(10))
+    ledger.until(lambda: out(ledger, "a.b") == 101)
+    assert out(ledger, "a.a") == 6
+    assert ledger.sql("select sum(cardinality(event_ids)) from millrace.tickets where type = 'a.a'") == [(100,)]
+
+
+def test_the_clock_keeps_to_the_window_of_a_slow_type_and_fills_it_again(ledger: Ledger) -> None:
+    note_worker(ledger, "a.a")
+    ledger.post("a.a", *range(20))
+    due_now(ledger)
+    measure_and_count(ledger, "a.a", 1.0)
+    release = a_release(ledger)
+    taken = [due for _ in range(3) for due in release.take_due(256, 10.0)]
+    assert len(taken) == 6
+    release.mark_out([(due.ticket.id, due.revision) for due in taken])
+    for due in taken[:4]:
+        ledger.sql("delete from millrace.tickets where id = %s", due.ticket.id)
+    measure_and_count(ledger, "a.a", 1.0)
+    assert len(release.take_due(256, 10.0)) == 4

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from service import settings
+from tests.repository import kubernetes
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -64,6 +65,7 @@ def objectives_rules() -> str:
 PAGES = {
     "docs/settings.md": settings_page,
     "monitoring/prometheus/rules/objectives.yml": objectives_rules,
+    "deploy/kubernetes/components/monitoring/rules.yaml": kubernetes.rules,
 }
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ ALLOWED = {
     "service/telemetry/instruments.py": "an exemplar says when it was seen, to Prometheus",
     "service/telemetry/metrics.py": "timestamps are for Prometheus, which compares them with its own time",
     "service/verbs/preview.py": "nothing is fired by a list that begins today",
+    "service/web/console/words.py": "a page says what is today, and how long it is until then",
+    "service/web/tokens.py": "an issuer with a clock of its own says until when a token is good",
     "workers/http/client.py": "a signature tells another host, with a clock of its own, when it was made",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import signal
@@ -34,8 +35,9 @@ class Child:
         return self._orders.recv()
 
     def kill(self) -> None:
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.join()
+        if self.process.is_alive():
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.join()
 
 
 def _obey(here: presence.Presence, orders: Any) -> None:
@@ -77,19 +79,20 @@ def test_whether_the_broker_is_there_is_what_the_parent_was_told_last(here: pres
 
 
 def test_one_child_notes_the_worker_and_another_when_that_one_is_killed(here: presence.Presence) -> None:
-    first, second = Child(here, 0), Child(here, 1)
-    try:
+    with contextlib.ExitStack() as ending:
+
+        def child(index: int) -> Child:
+            found = Child(here, index)
+            ending.callback(found.kill)
+            return found
+
+        first, second = child(0), child(1)
         assert (first.ask("ours"), second.ask("ours")) == (True, False)
         assert (first.ask("pid"), second.ask("pid")) == (os.getpid(), os.getpid())
         pids = {first.ask("hold"), second.ask("hold")}
         assert {held.pid for held in here.note().holding} == pids
         first.kill()
         assert second.ask("ours")
-        heir = Child(here, 0)  # It has the place of the one that was killed.
-        try:
-            assert heir.ask("ours") is False
-            assert [held.pid for held in here.note().holding] == [second.process.pid]
-        finally:
-            heir.kill()
-    finally:
-        second.kill()
+        heir = child(0)  # It has the place of the one that was killed.
+        assert heir.ask("ours") is False
+        assert [held.pid for held in here.note().holding] == [second.process.pid]

@@ -32,12 +32,16 @@ KNOWN: dict[int, list[errors.MillraceError]] = {
         web_errors.InvalidHeader("X: no"),
         web_errors.InvalidCloudEvent([("id", "it is required")]),
     ],
+    401: [errors.NotSignedIn(), errors.BadCredential("it has expired")],
+    403: [errors.NotPermitted(permission="control")],
     404: [
         errors.UnknownEventType("no.such"),
         errors.EventNotFound(),
         errors.QueueNotFound("nowhere"),
         errors.StrayNotFound(),
         errors.ScheduleNotFound(),
+        errors.KeyNotFound(),
+        errors.UserNotFound(),
     ],
     409: [
         errors.BeingWorked(),
@@ -47,6 +51,8 @@ KNOWN: dict[int, list[errors.MillraceError]] = {
         errors.ScheduleExists(),
         errors.DeclaredInCode(),
         errors.ScheduleRetired(),
+        errors.UserExists(),
+        errors.TwoKeysLive(),
     ],
     412: [errors.ScheduleChanged()],
     413: [web_errors.EventTooLarge()],
@@ -54,18 +60,21 @@ KNOWN: dict[int, list[errors.MillraceError]] = {
         web_errors.InvalidParameter([("limit", "a number is wanted")]),
         errors.InvalidEvent([errors.Fault("/a/0", "a number is wanted")]),
         errors.InvalidSchedule([errors.Fault("/plan/cron", "five fields are wanted")]),
+        errors.InvalidAccess([errors.Fault("/role", "one of producer, viewer is wanted")]),
         errors.KeyReused(),
         errors.ExpiresTooSoon(),
         web_errors.NoneStored([{"index": 3, "status": 404}]),
         errors.SearchTooSlow(),
     ],
     428: [web_errors.MatchRequired()],
+    429: [errors.TooManyRequests(retry_after=7)],
     503: [
         errors.NotAccepted(event_ids=("1", "2"), retry_after=7),
         accept.NotStored(),
         errors.LedgerUnavailable(SECRET),
         ports.FlushFailed(SECRET, in_doubt=True),
         errors.SchemaNotReady(SECRET),
+        errors.IssuerUnavailable(SECRET),
         errors.Overloaded(retry_after=7),
     ],
 }
@@ -197,7 +206,8 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 def places() -> list[str]:
     """Every route of the door with something in its gaps, and places where there is none."""
     rules = Road().client().application.url_map.iter_rules()
-    return sorted({rule.rule.replace("<", "").replace(">", "") for rule in rules} | set(NOWHERE))
+    programs = [rule.rule for rule in rules if not rule.rule.startswith("/console")]  # Pages are for people.
+    return sorted({rule.replace("<", "").replace(">", "") for rule in programs} | set(NOWHERE))
 
 
 @pytest.mark.parametrize("method", METHODS)

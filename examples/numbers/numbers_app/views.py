@@ -39,18 +39,21 @@ def take_long_lists() -> None:
 
 
 @page.post("/number_request/", strict_slashes=False)
+@face.needs(face.Permission.SUBMIT)
 def request_numbers() -> ResponseReturnValue:
     """Take a list of numbers and jobs; the answer is the id under which its storing can be followed."""
     return _submit("numbers.requested", parse_request)
 
 
 @page.post("/update_request/", strict_slashes=False)
+@face.needs(face.Permission.SUBMIT)
 def update_numbers() -> ResponseReturnValue:
     """Take the results that a program outside has found for single numbers."""
     return _submit("numbers.updated", parse_update)
 
 
 @page.get("/number_request/", strict_slashes=False)
+@face.needs(face.Permission.READ, face.Permission.SUBMIT)
 def show_numbers() -> ResponseReturnValue:
     """A list with each job's present word. With ``?details=1`` the ids of the numbers and the results too."""
     rid = _rid(_asked("rid"))
@@ -69,6 +72,7 @@ def show_numbers() -> ResponseReturnValue:
 
 
 @page.get("/check_request/", strict_slashes=False)
+@face.needs(face.Permission.READ, face.Permission.SUBMIT)
 def check_request() -> ResponseReturnValue:
     """How far an event is."""
     task_id = _asked("taskID")

@@ -19,7 +19,7 @@ from service.domain.access import Permission
 from service.web import access, search
 from service.web import errors as web
 from service.web.openapi import shapes
-from service.web.openapi.operations import HEADERS, JSON, OPERATIONS, Operation
+from service.web.openapi.operations import HEADERS, JSON, OPERATIONS, SENT, Operation
 
 REF = "#/components/schemas/{name}"
 ARGUMENT = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
@@ -221,13 +221,20 @@ def _statuses(one: Operation, permission: Permission | None) -> dict[int, set[st
 def _responses(one: Operation, statuses: Mapping[int, set[str]], schemas: _Schemas) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for status, shape in one.answers.items():
-        found[str(status)] = {"description": HTTPStatus(status).phrase}
+        found[str(status)] = {"description": HTTPStatus(status).phrase, "headers": _headers(*one.sent)}
         if shape is not None:
             found[str(status)]["content"] = {one.media_type: {"schema": schemas.of(shape)}}
     problem = {web.MEDIA_TYPE: {"schema": {"$ref": REF.format(name="Problem")}}}
     for status, said in statuses.items():
-        found[str(status)] = {"description": " ".join(sorted(said)), "content": problem}
+        later = ("Retry-After",) if status in (429, 503) else ()
+        found[str(status)] = {
+            "description": " ".join(sorted(said)), "headers": _headers(*later), "content": problem,
+        }  # fmt: skip
     return dict(sorted(found.items()))
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"description": SENT[name], "schema": {"type": "string"}} for name in (*names, "X-Request-Id")}
 
 
 def _described(module: Any) -> str:

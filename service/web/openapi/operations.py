@@ -13,7 +13,7 @@ import msgspec
 from service.domain import errors
 from service.web import body, cloudevents, letters, ndjson, operations, processes, schedules, search
 from service.web import errors as web
-from service.web.openapi import shapes
+from service.web.openapi import shapes, standing
 
 JSON = "application/json"
 
@@ -35,6 +35,14 @@ HEADERS = {
     "Prefer": "wait=N: the answer is kept back for N seconds at most, until the event has ended.",
     "X-Producer": "Who sends.",
     "If-Match": "The ETag that the change was made for, or *.",
+}
+#: Of the headers that an answer may have, what each says.
+SENT = {
+    "Location": "Where the event, or the schedule, is.",
+    "ETag": "The version, to be given as `If-Match`.",
+    "Preference-Applied": "`wait`: the answer was kept back.",
+    "Retry-After": "Seconds after which to try again.",
+    "X-Request-Id": "The request's id: the client's own, or one that was made for it.",
 }
 SENDING = ("Idempotency-Key", "Prefer", "X-Producer")
 
@@ -71,6 +79,7 @@ class Operation:
     optional: bool = False  #: there need be no body
     faults: Faults = ()
     headers: tuple[str, ...] = ()
+    sent: tuple[str, ...] = ()  #: headers of the answer, if it is a good one
     media_type: str = JSON  #: of the answer
 
 
@@ -82,7 +91,7 @@ SCHEDULED: Faults = (errors.ScheduleNotFound, *ACTS)
 OPERATIONS: dict[str, Operation] = {
     "api.take_event": Operation(
         {202: shapes.Accepted, 200: shapes.Event}, shapes.Times, body={JSON: Media(ANY, {"order": 7})}, headers=SENDING,
-        faults=(*STORES, web.InvalidHeader),
+        sent=("Location", "Preference-Applied"), faults=(*STORES, web.InvalidHeader),
     ),
     "api.show_event": Operation({200: shapes.Event}, faults=(*EVENT, *READS)),
     "api.list_events": Operation({200: shapes.Events}, search.Search, faults=(*READS, errors.SearchTooSlow)),
@@ -94,46 +103,47 @@ OPERATIONS: dict[str, Operation] = {
             cloudevents.BATCH: Media({"type": "array"}, [CLOUDEVENT]),
             ndjson.MEDIA_TYPES[0]: Media(TEXT, LINES),
         },
-        headers=("Prefer", "X-Producer"),
+        headers=("Prefer", "X-Producer"), sent=("Location", "Preference-Applied"),
         faults=(*STORES, web.InvalidHeader, web.InvalidCloudEvent, web.EventTooLarge, web.NoneStored),
     ),
     "explain.explain_event": Operation({200: shapes.Explanation}, faults=(*EVENT, *READS)),
-    "processes.list_processes": Operation({200: shapes.Processes}, processes.List, faults=READS),
-    "processes.list_workers": Operation({200: shapes.Processes}, processes.Nothing, faults=READS),
-    "processes.list_clocks": Operation({200: shapes.Processes}, processes.Nothing, faults=READS),
-    "processes.list_queues": Operation({200: shapes.Queues}, processes.Nothing, faults=READS),
+    "processes.list_processes": Operation({200: standing.Processes}, processes.List, faults=READS),
+    "processes.list_workers": Operation({200: standing.Processes}, processes.Nothing, faults=READS),
+    "processes.list_clocks": Operation({200: standing.Processes}, processes.Nothing, faults=READS),
+    "processes.list_queues": Operation({200: standing.Queues}, processes.Nothing, faults=READS),
     "operations.cancel_event": Operation(
-        {200: shapes.Cancelled, 202: shapes.Cancelled},
+        {200: standing.Cancelled, 202: standing.Cancelled},
         faults=(*EVENT, errors.AlreadyEnded, errors.BeingWorked, *ACTS),
     ),
     "operations.cancel_events": Operation(
-        {200: shapes.CancelledMany}, operations.Cancel, faults=(*ACTS, errors.SearchTooSlow, errors.BeingWorked)
+        {200: standing.CancelledMany}, operations.Cancel, faults=(*ACTS, errors.SearchTooSlow, errors.BeingWorked)
     ),
-    "operations.pause_type": Operation({200: shapes.Paused}, faults=(errors.UnknownEventType, *ACTS)),
-    "operations.resume_type": Operation({200: shapes.Resumed}, faults=(errors.UnknownEventType, *ACTS)),
-    "operations.pause_queue": Operation({200: shapes.Paused}, faults=(errors.QueueNotFound, *ACTS)),
-    "operations.resume_queue": Operation({200: shapes.Resumed}, faults=(errors.QueueNotFound, *ACTS)),
-    "operations.list_pauses": Operation({200: shapes.Pauses}, faults=ACTS),
-    "letters.list_dead": Operation({200: shapes.Letters}, letters.List, faults=(*ACTS, errors.SearchTooSlow)),
+    "operations.pause_type": Operation({200: standing.Paused}, faults=(errors.UnknownEventType, *ACTS)),
+    "operations.resume_type": Operation({200: standing.Resumed}, faults=(errors.UnknownEventType, *ACTS)),
+    "operations.pause_queue": Operation({200: standing.Paused}, faults=(errors.QueueNotFound, *ACTS)),
+    "operations.resume_queue": Operation({200: standing.Resumed}, faults=(errors.QueueNotFound, *ACTS)),
+    "operations.list_pauses": Operation({200: standing.Pauses}, faults=ACTS),
+    "letters.list_dead": Operation({200: standing.Letters}, letters.List, faults=(*ACTS, errors.SearchTooSlow)),
     "letters.replay_event": Operation(
-        {202: shapes.Replayed}, body={JSON: Media(shapes.Edited, {"payload": {"order": 7}})}, optional=True,
+        {202: standing.Replayed}, body={JSON: Media(shapes.Edited, {"payload": {"order": 7}})}, optional=True,
+        sent=("Location",),
         faults=(*EVENT, errors.NotDead, errors.AlreadyReplayed, errors.UnknownEventType, *BODY, *ACTS),
     ),
     "letters.replay_events": Operation(
-        {200: shapes.ReplayedMany, 202: shapes.ReplayedMany}, letters.Replay, faults=(*ACTS, errors.SearchTooSlow)
+        {200: standing.ReplayedMany, 202: standing.ReplayedMany}, letters.Replay, faults=(*ACTS, errors.SearchTooSlow)
     ),
-    "letters.list_strays": Operation({200: shapes.Strays}, letters.Strays, faults=ACTS),
-    "letters.show_stray": Operation({200: shapes.StrayItself}, faults=(*STRAY, *ACTS)),
+    "letters.list_strays": Operation({200: standing.Strays}, letters.Strays, faults=ACTS),
+    "letters.show_stray": Operation({200: standing.StrayItself}, faults=(*STRAY, *ACTS)),
     "letters.discard_stray": Operation({204: None}, faults=(*STRAY, *ACTS)),
     "schedules.create_schedule": Operation(
-        {201: shapes.Schedule}, body={JSON: Media(shapes.ScheduleDocument, SCHEDULE)},
+        {201: standing.Schedule}, body={JSON: Media(shapes.ScheduleDocument, SCHEDULE)}, sent=("Location", "ETag"),
         faults=(body.NotStrictJson, errors.InvalidSchedule, errors.ScheduleExists, *ACTS),
     ),
-    "schedules.list_schedules": Operation({200: shapes.Schedules}, schedules.List, faults=READS),
-    "schedules.show_schedule": Operation({200: shapes.Schedule}, faults=(*SCHEDULED, *READS)),
+    "schedules.list_schedules": Operation({200: standing.Schedules}, schedules.List, faults=READS),
+    "schedules.show_schedule": Operation({200: standing.Schedule}, sent=("ETag",), faults=(*SCHEDULED, *READS)),
     "schedules.edit_schedule": Operation(
-        {200: shapes.Schedule}, body={JSON: Media({"type": "object"}, {"plan": {"every": "1h"}, "overlap": None})},
-        headers=("If-Match",),
+        {200: standing.Schedule}, body={JSON: Media({"type": "object"}, {"plan": {"every": "1h"}, "overlap": None})},
+        headers=("If-Match",), sent=("ETag",),
         faults=(*SCHEDULED, body.NotStrictJson, errors.InvalidSchedule, errors.ScheduleChanged, errors.DeclaredInCode,
                 errors.BeingWorked, web.MatchRequired),
     ),
@@ -142,28 +152,28 @@ OPERATIONS: dict[str, Operation] = {
         faults=(*SCHEDULED, errors.ScheduleChanged, errors.DeclaredInCode, errors.BeingWorked),
     ),
     "schedules.pause_schedule": Operation(
-        {200: shapes.Schedule}, faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked)
+        {200: standing.Schedule}, sent=("ETag",), faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked)
     ),
     "schedules.resume_schedule": Operation(
-        {200: shapes.Schedule}, faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked)
+        {200: standing.Schedule}, sent=("ETag",), faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked)
     ),
     "schedules.run_schedule": Operation(
-        {202: shapes.Ran}, faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked)
+        {202: standing.Ran}, sent=("Location",), faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked)
     ),
     "schedules.backfill_schedule": Operation(
-        {200: shapes.Backfilled, 202: shapes.Backfilled}, schedules.Backfill, required=("since", "until"),
+        {200: standing.Backfilled, 202: standing.Backfilled}, schedules.Backfill, required=("since", "until"),
         faults=(*SCHEDULED, errors.ScheduleRetired, errors.InvalidSchedule, errors.BeingWorked),
     ),
-    "schedules.list_slots": Operation({200: shapes.Slots}, schedules.History, faults=(*SCHEDULED, *READS)),
+    "schedules.list_slots": Operation({200: standing.Slots}, schedules.History, faults=(*SCHEDULED, *READS)),
     "schedules.preview_schedule": Operation(
-        {200: shapes.Preview}, schedules.Preview, faults=(*SCHEDULED, *READS, errors.InvalidSchedule)
+        {200: standing.Preview}, schedules.Preview, faults=(*SCHEDULED, *READS, errors.InvalidSchedule)
     ),
     "schedules.preview_plan": Operation(
-        {200: shapes.Preview}, schedules.Preview, body={JSON: Media({"type": "object"}, PLAN)},
+        {200: standing.Preview}, schedules.Preview, body={JSON: Media({"type": "object"}, PLAN)},
         faults=(body.NotStrictJson, errors.InvalidSchedule, *READS),
     ),
     "schedules.show_year": Operation(
-        {200: shapes.Year}, schedules.Year, required=("year",), faults=(*SCHEDULED, *READS, errors.InvalidSchedule)
+        {200: standing.Year}, schedules.Year, required=("year",), faults=(*SCHEDULED, *READS, errors.InvalidSchedule)
     ),
     "health.healthz": Operation({200: shapes.Health}),
     "health.readyz": Operation({200: shapes.Ready}, faults=(errors.NotAccepted,)),

@@ -14,7 +14,12 @@ from service.web.openapi import document, page
 pages = flask.Blueprint("openapi", __name__, template_folder="templates")
 
 NAME = "millrace.openapi"  #: of the document among the application's extensions
-POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 @pages.get("/openapi.json")
@@ -29,14 +34,14 @@ def show_document() -> answer.Json:
 def show_page() -> flask.Response:
     """The same for people."""
     html = flask.render_template("openapi/docs.html", **page.parts(_document()))
-    return flask.Response(html, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": POLICY})
+    return flask.Response(html, content_type="text/html; charset=utf-8", headers=HEADERS)
 
 
 @pages.get("/docs/style.css")
 @access.needs(Permission.ASK)
 def show_style() -> flask.Response:
     """How that page looks."""
-    return flask.Response(_style(), content_type="text/css; charset=utf-8")
+    return flask.Response(_style(), content_type="text/css; charset=utf-8", headers=HEADERS)
 
 
 def _document() -> dict[str, Any]:

@@ -1,0 +1,130 @@
+"""Local users of the console: passwords are kept as argon2id, and guessing them is slow.
+
+Source: OWASP Password Storage Cheat Sheet (19 MiB, two passes); NIST SP 800-63B for what a password may be.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Any, Protocol
+
+from service.application.buckets import Buckets
+from service.domain import access, errors
+
+LEAST, MOST = 12, 256  #: characters of a password
+TRIES = 5.0  #: at once, for one user and for one address
+EVERY = 60.0  #: seconds for one more
+AT_ONCE = 2  #: passwords that are checked at once: each takes 19 MiB and most of a core's twentieth of a second
+
+
+class Found(Protocol):
+    """A user."""
+
+    @property
+    def password(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+
+
+class UserLedger(Protocol):
+    """The users of the ledger."""
+
+    def list(self) -> list[dict[str, Any]]: ...
+    def any(self) -> bool: ...
+    def find(self, name: str) -> Found | None: ...
+    def add(self, name: str, role: str, password: str, *, by: str | None) -> None: ...
+    def set_password(self, name: str, password: str, *, by: str | None) -> None: ...
+    def rehash(self, name: str, password: str) -> None: ...
+    def remove(self, name: str, *, by: str | None) -> None: ...
+
+
+class Users:
+    """What admins do with users, and who somebody is by name and password."""
+
+    def __init__(self, ledger: UserLedger) -> None:
+        self._ledger = ledger
+        self._tries = Buckets(1 / EVERY, TRIES, name="sign-in")
+        self._turn = threading.Semaphore(AT_ONCE)
+
+    def list(self) -> list[dict[str, Any]]:
+        """All of them: name, role, created_at, created_by, changed_at, seen_at."""
+        return self._ledger.list()
+
+    def any(self) -> bool:
+        """Whether there is one."""
+        return self._ledger.any()
+
+    def add(self, name: str, role: str, password: str, *, by: str | None) -> None:
+        """A new user. Raises InvalidAccess, UserExists."""
+        access.check_name(name)
+        if role not in tuple(access.Role):
+            raise errors.InvalidAccess([errors.Fault("/role", f"one of {', '.join(access.Role)} is wanted")])
+        self._ledger.add(name, role, _hash(name, password), by=by)
+
+    def set_password(self, name: str, password: str, *, by: str | None) -> None:
+        """Another password; the user's sessions end. Raises InvalidAccess, UserNotFound."""
+        self._ledger.set_password(name, _hash(name, password), by=by)
+
+    def remove(self, name: str, *, by: str | None) -> None:
+        """Take a user away; the sessions end. Raises UserNotFound."""
+        self._ledger.remove(name, by=by)
+
+    def sign_in(self, name: str, password: str, address: str) -> access.Role:
+        """The role of a user who has shown the password.
+
+        Raises BadCredential, in the same words and time whether the user or the password is wrong; TooManyRequests.
+        """
+        counted = (f"user:{name[:100]}", f"address:{address}")
+        for who in counted:
+            if not self._tries.take(who):
+                raise errors.TooManyRequests("too many sign-ins failed", retry_after=self._tries.wait(who))
+        found = self._ledger.find(name) if access.NAME.fullmatch(name) else None
+        with self._turn:
+            good = _verify(found.password if found else _nobodys(), password[: MOST + 1])
+        if found is None or not good:
+            left = min(self._tries.left(who) for who in counted)
+            raise errors.BadCredential(f"user and password do not match; {_tries(left)}")
+        for who in counted:
+            self._tries.fill(who)
+        if _hasher().check_needs_rehash(found.password):
+            self._ledger.rehash(name, _hasher().hash(password))
+        return access.Role(found.role)
+
+
+@functools.cache
+def _hasher() -> Any:
+    import argon2  # Only who has to do with passwords needs it.
+
+    return argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+
+
+@functools.cache
+def _nobodys() -> str:
+    """The hash of a password that nobody has: a user that there is not takes as long as one that there is."""
+    return str(_hasher().hash("nobody has this password"))
+
+
+def _verify(hash: str, password: str) -> bool:
+    import argon2
+
+    try:
+        return bool(_hasher().verify(hash, password))
+    except argon2.exceptions.VerifyMismatchError:
+        return False
+
+
+def _hash(name: str, password: str) -> str:
+    if not LEAST <= len(password) <= MOST:
+        detail = f"{LEAST} to {MOST} characters are wanted"
+    elif name in password.lower() or len(set(password)) < 5:
+        detail = "something that cannot be guessed is wanted: a few words, say"
+    else:
+        return str(_hasher().hash(password))
+    raise errors.InvalidAccess([errors.Fault("/password", detail)])
+
+
+def _tries(left: int) -> str:
+    if left == 0:
+        return "the next try is in a minute"
+    return f"{left} {'try is' if left == 1 else 'tries are'} left before a pause of one minute"

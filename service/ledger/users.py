@@ -1,0 +1,136 @@
+"""Local users of the console, and the sessions of all who have signed in."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from service.domain import errors
+from service.ledger import audit, pages, transactions
+from service.ledger import engine as engines
+
+COLUMNS = "name, role, created_at, created_by, changed_at"
+
+LIST = f"""
+select {COLUMNS}, (select max(s.seen_at) from millrace.sessions s where s.local = u.name) as seen_at
+from millrace.users u order by name
+"""
+
+ADD = """
+insert into millrace.users (name, role, password, created_by) values (%s, %s, %s, %s)
+on conflict (name) do nothing returning name
+"""
+
+PASSWORD = """
+update millrace.users set password = %s, changed_at = clock_timestamp() where name = %s returning name
+"""
+
+END_ALL = "delete from millrace.sessions where local = %s"
+
+REMOVE = "delete from millrace.users where name = %s returning name"
+
+FIND = "select password, role from millrace.users where name = %s"
+
+# Those that have ended go when somebody comes; a few at a time, so that nobody waits for it.
+TIDY = """
+delete from millrace.sessions where hash in (
+    select hash from millrace.sessions where ends_at < clock_timestamp() limit 100 for update skip locked)
+"""
+
+BEGIN = """
+insert into millrace.sessions (hash, name, local, role, ends_at)
+values (%s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))
+"""
+
+# A local user's role is that of today.
+SESSION = """
+select s.name, coalesce(u.role, s.role) as role, s.seen_at < clock_timestamp() - interval '1 minute' as stale
+from millrace.sessions s left join millrace.users u on u.name = s.local
+where s.hash = any(%s) and s.ends_at > clock_timestamp()
+  and s.seen_at > clock_timestamp() - make_interval(secs => %s)
+"""
+
+SEEN = "update millrace.sessions set seen_at = clock_timestamp() where hash = any(%s)"
+
+END = "delete from millrace.sessions where hash = any(%s) returning name"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """A user's password, hashed, and role."""
+
+    password: str = dataclasses.field(repr=False)
+    role: str
+
+
+class UserLedger:
+    """The users and sessions of the ledger. All methods raise LedgerUnavailable."""
+
+    def __init__(self, engine: engines.Engine) -> None:
+        self._engine = engine
+
+    def list(self) -> list[dict[str, Any]]:
+        """All users, and when they were seen last in a session that goes on."""
+        with transactions.begin(self._engine) as connection:
+            return [pages.in_utc(row) for row in connection.exec_driver_sql(LIST).mappings()]
+
+    def any(self) -> bool:
+        """Whether there is a user at all."""
+        with transactions.begin(self._engine) as connection:
+            return bool(connection.exec_driver_sql("select exists (select from millrace.users)").scalar_one())
+
+    def add(self, name: str, role: str, password: str, *, by: str | None) -> None:
+        """A new user. Raises UserExists."""
+        with transactions.begin(self._engine) as connection:
+            if connection.exec_driver_sql(ADD, (name, role, password, by)).first() is None:
+                raise errors.UserExists(f"there is a user {name!r} already")
+            audit.write(connection, "user.added", name, by, role=role)
+
+    def set_password(self, name: str, password: str, *, by: str | None) -> None:
+        """Another password; it ends the user's sessions. Raises UserNotFound."""
+        with transactions.begin(self._engine) as connection:
+            if connection.exec_driver_sql(PASSWORD, (password, name)).first() is None:
+                raise errors.UserNotFound(f"there is no user {name[:100]!r}")
+            ended = connection.exec_driver_sql(END_ALL, (name,)).rowcount
+            audit.write(connection, "user.password", name, by, sessions_ended=ended)
+
+    def remove(self, name: str, *, by: str | None) -> None:
+        """Take a user away, sessions and all. Raises UserNotFound."""
+        with transactions.begin(self._engine) as connection:
+            if connection.exec_driver_sql(REMOVE, (name,)).first() is None:
+                raise errors.UserNotFound(f"there is no user {name[:100]!r}")
+            audit.write(connection, "user.removed", name, by)
+
+    def find(self, name: str) -> Found | None:
+        """What is needed to check a password."""
+        with transactions.begin(self._engine) as connection:
+            row = connection.exec_driver_sql(FIND, (name,)).first()
+        return None if row is None else Found(row[0], row[1])
+
+    def rehash(self, name: str, password: str) -> None:
+        """Keep the same password in a stronger hash."""
+        with transactions.begin(self._engine) as connection:
+            connection.exec_driver_sql("update millrace.users set password = %s where name = %s", (password, name))
+
+    def begin(self, hash: str, *, name: str, role: str, local: bool, lasts: float) -> None:
+        """A new session, for ``lasts`` seconds at the most."""
+        with transactions.begin(self._engine) as connection:
+            connection.exec_driver_sql(TIDY)
+            connection.exec_driver_sql(BEGIN, (hash, name, name if local else None, role, lasts))
+            audit.write(connection, "session.begun", name, name, role=role, way="password" if local else "issuer")
+
+    def session(self, hashes: Sequence[str], idle: float) -> tuple[str, str] | None:
+        """(name, role) of a session that goes on; None for another. It ends after ``idle`` seconds of rest."""
+        with transactions.begin(self._engine) as connection:
+            row = connection.exec_driver_sql(SESSION, (list(hashes), idle)).first()
+            if row is not None and row[2]:
+                connection.exec_driver_sql(SEEN, (list(hashes),))
+        return None if row is None else (row[0], row[1])
+
+    def end(self, hashes: Sequence[str]) -> None:
+        """End a session, if there is one."""
+        with transactions.begin(self._engine) as connection:
+            row = connection.exec_driver_sql(END, (list(hashes),)).first()
+            if row is not None:
+                audit.write(connection, "session.ended", row[0], row[0])

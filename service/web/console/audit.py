@@ -1,0 +1,34 @@
+"""The audit log: who did what, when, and from where."""
+
+from __future__ import annotations
+
+import json
+
+import flask
+
+from service.domain import masks
+from service.domain.access import Permission
+from service.ledger import audit as ledger
+from service.web import access, gate, keys, road, search
+from service.web.console import page, query
+
+SHOWN = 50
+
+
+@page.pages.get("/audit")
+@access.needs(Permission.AUDIT)
+def audit() -> flask.Response:
+    """A page of it, the newest first."""
+    wanted = search.read(query.given(), keys.Audit)
+    filters = ledger.Filters(wanted.actor, wanted.act, wanted.target, wanted.since, wanted.until, wanted.cursor)
+    with gate.reads():
+        found = road.current().operations.audit.list(filters, limit=SHOWN + 1)
+    is_masked = masks.matcher(road.current().settings.mask)
+    rows = [row | {"text": json.dumps(masks.masked(row["detail"], is_masked)[0])} for row in found[:SHOWN]]
+    return page.render(
+        "audit.html",
+        rows=rows,
+        wanted=wanted,
+        older=query.link(cursor=rows[-1]["n"]) if len(found) > SHOWN else None,
+        newest=query.link(cursor=None) if wanted.cursor else None,
+    )

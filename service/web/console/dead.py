@@ -1,0 +1,159 @@
+"""Dead letters: group, choose, look at what a replay would do, replay."""
+
+from __future__ import annotations
+
+import math
+import urllib.parse
+from typing import Any
+
+import flask
+import msgspec
+
+from service.application import replay
+from service.domain import errors, outcome
+from service.domain.access import Permission
+from service.web import access, gate, letters, operations, road, search
+from service.web.console import forms, page, query, words
+
+SHOWN = 50
+RATES = (1.0, 10.0, 100.0)  #: events per second that are offered
+MOST = 10_000  #: letters in one replay, the oldest
+SECONDS = 8.0  #: of one turn of a replay; the page asks for the next one
+
+
+class Chosen(letters.Which, frozen=True):
+    """Which dead letters a form means."""
+
+    def path(self) -> str:
+        """The same as a query."""
+        given = {name: getattr(self, name) for name in ("type", "reason", "since", "until")}
+        shown = {n: v.isoformat() if n in ("since", "until") else str(v) for n, v in given.items() if v is not None}
+        return urllib.parse.urlencode(shown)
+
+
+@page.pages.get("/dead")
+@access.needs(Permission.READ)
+def dead() -> flask.Response:
+    """The groups, and the letters that the filter finds."""
+    here = road.current()
+    show = flask.request.args.get("show", "open")
+    wanted = search.read(query.given("show", "within"), letters.List)
+    chosen = _chosen("show", "cursor", "limit", "replayed")
+    filters = chosen.filters({"open": False, "replayed": True}.get(show))
+    with gate.reads():
+        groups = here.operations.figures.letters()
+        found = here.operations.letters.list(filters, limit=SHOWN, cursor=wanted.cursor)
+    return page.render(
+        "dead.html",
+        groups=groups,
+        chosen=chosen,
+        rows=[row | {"message": (row["error"] or {}).get("message", "")} for row in found.rows],
+        older=query.link(cursor=found.next_cursor) if found.next_cursor else None,
+        newest=query.link(cursor=None) if wanted.cursor else None,
+        show=show,
+        within=flask.request.args.get("within", ""),
+        spans=[(name, told[0]) for name, told in query.WITHIN.items()],
+        reasons=[(one.value, words.REASONS[one]) for one in outcome.Reason],
+        types=sorted({group.type for group in groups.groups} | ({chosen.type} if chosen.type else set())),
+        same=chosen.path(),
+        count=sum(group.count for group in groups.groups if _is_in(group, chosen)),
+        whole=not (chosen.since or chosen.until),
+        next="; ".join(filter(None, (chosen.type, words.reason(chosen.reason)))),
+    )
+
+
+@page.pages.get("/live/dead")
+@access.needs(Permission.READ)
+def live_dead() -> flask.Response:
+    """The groups, as they are by now."""
+    chosen = _chosen("show", "cursor", "limit", "replayed")
+    with gate.reads():
+        return page.fragment("dead_live.html", groups=road.current().operations.figures.letters(), chosen=chosen)
+
+
+@page.pages.get("/dead/replay")
+@access.needs(Permission.CONTROL)
+def ask_replay_dead() -> flask.Response:
+    """What a replay would do, counted; nothing is changed. And the form to do it."""
+    chosen, ids = _chosen("id", "show"), flask.request.args.getlist("id")[:SHOWN]
+    if ids:
+        return page.dialog("replay_chosen.html", ids=ids, count=len(ids), same=chosen.path())
+    found = _dry_run(chosen)
+    return page.dialog(
+        "replay_dead.html",
+        chosen=chosen,
+        found=found,
+        takes=[(rate, words.span(math.ceil(found.replayed / rate))) for rate in RATES],
+        failing=_failing(chosen),
+        same=chosen.path(),
+    )
+
+
+@page.pages.post("/dead/replay")
+@forms.acts
+@access.needs(Permission.CONTROL)
+def replay_dead() -> Any:
+    """Replay them, if they are still as many as were counted; in turns, with the progress as the page."""
+    here = road.current().operations
+    ids = flask.request.form.getlist("id")[:SHOWN]
+    if ids:
+        return _replay_chosen(ids)
+    chosen = _chosen()
+    done, total = forms.number("done"), forms.number("total")
+    if not total:
+        total = _dry_run(chosen).replayed
+        if forms.text("confirm") != str(total):
+            raise forms.NotConfirmed()
+    rate = next((rate for rate in RATES if str(rate) == forms.text("rate")), RATES[1])
+    found = here.replayer.some(
+        chosen.filters(replayed=False), limit=min(total - done, MOST), rate=rate, by=operations.by(),
+        request_id=flask.g.request_id, seconds=SECONDS,
+    )  # fmt: skip
+    here.figures.forget()
+    done += found.replayed
+    if found.complete or done >= total or not found.replayed:
+        left = f"; {found.left:,} were left alone" if found.left else ""
+        return forms.done(f"{words.many(done, 'dead letter')} replayed{left}", f"/console/dead?{chosen.path()}")
+    return page.render("replaying.html", chosen=chosen, same=chosen.path(), done=done, total=total, rate=rate)
+
+
+def _replay_chosen(ids: list[str]) -> flask.Response:
+    """Replay single letters; what cannot be is told, and keeps nobody else back."""
+    here, done, faults = road.current().operations, 0, []
+    for event_id in ids:
+        try:
+            here.replayer.one(event_id, by=operations.by(), request_id=flask.g.request_id)
+            done += 1
+        except (errors.NotDead, errors.AlreadyReplayed, errors.InvalidEvent, errors.MillraceError) as error:
+            if isinstance(error, errors.LedgerUnavailable):
+                raise
+            faults.append(f"{words.short(event_id)}: {error}")
+    here.figures.forget()
+    said = f"{words.many(done, 'dead letter')} replayed"
+    said += f"; {words.many(len(faults), 'one was', 'were')} left alone: {faults[0]}" if faults else ""
+    return forms.done(said, f"/console/dead?{_chosen().path()}", "warning" if faults else "yes")
+
+
+def _chosen(*own: str) -> Chosen:
+    """Which letters are meant; a length of time becomes an instant, so that a form means the same when it is sent."""
+    found, since = search.read(query.given("within", *own), Chosen), query.within()
+    return found if since is None or found.since else msgspec.structs.replace(found, since=since)
+
+
+def _dry_run(chosen: Chosen) -> replay.Summary:
+    replayer = road.current().operations.replayer
+    return replayer.some(chosen.filters(replayed=False), limit=MOST, dry_run=True, by=operations.by())
+
+
+def _is_in(group: Any, chosen: Chosen) -> bool:
+    return chosen.type in (None, group.type) and chosen.reason in (None, group.reason)
+
+
+def _failing(chosen: Chosen) -> float | None:
+    """The share of attempts of the type that failed in the last minutes, where that is much."""
+    if chosen.type is None:
+        return None
+    flow = road.current().operations.figures.flow()
+    bad = sum(flow.series("retry", "dead", type=chosen.type)[-6:])
+    good = sum(flow.series("done", type=chosen.type)[-6:])
+    return bad / (bad + good) if bad and bad >= 0.2 * (bad + good) else None

@@ -1,0 +1,84 @@
+"""What a form needs: proof that it came from the console, and a word afterwards of what came of it."""
+
+from __future__ import annotations
+
+import functools
+import re
+import urllib.parse
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import flask
+import markupsafe
+
+from service.domain import errors
+from service.web import access, hooks, sessions, signin
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+NOBODY = "console"  #: who acts, where nobody is asked who they are
+SAID = "millrace_said"  #: the cookie that carries one sentence over to the next page
+SAID_FOR = 60  #: seconds
+LONGEST = 300  #: characters of that sentence
+TONES = ("yes", "warning")
+
+
+class NotConfirmed(errors.MillraceError):
+    """The number that was typed is not the number of events by now: nothing was done."""
+
+
+def token() -> str:
+    """What every form carries in its field ``csrf``, and every request of a script in ``X-CSRF-Token``."""
+    return signin.form_token()
+
+
+def hidden() -> markupsafe.Markup:
+    """The field for a form."""
+    return markupsafe.Markup('<input type="hidden" name="{}" value="{}">').format(sessions.FIELD, token())
+
+
+def acts(view: View) -> View:
+    """Let only forms of this very origin into a view; below the route, above the permission.
+
+    The guard asks those who are signed in for the token too; where access is off, it asks nobody for anything.
+    """
+
+    @functools.wraps(view)
+    def checked(*args: Any, **values: Any) -> Any:
+        sessions.check_origin(flask.request)
+        if access.of(flask.request.environ) is None and hooks.named_producer(flask.request.environ) is None:
+            flask.g.producer = NOBODY
+        return view(*args, **values)
+
+    return cast(View, checked)
+
+
+def done(said: str, to: str, tone: str = "yes") -> flask.Response:
+    """Go on to a page, which says what was done."""
+    response = cast(flask.Response, flask.redirect(to, 303))
+    value = urllib.parse.quote(f"{tone}:{said[:LONGEST]}")
+    response.set_cookie(SAID, value, max_age=SAID_FOR, path="/console", httponly=True, samesite="Strict")
+    return response
+
+
+def said() -> tuple[str, str] | None:
+    """(tone, sentence) that the page before left for this one."""
+    tone, _, text = urllib.parse.unquote(flask.request.cookies.get(SAID, "")).partition(":")
+    return (tone, text) if tone in TONES and text else None
+
+
+def back(default: str) -> str:
+    """Where a form wants to return to: a path of the console, or ``default``."""
+    given = flask.request.form.get("back", "")
+    return given if re.fullmatch(r"/console(/[A-Za-z0-9_./%-]*)?(\?[^#\s\\]*)?(#[a-z-]+)?", given) else default
+
+
+def text(name: str, length: int = 300) -> str | None:
+    """A field of the form that is being answered; None for an empty one."""
+    return flask.request.form.get(name, "").strip()[:length] or None
+
+
+def number(name: str) -> int:
+    """A whole number of the form that is being answered; 0 where there is none."""
+    given = flask.request.form.get(name, "")
+    return int(given) if re.fullmatch(r"[0-9]{1,9}", given) else 0

@@ -1,0 +1,65 @@
+"""What stands around every page: navigation with its counts, who is there, what was said."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import flask
+
+from service.domain import errors
+from service.domain.access import Permission
+from service.web import access, road
+
+
+class Entry(NamedTuple):
+    """A line of the navigation."""
+
+    key: str  #: the letter that leads there after ``g``
+    icon: str
+    path: str
+    name: str
+
+
+ENTRIES = (
+    Entry("o", "overview", "/console", "Overview"),
+    Entry("e", "events", "/console/events", "Events"),
+    Entry("d", "dead", "/console/dead", "Dead letters"),
+    Entry("s", "schedules", "/console/schedules", "Schedules"),
+    Entry("t", "types", "/console/types", "Types and queues"),
+    Entry("w", "workers", "/console/workers", "Workers and clocks"),
+)
+GUARDED = {
+    Permission.ACCESS: Entry("k", "keys", "/console/keys", "Keys"),
+    Permission.AUDIT: Entry("a", "audit", "/console/audit", "Audit"),
+}
+LIVE = "/console/live"  #: before the paths of what is alive
+
+
+def around() -> dict[str, Any]:
+    """The values that every page has."""
+    here, request = road.current(), flask.request
+    entries = [*ENTRIES, *(entry for permission, entry in GUARDED.items() if access.may(permission))]
+    someone = access.of(request.environ)
+    try:
+        letters = here.operations.figures.letters()
+        dead, exact = letters.open, letters.exact
+    except (errors.LedgerUnavailable, errors.SearchTooSlow):
+        dead, exact = 0, True  # The console may fail; the page itself says what is wrong.
+    return {
+        "entries": entries,
+        "current": _current(request.path, entries),
+        "dead_open": dead,
+        "dead_exact": exact,
+        "demo": here.settings.demo_broker,
+        "user": None if someone is None else someone.name,
+        "may": lambda name: access.may(Permission[name]),
+        "request_root": request.host_url.rstrip("/"),
+    }
+
+
+def _current(path: str, entries: list[Entry]) -> str:
+    """The entry that a page belongs to, or what is alive on it."""
+    if path.startswith(LIVE):
+        path = f"/console{path.removeprefix(LIVE)}"
+    found = [entry.path for entry in entries if path == entry.path or path.startswith(f"{entry.path}/")]
+    return max(found, key=len, default="/console")

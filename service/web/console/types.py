@@ -1,0 +1,114 @@
+"""Types and queues: what comes in and goes out of each, how far it is behind, and the switch to hold it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+
+from service.domain import figures, topology
+from service.domain.access import Permission
+from service.web import access, gate, operations, road
+from service.web.console import forms, page
+
+SORTS = ("name", "in", "done", "open", "dead")
+
+
+@page.pages.get("/types")
+@access.needs(Permission.READ)
+def types() -> flask.Response:
+    """The page."""
+    with gate.reads():
+        return page.render("types.html", **_values())
+
+
+@page.pages.get("/live/types")
+@access.needs(Permission.READ)
+def live_types() -> flask.Response:
+    """Its figures, as they are by now."""
+    with gate.reads():
+        return page.fragment("types_live.html", **_values())
+
+
+@page.pages.post("/types/<name>/pause")
+@forms.acts
+@access.needs(Permission.CONTROL)
+def pause_type(name: str) -> flask.Response:
+    """Hold back the events of a type."""
+    here = road.current().operations
+    here.control.pause_type(name, by=operations.by())
+    return _said(f"{name} is paused: its events wait, accepting goes on")
+
+
+@page.pages.post("/types/<name>/resume")
+@forms.acts
+@access.needs(Permission.CONTROL)
+def resume_type(name: str) -> flask.Response:
+    """Let them go again."""
+    road.current().operations.control.resume_type(name, by=operations.by())
+    return _said(f"{name} goes on")
+
+
+@page.pages.post("/queues/<name>/pause")
+@forms.acts
+@access.needs(Permission.CONTROL)
+def pause_queue(name: str) -> flask.Response:
+    """Hold back what belongs into a queue."""
+    road.current().operations.control.pause_queue(name, by=operations.by())
+    return _said(f"The queue {name} is paused: what belongs into it waits")
+
+
+@page.pages.post("/queues/<name>/resume")
+@forms.acts
+@access.needs(Permission.CONTROL)
+def resume_queue(name: str) -> flask.Response:
+    """Let it go again."""
+    road.current().operations.control.resume_queue(name, by=operations.by())
+    return _said(f"The queue {name} goes on")
+
+
+def _said(text: str) -> flask.Response:
+    road.current().operations.figures.forget()
+    return forms.done(text, forms.back("/console/types"))
+
+
+def _values() -> dict[str, Any]:
+    here = road.current()
+    look = here.operations.figures
+    flow, depth, letters = look.flow(), look.depth(), look.letters()
+    named = {queue.name for queue in topology.queues(here.registry.queues())} - {topology.DEAD_QUEUE}
+    handled = {handler.type for handler in here.registry}
+    names = handled | flow.types() | {lane.type for lane in depth.lanes}
+    rows = [_row(name, flow, depth, letters) for name in names]
+    sort = flask.request.args.get("sort", "in")
+    sort = sort if sort in SORTS else "in"
+    rows.sort(key=lambda row: row["name"] if sort == "name" else (-row[sort], row["name"]))
+    return {
+        "rows": rows,
+        "sort": sort,
+        "window": here.settings.window,
+        "queues": here.operations.lanes.queues(frozenset(named)),
+    }
+
+
+def _row(name: str, flow: figures.Flow, depth: figures.Depth, letters: figures.Letters) -> dict[str, Any]:
+    registry = road.current().registry
+    lanes, known = depth.of_type(name), depth.types.get(name, {})
+    failed, done = sum(flow.series("retry", "dead", type=name)[-6:]), sum(flow.series("done", type=name)[-6:])
+    return {
+        "name": name,
+        "handler": registry.get(name) if name in registry else None,
+        "in": flow.rate("accepted", type=name),
+        "done": flow.rate("done", type=name),
+        "series": flow.series("done", type=name)[:-1],
+        "failing": failed / (failed + done) if failed >= 5 and failed >= 0.2 * (failed + done) else None,
+        "open": sum(lane.open for lane in lanes),
+        "due": sum(lane.due for lane in lanes),
+        "later": sum(lane.later for lane in lanes),
+        "exact": all(lane.exact for lane in lanes),
+        "out": known.get("out_events") or 0,
+        "pace": known.get("pace"),
+        "paused_at": known.get("paused_at"),
+        "paused_by": known.get("paused_by"),
+        "dead": sum(group.count for group in letters.groups if group.type == name),
+    }

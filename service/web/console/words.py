@@ -1,0 +1,175 @@
+"""How the console says things: numbers, times, lengths of time, states. All of it for Jinja, as filters."""
+
+from __future__ import annotations
+
+import datetime
+import zoneinfo
+from typing import Any
+
+import flask
+import markupsafe
+
+from service.domain import outcome
+
+#: What is shown → the class of its badge, where the word is not the class.
+CLASSES = {"held back": "held"}
+
+#: Why an event is a dead letter, in words for people.
+REASONS = {
+    outcome.Reason.ATTEMPTS: "attempts used up",
+    outcome.Reason.DISCARDED: "discarded by its handler",
+    outcome.Reason.INVALID: "payload does not fit",
+    outcome.Reason.NO_RETRY: "an error that is not retried",
+    outcome.Reason.WORKER_LOST: "worker lost",
+}
+
+NONE = "\N{EN DASH}"  #: what is said where there is nothing to say
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+def now() -> datetime.datetime:
+    """The time by which a page says "today" and "in 22 s"; nothing is decided by it."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+def zone() -> datetime.tzinfo:
+    """The viewer's time zone, as the browser told it in a cookie; UTC without one."""
+    if "zone" not in flask.g:
+        name = flask.request.cookies.get("millrace_zone", "UTC")
+        try:
+            flask.g.zone = zoneinfo.ZoneInfo(name[:100])
+        except (OSError, ValueError):
+            flask.g.zone = datetime.UTC
+    found: datetime.tzinfo = flask.g.zone
+    return found
+
+
+def zone_name() -> str:
+    """The name of the viewer's time zone."""
+    return str(zone())
+
+
+def count(number: int, exact: bool = True) -> str:
+    """A number of things: exact, or so many and more: nobody counts further than 10,000."""
+    return f"{number:,}" if exact else f"over {number:,}"
+
+
+def many(number: int, thing: str, things: str = "") -> str:
+    """``1 event``, ``2 events``."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def rate(number: float) -> str:
+    """A number per second."""
+    if number >= 100 or number == 0:
+        return f"{number:,.0f}"
+    if number == int(number):
+        return f"{number:.0f}"
+    return f"{number:.1f}" if number >= 0.95 else f"{number:.2f}"
+
+
+def percent(share: float) -> str:
+    """A share, with as many digits as it takes to tell it from 0 and from 1."""
+    for digits in (0, 1, 2, 3):
+        text = f"{share * 100:.{digits}f}"
+        if float(text) not in (0.0, 100.0):
+            return f"{text} %"
+    return f"{share * 100:.0f} %"
+
+
+def span(seconds: float | None) -> str:
+    """A length of time."""
+    if seconds is None:
+        return NONE
+    if seconds < 0.9995:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, size, smaller, parts in (("day", DAY, "h", HOUR), ("h", HOUR, "min", MINUTE), ("min", MINUTE, "s", 1)):
+        if whole >= size:
+            number, rest = whole // size, whole % size // parts
+            name = "days" if unit == "day" and number > 1 else unit
+            return f"{number} {name} {rest} {smaller}" if rest else f"{number} {name}"
+    return f"{whole} s"
+
+
+def between(begin: datetime.datetime, end: datetime.datetime) -> str:
+    """The length of time between two instants."""
+    return span((end - begin).total_seconds())
+
+
+def clock(moment: datetime.datetime, digits: str = "seconds") -> str:
+    """An instant on the viewer's clock; with its day when that is not today."""
+    local = moment.astimezone(zone())
+    if digits == "short":  # Of plans: most of them stand on whole minutes.
+        digits = "seconds" if local.second else "minutes"
+    time = {
+        "minutes": f"{local:%H:%M}",
+        "seconds": f"{local:%H:%M:%S}",
+        "milliseconds": f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}",
+    }[digits]
+    today = now().astimezone(zone()).date()
+    if local.date() == today:
+        return time
+    day = f"{local:%a} {local.day} {local:%b}"
+    return f"{day} {time}" if abs((local.date() - today).days) < 180 else f"{day} {local.year} {time}"
+
+
+def at(moment: datetime.datetime | None, digits: str = "seconds") -> markupsafe.Markup:
+    """An instant as a ``time`` element."""
+    if moment is None:
+        return markupsafe.Markup(NONE)
+    utc = moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return markupsafe.Markup('<time datetime="{}" title="{}">{}</time>').format(
+        utc, f"{utc.replace('T', ' ').removesuffix('Z')} UTC", clock(moment, digits)
+    )
+
+
+def until(moment: datetime.datetime) -> markupsafe.Markup:
+    """``in 22 s``, counted down by the browser."""
+    seconds = (moment - now()).total_seconds()
+    text = f"in {span(seconds)}" if seconds >= 1 else "now"
+    return markupsafe.Markup('<span data-until="{}">{}</span>').format(round(moment.timestamp() * 1000), text)
+
+
+def short(event_id: str) -> str:
+    """An id by its last digits: the first ones are shared by neighbours."""
+    return f"…{event_id[-8:]}"
+
+
+def state_of(event: dict[str, Any]) -> str:
+    """The word for an event: its state, and of a pending one why it waits."""
+    return str(event["reason"] or event["state"]) if event["state"] == "pending" else str(event["state"])
+
+
+def badge(word: str, kind: str = "state") -> markupsafe.Markup:
+    """Shape, colour and word: of a state, a slot or a process."""
+    css = CLASSES.get(word, word.replace(" ", "-"))
+    return markupsafe.Markup('<span class="{} {}">{}</span>').format(kind, css, word)
+
+
+def slot(word: str) -> markupsafe.Markup:
+    """The badge of what became of a slot."""
+    css = {"caught_up": "caught", "held": "held", "run_now": "fired", "backfilled": "fired"}.get(word, word)
+    return markupsafe.Markup('<span class="slot {}">{}</span>').format(css, word.replace("_", " "))
+
+
+def reason(word: str | None) -> str:
+    """Why an event is a dead letter."""
+    known: dict[str, str] = {one.value: told for one, told in REASONS.items()}
+    return known.get(word, word) if word else ""  # A newer version may know more reasons.
+
+
+def traceback(text: str) -> markupsafe.Markup:
+    """A traceback with its parts told apart: the error, what libraries did, and what the handler's own code did."""
+    found, css = [], "lib"
+    for line in text.rstrip("\n").split("\n"):
+        if line.lstrip().startswith('File "'):
+            foreign = "site-packages" in line or "/service/application/" in line or "/lib/python" in line
+            css = "lib" if foreign else "own"
+        elif not line.startswith(" "):
+            css = "lib" if line.startswith(("Traceback", "During", "The above")) else "err"
+        found.append(markupsafe.Markup('<span class="{}">{}</span>').format(css, line))
+    return markupsafe.Markup("\n").join(found)

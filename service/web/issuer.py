@@ -1,0 +1,147 @@
+"""The issuer of tokens (OpenID Connect): its metadata and its keys, fetched with bounds and kept for a while.
+
+Source: OpenID Connect Discovery 1.0, RFC 7517. The address of the keys comes from the issuer's own metadata; what a
+token says of keys (``jku``, ``x5u``, ``jwk``) is never followed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import msgspec
+from joserfc import jwk
+from joserfc.errors import JoseError
+
+from service.domain import errors
+from service.settings import is_loopback
+
+log = logging.getLogger("millrace.access")
+
+FRESH = 600.0  #: seconds for which keys are taken as they are
+STALE = 86_400.0  #: seconds for which old keys do while the issuer is away
+AGAIN = 30.0  #: seconds between questions, at least: tokens with made-up key ids bring no flood of them
+TIMEOUT = 3.0  #: seconds for each step of a question
+LARGEST = 256 * 1024  #: bytes of an answer
+KINDS = ("RSA", "EC", "OKP")
+
+Fetch = Callable[[str, dict[str, str] | None], Any]
+
+
+def fetch(url: str, form: dict[str, str] | None = None) -> Any:
+    """The JSON document at a URL, or the answer to a form. Raises IssuerUnavailable; redirects are not followed."""
+    try:
+        with httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client:
+            method = "GET" if form is None else "POST"
+            headers = {"Accept": "application/json"}
+            with client.stream(method, url, data=form, headers=headers) as response:
+                parts, size = [], 0
+                for part in response.iter_bytes():
+                    parts.append(part)
+                    size += len(part)
+                    if size > LARGEST:
+                        raise errors.IssuerUnavailable(f"the answer of {_host(url)} is larger than {LARGEST} bytes")
+    except httpx.HTTPError as error:
+        raise errors.IssuerUnavailable(f"{_host(url)} does not answer: {type(error).__name__}") from None
+    if response.status_code != 200:
+        raise errors.IssuerUnavailable(f"{_host(url)} answers with {response.status_code}")
+    try:
+        return msgspec.json.decode(b"".join(parts))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise errors.IssuerUnavailable(f"the answer of {_host(url)} is no JSON") from None
+
+
+class Issuer:
+    """One issuer, as one process knows it. Used by many threads."""
+
+    def __init__(self, url: str, *, get: Fetch = fetch, now: Callable[[], float] = time.monotonic) -> None:
+        self.url = url
+        self._get = get
+        self._now = now
+        self._lock = threading.Lock()
+        self._metadata: dict[str, Any] = {}
+        self._keys: dict[str, Any] = {}
+        self._got = self._asked = float("-inf")  # When keys came; when they were asked for.
+
+    def key(self, kid: str | None) -> Any:
+        """The key of this id; without an id, the only key. None if there is none. Raises IssuerUnavailable."""
+        if self._now() - self._got > FRESH:
+            self._ask()
+        found = self._find(kid)
+        if found is None:
+            self._ask()  # It may be new.
+            found = self._find(kid)
+        if found is None and self._now() - self._got > STALE:
+            raise errors.IssuerUnavailable()
+        return found
+
+    def endpoint(self, name: str) -> str:
+        """An address from the issuer's metadata. Raises IssuerUnavailable."""
+        if not self._metadata:
+            self._ask()
+        found = self._metadata.get(name)
+        if not isinstance(found, str) or not _is_safe(found):
+            raise errors.IssuerUnavailable(f"the issuer names no {name}")
+        return found
+
+    def ask(self, url: str, form: dict[str, str]) -> Any:
+        """What the issuer answers to a form."""
+        return self._get(url, form)
+
+    def _find(self, kid: str | None) -> Any:
+        if self._now() - self._got > STALE:
+            return None
+        if kid is None:
+            return next(iter(self._keys.values())) if len(self._keys) == 1 else None
+        return self._keys.get(kid)
+
+    def _ask(self) -> None:
+        """Ask for keys, unless that was done just now. Of many at once, one asks."""
+        with self._lock:
+            if self._now() - self._asked <= AGAIN:
+                return
+            self._asked = self._now()
+            try:
+                place = f"{self.url.rstrip('/')}/.well-known/openid-configuration"
+                metadata = self._get(place, None)
+                if not isinstance(metadata, dict) or metadata.get("issuer") != self.url:
+                    raise errors.IssuerUnavailable(f"{place} is not of the issuer {self.url}")
+                self._metadata = metadata
+                uri = metadata.get("jwks_uri")
+                if not isinstance(uri, str) or not _is_safe(uri):
+                    raise errors.IssuerUnavailable("the issuer names no jwks_uri with https")
+                self._keys = _read(self._get(uri, None))
+                self._got = self._now()
+            except errors.IssuerUnavailable as error:
+                # What is known goes on being good for a while.
+                log.warning("The issuer cannot be asked: %s", error, extra={"action": "access.issuer_away"})
+
+
+def _read(document: Any) -> dict[str, Any]:
+    """The keys of a set that signatures can be checked with, by their ids."""
+    found: dict[str, Any] = {}
+    entries = document.get("keys") if isinstance(document, dict) else None
+    for entry in entries if isinstance(entries, list) else ():
+        if not isinstance(entry, dict) or entry.get("kty") not in KINDS or entry.get("use", "sig") != "sig":
+            continue
+        try:
+            found[str(entry.get("kid", ""))] = jwk.import_key(entry)
+        except (JoseError, ValueError, TypeError, KeyError):
+            continue  # Of a kind that is not known here.
+    return found
+
+
+def _is_safe(url: str) -> bool:
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.host))
+
+
+def _host(url: str) -> str:
+    return httpx.URL(url).host

@@ -1,0 +1,287 @@
+"""The shapes of what stands behind the events: pauses, processes, queues, dead letters, strays, schedules."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from service.domain import outcome, processes, slots, states
+from service.web.openapi import shapes
+
+
+class Pauses(shapes.Shape):
+    """All of them."""
+
+    pauses: list[shapes.Pause]
+
+
+class Paused(shapes.Pause, kw_only=True):
+    """It is paused; ``at`` and ``by`` are of whoever was first."""
+
+    paused: Literal[True]
+
+
+class Resumed(shapes.Shape):
+    """It goes again."""
+
+    kind: Literal["type", "queue"]
+    name: str
+    paused: Literal[False]
+    was_paused: bool
+
+
+class Held(shapes.Shape):
+    """A ticket that was being worked when its worker was noted."""
+
+    pid: int
+    type: str
+    ticket: str
+    events: shapes.Count
+    seconds: Annotated[float, msgspec.Meta(description="Since it was begun.")]
+
+
+class Process(shapes.Shape):
+    """A web, a worker or a clock."""
+
+    kind: processes.Kind
+    host: str
+    pid: int
+    version: str
+    queues: Annotated[list[str], msgspec.Meta(description="That a worker takes from.")]
+    types: Annotated[list[str], msgspec.Meta(description="That it has handlers for.")]
+    digest: Annotated[str, msgspec.Meta(description="Of the types: equal where the handlers are for the same ones.")]
+    slots: Annotated[int | None, msgspec.Meta(description="Tickets that a worker works at once.")]
+    broker: Annotated[bool | None, msgspec.Meta(description="Whether its broker is there; null: it does not say.")]
+    holding: list[Held]
+    started_at: shapes.Moment
+    seen_at: shapes.Moment
+    seen_ago: float
+    alive: bool
+
+
+class Processes(shapes.Shape):
+    """The processes, by kind and host; those that are gone are remembered for ten minutes."""
+
+    processes: list[Process]
+
+
+class Queue(shapes.Shape):
+    """A queue. What is counted is counted up to 10,000."""
+
+    name: str
+    due: Annotated[shapes.Count, msgspec.Meta(description="Tickets that are due and not with the broker.")]
+    out: Annotated[shapes.Count, msgspec.Meta(description="Tickets that are with the broker.")]
+    overdue: Annotated[shapes.Count, msgspec.Meta(description="Those of them that are looked at again.")]
+    is_more: Annotated[bool, msgspec.Meta(description="There are more than were counted.")]
+    oldest_waiting: Annotated[float | None, msgspec.Meta(description="Seconds; of what is not paused.")]
+    paused_at: shapes.Moment | None
+    paused_by: str | None
+    workers: Annotated[shapes.Count, msgspec.Meta(description="Live workers that take from it.")]
+    slots: Annotated[shapes.Count, msgspec.Meta(description="Tickets that they work at once.")]
+
+
+class Queues(shapes.Shape):
+    """The queues by name."""
+
+    queues: list[Queue]
+
+
+class Cancelled(shapes.Shape):
+    """An event that was cancelled, or whose worker was asked to stop."""
+
+    id: shapes.Id
+    state: Literal["cancelled", "running"]
+    links: shapes.Links
+
+
+class CancelledMany(shapes.Shape):
+    """What came of a cancel by filter; of a dry run the count."""
+
+    dry_run: bool
+    count: shapes.Count | None = None
+    types: dict[str, int] | None = None
+    cancelled: shapes.Count | None = None
+    stopping: shapes.Count | None = None
+    left: shapes.Count | None = None
+
+
+class Letter(shapes.Shape):
+    """A dead letter."""
+
+    id: shapes.Id
+    type: str
+    reason: outcome.Reason
+    died_at: shapes.Moment
+    attempt: int | None
+    producer: str | None
+    error: Any
+    replay_of: str | None
+    replayed_as: str | None
+    replayed_by: str | None
+    links: shapes.Links
+
+
+class Letters(shapes.Shape):
+    """A page of dead letters, those that died last first."""
+
+    dead: list[Letter]
+    next_cursor: shapes.Cursor
+
+
+class Replayed(shapes.Shape):
+    """The new event of a replay."""
+
+    id: shapes.Id
+    type: str
+    state: Literal["pending"]
+    replay_of: str
+    links: shapes.Links
+
+
+class OfType(shapes.Shape):
+    """What came of the letters of one type."""
+
+    type: str
+    replayed: shapes.Count
+    unfit: Annotated[shapes.Count, msgspec.Meta(description="Left alone: the payload does not fit its handler today.")]
+    unhandled: Annotated[shapes.Count, msgspec.Meta(description="Left alone: there is no handler for the type.")]
+    example: str | None
+
+
+class ReplayedMany(shapes.Shape):
+    """What came of a replay by filter."""
+
+    dry_run: bool
+    replayed: shapes.Count
+    left: Annotated[shapes.Count, msgspec.Meta(description="Letters that the filter still finds.")]
+    complete: bool
+    types: list[OfType]
+
+
+class Stray(shapes.Shape):
+    """A message that was not ours."""
+
+    id: str
+    filed_at: shapes.Moment
+    queue: str
+    reason: str
+    bytes: shapes.Count
+    links: shapes.Links
+
+
+class StrayItself(Stray, kw_only=True):
+    """The same with what is in it."""
+
+    properties: dict[str, Any]
+    headers: dict[str, Any]
+    body: Annotated[str, msgspec.Meta(description="base64")]
+
+
+class Strays(shapes.Shape):
+    """A page of strays, the newest first."""
+
+    strays: list[Stray]
+    next_cursor: shapes.Cursor
+
+
+class Schedule(shapes.Shape):
+    """A schedule: plan, payload, policies, and how it stands."""
+
+    name: str
+    origin: Literal["code", "api"]
+    type: str
+    state: Literal["active", "paused", "finished", "retired"]
+    plan: dict[str, Any]
+    next_due: shapes.Moment | None
+    next_slot: shapes.Moment | None
+    runs: shapes.Count
+    revision: int
+    links: shapes.Links
+
+
+class Schedules(shapes.Shape):
+    """A page of schedules by name."""
+
+    schedules: list[Schedule]
+    next_cursor: shapes.Cursor
+
+
+class Ran(shapes.Shape):
+    """An event of a schedule, made at once."""
+
+    id: shapes.Id
+    schedule: str
+    state: Literal["pending"]
+    links: shapes.Links
+
+
+class Backfilled(shapes.Shape):
+    """What came of a backfill."""
+
+    dry_run: bool
+    instants: Annotated[shapes.Count, msgspec.Meta(description="Of the plan in the interval, as far as was looked.")]
+    present: Annotated[shapes.Count, msgspec.Meta(description="Were events before.")]
+    backfilled: Annotated[shapes.Count, msgspec.Meta(description="Are events now, or would be.")]
+    more: Annotated[bool, msgspec.Meta(description="There are more instants than the limit.")]
+    first: shapes.Moment | None
+    last: shapes.Moment | None
+
+
+class Slot(shapes.Shape):
+    """A planned instant and its outcome."""
+
+    due_at: shapes.Moment
+    outcome: slots.Outcome
+    reason: str | None
+    missed: shapes.Count
+    late: float | None
+    at: shapes.Moment
+    by: str
+    event_id: str | None
+    event_state: states.State | None
+    links: shapes.Links
+
+
+class Slots(shapes.Shape):
+    """A page of slots, the newest first."""
+
+    slots: list[Slot]
+    next_cursor: shapes.Cursor
+
+
+class Instant(shapes.Shape):
+    """A coming instant."""
+
+    utc: str
+    local: str
+    weekday: str
+    change: Annotated[str | None, msgspec.Meta(description="What clocks of the zone do on this day.")]
+    why: Annotated[str | None, msgspec.Meta(description="What daylight saving did to this instant.")]
+
+
+class Preview(shapes.Shape):
+    """What a plan will do."""
+
+    plan: dict[str, Any]
+    text: str
+    instants: list[Instant]
+
+
+class Day(shapes.Shape):
+    """A day of a plan."""
+
+    date: datetime.date
+    count: shapes.Count
+    change: str | None
+
+
+class Year(shapes.Shape):
+    """A year of a plan."""
+
+    year: int
+    tz: str
+    plan: str
+    total: shapes.Count
+    days: list[Day]

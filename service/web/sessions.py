@@ -1,0 +1,118 @@
+"""Sessions of the console: what the cookie holds is told to nobody else, and kept as a keyed hash in the ledger.
+
+A form carries a token that is made from the cookie's, which no other site can read: without it nothing is changed.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+import urllib.parse
+from collections.abc import Sequence
+from typing import Protocol
+
+import flask
+
+from service.domain import credentials, errors
+from service.domain.access import Kind, Principal, Role
+from service.settings import Settings, is_loopback
+
+FIELD = "csrf"  #: of a form
+HEADER = "X-CSRF-Token"  #: of a script's request
+TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+class Ledger(Protocol):
+    """The sessions of the ledger."""
+
+    def begin(self, hash: str, *, name: str, role: str, local: bool, lasts: float) -> None: ...
+    def session(self, hashes: Sequence[str], idle: float) -> tuple[str, str] | None: ...
+    def end(self, hashes: Sequence[str]) -> None: ...
+
+
+class Sessions:
+    """Who is signed in."""
+
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+        self._peppers: Sequence[str] = settings.access_secret
+        self._public_url = settings.public_url
+        self._idle, self._limit = settings.session_idle, settings.session_limit
+        self._ledger = ledger
+
+    def is_there(self, request: flask.Request) -> bool:
+        """Whether the request has a cookie that could be one of a session."""
+        return TOKEN.fullmatch(self._token(request)) is not None
+
+    def look(self, request: flask.Request) -> Principal | None:
+        """Who is signed in; None: nobody, or not any more. Raises LedgerUnavailable."""
+        token = self._token(request)
+        if not TOKEN.fullmatch(token):
+            return None
+        hashes = credentials.hashes(token, self._peppers)
+        found = self._ledger.session(hashes, self._idle)
+        return None if found is None else Principal(found[0], Role(found[1]), Kind.SESSION, id=hashes[0])
+
+    def begin(self, request: flask.Request, response: flask.Response, *, name: str, role: Role, local: bool) -> None:
+        """Begin a session, and end the one that was there: its cookie may be known to somebody else."""
+        self.end(request, response)
+        token = secrets.token_urlsafe(32)
+        hash = credentials.keyed_hash(token, self._peppers[0])
+        self._ledger.begin(hash, name=name, role=role, local=local, lasts=self._limit)
+        secure = self._is_secure(request)
+        response.set_cookie(self.cookie(request), token, secure=secure, httponly=True, samesite="Lax", path="/")
+
+    def end(self, request: flask.Request, response: flask.Response) -> None:
+        """End the session, if there is one."""
+        token, name = self._token(request), self.cookie(request)
+        if TOKEN.fullmatch(token):
+            self._ledger.end(credentials.hashes(token, self._peppers))
+        if name in request.cookies:
+            response.delete_cookie(name, secure=self._is_secure(request), httponly=True, samesite="Lax", path="/")
+
+    def form_token(self, request: flask.Request) -> str:
+        """What a form must carry; empty without a session."""
+        token = self._token(request)
+        return self._of(token, self._peppers[0]) if TOKEN.fullmatch(token) else ""
+
+    def check_form(self, request: flask.Request) -> None:
+        """Raises NotPermitted unless a request that changes something comes from a page of ours."""
+        check_origin(request)
+        given = request.headers.get(HEADER) or (request.form.get(FIELD, "") if _is_form(request) else "")
+        token = self._token(request)
+        wanted = [self._of(token, pepper) for pepper in self._peppers]
+        if not any(hmac.compare_digest(given.encode(), one.encode()) for one in wanted):
+            raise errors.NotPermitted(
+                "this form did not come from the console, or its session has ended: open the page again"
+                f" (field {FIELD}, or header {HEADER})"
+            )
+
+    def cookie(self, request: flask.Request) -> str:
+        """The name of the cookie. With ``__Host-`` browsers take it from this very host, and over TLS, only."""
+        return "__Host-millrace" if self._is_secure(request) else "millrace"
+
+    def _is_secure(self, request: flask.Request) -> bool:
+        """Only on loopback is there no TLS."""
+        if self._public_url:
+            return self._public_url.startswith("https:")
+        host = urllib.parse.urlsplit(f"//{request.host}").hostname or ""
+        return request.scheme == "https" or not is_loopback(host)
+
+    def _token(self, request: flask.Request) -> str:
+        return request.cookies.get(self.cookie(request), "")
+
+    @staticmethod
+    def _of(token: str, pepper: str) -> str:
+        return credentials.keyed_hash(f"form {token}", pepper)[:43]
+
+
+def check_origin(request: flask.Request) -> None:
+    """Raises NotPermitted for what a browser says comes from another site."""
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    host = urllib.parse.urlsplit(origin).netloc if origin is not None else request.host
+    if site not in (None, "same-origin", "none") or host != request.host:
+        raise errors.NotPermitted("this form comes from another site")
+
+
+def _is_form(request: flask.Request) -> bool:
+    return request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data")

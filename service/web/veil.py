@@ -1,0 +1,72 @@
+"""What payloads hide: fields are masked wherever a document is shown, unless somebody who may asks, and says why.
+
+Masked are the fields that a type's model marks (a pydantic ``SecretStr``, or ``writeOnly`` in its JSON schema), and
+those whose names the setting ``mask`` has. What is in the ledger, and what a handler gets, is never masked.
+"""
+
+from __future__ import annotations
+
+import decimal
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from service.domain import handlers, masks
+from service.domain.access import Permission
+from service.web import access, errors, operations, road
+
+REASON = range(3, 201)  #: characters of a reason
+
+# Numbers go through as they are: a double would lose digits of what PostgreSQL keeps.
+decoder = msgspec.json.Decoder(float_hook=decimal.Decimal)
+encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def asked(args: Mapping[str, str], target: str) -> bool:
+    """Whether ``?reveal=<reason>`` asks for a document without masks; that it was shown is in the audit log then.
+
+    Raises InvalidParameter, NotPermitted; and LedgerUnavailable: what cannot be noted is not shown.
+    """
+    if unknown := args.keys() - {"reveal"}:
+        raise errors.InvalidParameter([(n[:100], "there is no such parameter; there is reveal") for n in unknown])
+    if "reveal" not in args:
+        return False
+    access.require(Permission.REVEAL)
+    reason = args["reveal"].strip()
+    if len(reason) not in REASON or not reason.isprintable():
+        raise errors.InvalidParameter(
+            [("reveal", f"why it must be seen is wanted, {REASON[0]} to {REASON[-1]} characters")]
+        )
+    road.current().operations.audit.write("payload.revealed", target, operations.by(), reason=reason)
+    return True
+
+
+def masked_text(text: str, type_name: str) -> tuple[bytes, list[str]]:
+    """(JSON with masks, where they are): of JSON as PostgreSQL wrote it, that belongs to an event of this type."""
+    is_masked = _matcher(type_name)
+    value, places = masks.masked(decoder.decode(text), is_masked)
+    return (encoder.encode(value) if places else text.encode()), places
+
+
+def masked(value: Any, type_name: str) -> Any:
+    """A document with masks."""
+    return masks.masked(value, _matcher(type_name))[0]
+
+
+def _matcher(type_name: str) -> Callable[[str], bool]:
+    here = road.current()
+    found = masks.matcher(here.settings.mask)
+    marked = _marked(here.registry.get(type_name)) if type_name in here.registry else frozenset()
+    return (lambda name: name in marked or found(name)) if marked else found
+
+
+@functools.lru_cache(maxsize=1024)
+def _marked(handler: handlers.Handler) -> frozenset[str]:
+    """The names of the fields that a handler's model marks."""
+    if handler.payload is None:
+        return frozenset()
+    import pydantic  # Slow to import, and there by now: the handler has a model.
+
+    return frozenset(masks.marked(pydantic.TypeAdapter(handler.payload).json_schema()))

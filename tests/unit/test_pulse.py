@@ -1,0 +1,27 @@
+"""The pulse of a worker: it is well while its loop turns, and says so when it does not."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from workers import pulse
+
+
+def test_a_loop_that_stands_still_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, now = pulse.Pulse(), time.monotonic()
+    assert found.health()[0]
+    monkeypatch.setattr(time, "monotonic", lambda: now + pulse.STALLED + 1)
+    healthy, document = found.health()
+    assert (healthy, document["status"]) == (False, "stalled")
+    assert document["seconds_since"]["loop"] > pulse.STALLED
+    found.beat()
+    assert found.health() == (True, {"status": "ok", "seconds_since": {"loop": 0.0}})
+
+
+def test_a_pool_that_works_in_the_loop_itself_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, now = pulse.Pulse(), time.monotonic()
+    found.watched = False
+    monkeypatch.setattr(time, "monotonic", lambda: now + 10 * pulse.STALLED)
+    assert found.health()[0]
