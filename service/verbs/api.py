@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -59,7 +60,7 @@ class Api:
         road = bootstrap.door_here(self.settings)
         from service import web  # The door is slow to import.
 
-        transport = httpx.WSGITransport(web.create_app(road))
+        transport = httpx.WSGITransport(web.create_app(road), remote_addr=f"host {socket.gethostname()}")
         return clients.Client(HERE, producer=self._by, deadline=DEADLINE, transport=transport)
 
     def close(self) -> None:

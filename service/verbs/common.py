@@ -50,6 +50,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
 BY = click.option("--by", default=whoami, show_default="user@host", help="Who acts; kept where it matters.")
 TYPE = click.option("--type", "type_name", metavar="TYPE", help="Of this event type.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Look and count; change nothing.")
+REVEAL = click.option("--reveal", metavar="REASON", help="What is masked too; reason and name are kept.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 

@@ -87,13 +87,13 @@ def list_events(
 
 @events.command("show")
 @click.argument("event_id", metavar="ID")
-@click.option("--reveal", is_flag=True, help="What is masked too; that you looked is noted.")
+@common.REVEAL
 @common.AS_JSON
 @told
 @common.speaks
-def show_event(api: Api, event_id: str, reveal: bool, as_json: bool) -> None:
+def show_event(api: Api, event_id: str, reveal: str | None, as_json: bool) -> None:
     """Show all that is known of an event: payload, attempts, result."""
-    found = api.get(path("events", event_id), reveal=reveal or None)
+    found = api.get(path("events", event_id), reveal=reveal)
     if as_json:
         print_json(found)
     else:

@@ -150,11 +150,12 @@ def strays(api: Api, ctx: click.Context, limit: int, cursor: str | None, as_json
 
 @strays.command()
 @click.argument("stray_id", metavar="ID")
+@common.REVEAL
 @told
 @common.speaks
-def show(api: Api, stray_id: str) -> None:
-    """Print a stray as JSON: properties, headers, body (base64)."""
-    print_json(api.get(path("strays", stray_id), reveal=True))
+def show(api: Api, stray_id: str, reveal: str | None) -> None:
+    """Print a stray as JSON: properties, headers; with --reveal its body (base64)."""
+    print_json(api.get(path("strays", stray_id), reveal=reveal))
 
 
 @strays.command()

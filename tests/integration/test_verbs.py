@@ -165,7 +165,8 @@ def test_strays_are_listed_shown_and_discarded(ledger: Ledger, millrace: Millrac
     Upkeep(ledger.engine).file_stray("events", "rejected", message)
     [stray] = json.loads(millrace("strays", "--json").stdout)["strays"]
     assert stray["id"] in millrace("strays").stdout
-    assert json.loads(millrace("strays", "show", stray["id"]).stdout)["body"] == "AA=="
+    assert json.loads(millrace("strays", "show", stray["id"]).stdout)["body"] is None
+    assert json.loads(millrace("strays", "show", stray["id"], "--reveal", "who sends it?").stdout)["body"] == "AA=="
     assert millrace("strays", "discard", stray["id"]).stdout == f"{stray['id']}  discarded\n"
     assert millrace("strays", "discard", stray["id"]).exit_code == 1
 
@@ -321,7 +322,7 @@ def test_a_schedule_is_made_changed_paused_run_filled_and_deleted(ledger: Ledger
 )
 def test_what_cannot_be_meant_is_told_in_one_line(words: list[str], told: str) -> None:
     done = run(*words)
-    assert done.exit_code in (1, 2)
+    assert done.exit_code in (1, 2, 78)
     assert told in done.stderr
 
 
