@@ -29,6 +29,7 @@ from service.application.noting import Noter
 from service.application.publish import Publisher, Release
 from service.application.replay import Replayer
 from service.application.schedules import Schedules
+from service.application.unpublished import Unpublished
 from service.application.users import Users
 from service.application.watch import Watch
 from service.broker import connection as connections
@@ -224,7 +225,23 @@ def explain(error: Exception) -> str:
 def web(settings: Settings | None = None) -> WebRoad:
     """The HTTP door's part of the road."""
     settings = prepare("web", settings).require_servers().require_access()
-    publisher = Publisher(lambda: broker(settings, "millrace-web"))
+    return door(settings, Publisher(lambda: broker(settings, "millrace-web")), head_start=settings.head_start)
+
+
+def door_here(settings: Settings) -> WebRoad:
+    """The same for a command on the host, which is its own door. It needs no broker: what is due, the clocks publish.
+
+    Raises LedgerUnavailable or SchemaNotReady.
+    """
+    # Who can read the ledger is trusted.
+    found = door(settings.model_copy(update={"access": "off"}), Unpublished(), head_start=0.0)
+    found.queries.check()
+    return found
+
+
+def door(settings: Settings, publisher: Publisher, *, head_start: float) -> WebRoad:
+    """The HTTP door's part of the road, with this publisher."""
+    settings.require("database_url")
     # The intake has the engine to itself; queries of requests share another.
     intake_engine = engines.Engine(settings.database_url, role="millrace-intake")
     engine = engines.Engine(settings.database_url, size=max(2, settings.web_threads // 4), role="millrace-web")
@@ -236,7 +253,7 @@ def web(settings: Settings | None = None) -> WebRoad:
         publisher,
         plugins.registry,
         deadline=settings.accept_deadline,
-        head_start=settings.head_start,
+        head_start=head_start,
     )
     # Those who wait must not keep the others out. The watch has an engine of its own: it is late when the pool is full.
     watch_engine = engines.Engine(settings.database_url, role="millrace-watch")

@@ -21,7 +21,15 @@ from service.domain.access import Role
 
 PREFIX = "MILLRACE_"
 #: Settings that may be given as the path of a file, so that a secret stands in no environment.
-SECRETS = ("database_url", "broker_url", "webhook_secrets", "access_secret", "oidc_client_secret", "canary_key")
+SECRETS = (
+    "database_url",
+    "broker_url",
+    "webhook_secrets",
+    "access_secret",
+    "oidc_client_secret",
+    "canary_key",
+    "api_key",
+)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
@@ -77,6 +85,10 @@ class Settings(pydantic_settings.BaseSettings):
     oidc_client_id: str = ""
     #: Its secret there, if it has one.
     oidc_client_secret: str = pydantic.Field("", repr=False)
+    #: Where the command line finds the API, as ``http://host:port``. Empty: it works on the database itself.
+    url: str = ""
+    #: The key that the command line shows there.
+    api_key: str = pydantic.Field("", repr=False)
     #: Processes of the web server. One or two per host bundle best.
     web_processes: int = pydantic.Field(1, ge=1, le=64)
     #: Threads of each web process: how many requests it works on at once.
@@ -205,7 +217,7 @@ class Settings(pydantic_settings.BaseSettings):
             raise ValueError("0 or at least 1 second is wanted")
         return value
 
-    @pydantic.field_validator("canary_url")
+    @pydantic.field_validator("canary_url", "url")
     @classmethod
     def _is_door(cls, value: str) -> str:
         if value and not re.fullmatch(r"https?://[^/?#@]+(/[^?#]*)?", value):

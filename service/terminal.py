@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import json
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 from rich import box, console, table
+from rich import progress as bars
 
 from service import bootstrap
 from service.domain import errors
@@ -69,9 +71,34 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     output.print(found)
 
 
-def moment(at: datetime.datetime | None) -> str:
-    """An instant for people, in UTC."""
-    return "" if at is None else f"{at.astimezone(datetime.UTC):%Y-%m-%d %H:%M}"
+@contextlib.contextmanager
+def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal for what takes long; it is given how much more was done. ``total`` None: nobody knows."""
+    output = console.Console(stderr=True)
+    parts = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+    )
+    with bars.Progress(*parts, console=output, transient=True, disable=not output.is_terminal) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda done: shown.advance(task, done)
+
+
+def moment(at: datetime.datetime | str | None) -> str:
+    """An instant for people, in UTC. A text is one of the API's."""
+    return "" if at is None else f"{instant(at).astimezone(datetime.UTC):%Y-%m-%d %H:%M}"
+
+
+def second(at: datetime.datetime | str) -> str:
+    """The same with its seconds."""
+    return f"{instant(at).astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def instant(at: datetime.datetime | str) -> datetime.datetime:
+    """An instant that may come as the API writes it."""
+    return datetime.datetime.fromisoformat(at) if isinstance(at, str) else at
 
 
 def _printable(cell: str) -> str:

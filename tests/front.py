@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask.testing import FlaskClient
+from werkzeug import serving
 
 from service import bootstrap, web
 from service.application.watch import Watch
@@ -35,6 +36,21 @@ class Front:
     def client(self) -> FlaskClient:
         """A client at the door of this road."""
         return web.create_app(self).test_client()
+
+
+@contextlib.contextmanager
+def served(ledger: Ledger, around: Callable[[Any], Any] = lambda app: app, **settings: Any) -> Iterator[str]:
+    """A door at an address, in the test's own process. ``around``: what is put around its WSGI application."""
+    app = web.create_app(Front(ledger, **settings))
+    server = serving.make_server("127.0.0.1", 0, around(app), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ class Process:
         self._popen = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
+        self._asked = False
         with self.log.open("ab") as log:
             return spawn.spawn(
                 [sys.executable, "-m", *self.words], environment=self.environment, output=log, cwd=self.folder
@@ -102,11 +103,17 @@ class Process:
                 continue
         self._popen.wait()
 
+    def ask_to_stop(self) -> None:
+        """Ask it to stop, once: a second signal would catch it at its end, without a handler."""
+        if self.code is None and not self._asked:
+            self._asked = True
+            self._popen.terminate()
+
     def stop(self) -> None:
         """Ask it to stop; what does not within the grace is killed."""
         if self.code is not None:
             return
-        self._popen.terminate()
+        self.ask_to_stop()
         try:
             self._popen.wait(GRACE * PATIENCE)
         except subprocess.TimeoutExpired:

@@ -122,7 +122,7 @@ class Road:
         running = [p for p in self.processes if p.code is None]
         for process in running:
             process.thaw()
-            os.kill(process.pid, signal.SIGTERM)
+            process.ask_to_stop()
         for process in running:
             process.stop()
         self.engine.dispose()

@@ -68,7 +68,7 @@ class Keys:
     ) -> dict[str, Any]:
         """A new key; its text is in ``key``, and nowhere else again. ``lasts``: seconds.
 
-        Raises InvalidAccess, TwoKeysLive, SettingsError without MILLRACE_ACCESS_SECRET.
+        Raises InvalidAccess, TwoKeysLive, NoKeysHere.
         """
         faults = []
         for check in (lambda: access.check_name(name), lambda: access.check_types(tuple(types))):
@@ -91,7 +91,7 @@ class Keys:
     def rotate(self, id: str, *, overlap: float, by: str | None) -> dict[str, Any]:
         """A new key in the place of a live one, which is good for ``overlap`` seconds more.
 
-        Raises KeyNotFound, TwoKeysLive, InvalidAccess.
+        Raises KeyNotFound, TwoKeysLive, InvalidAccess, NoKeysHere.
         """
         if not 0 <= overlap <= LONGEST:
             raise errors.InvalidAccess([errors.Fault("/overlap", "a number of seconds is wanted, 0 or more")])
@@ -104,7 +104,7 @@ class Keys:
 
     def _hash(self, new: credentials.NewKey) -> str:
         if not self._peppers:
-            raise errors.SettingsError("MILLRACE_ACCESS_SECRET is not set: openssl rand -hex 32 makes one")
+            raise errors.NoKeysHere()
         return credentials.keyed_hash(new.text, self._peppers[0])
 
 

@@ -134,6 +134,10 @@ class TwoKeysLive(MillraceError):
     """Two keys of this name are live: revoke one, or wait until the old one has expired."""
 
 
+class NoKeysHere(MillraceError):
+    """This installation makes no keys: MILLRACE_ACCESS_SECRET is not set (openssl rand -hex 32 makes one)."""
+
+
 class NotSignedIn(MillraceError):
     """A credential is wanted: an API key or a token in the header Authorization, or a session."""
 

@@ -1,12 +1,17 @@
-"""The operator's verbs of the command line. They work on the ledger directly, and need neither web nor broker."""
+"""The operator's verbs of the command line. They speak to the API: at an address, or to a door of their own.
+
+That one needs the database and nothing else: neither web nor broker.
+"""
 
 from __future__ import annotations
 
 import click
 
-from service.verbs import access, control, letters, openapi, schedules
+from service.verbs import access, completion, control, events, letters, looking, openapi, schedules, sending
 
 VERBS: tuple[click.Command, ...] = (
+    sending.send,
+    events.events,
     control.cancel,
     control.pause,
     control.resume,
@@ -15,6 +20,11 @@ VERBS: tuple[click.Command, ...] = (
     letters.replay,
     letters.strays,
     schedules.schedules,
+    looking.types,
+    looking.queues,
+    looking.workers,
+    looking.clocks,
+    completion.completion,
     openapi.openapi,
     access.keys,
     access.users,

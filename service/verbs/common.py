@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
 import os
 import pwd
@@ -17,6 +18,7 @@ from service import bootstrap
 from service.domain import chain, errors, states
 from service.telemetry import logging as logs
 from service.terminal import line, print_json, print_line
+from service.verbs import api
 
 
 class Instant(click.ParamType[datetime.datetime]):
@@ -48,6 +50,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
 BY = click.option("--by", default=whoami, show_default="user@host", help="Who acts; kept where it matters.")
 TYPE = click.option("--type", "type_name", metavar="TYPE", help="Of this event type.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Look and count; change nothing.")
+REVEAL = click.option("--reveal", metavar="REASON", help="What is masked too; reason and name are kept.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
@@ -61,8 +64,24 @@ def since_until(what: str) -> Callable[[Any], Any]:
     return decorate
 
 
+def speaks(function: Any) -> Any:
+    """Give a verb its way to the API, as its first argument, and the options that lead there."""
+
+    @click.option("--url", metavar="URL", help="Where the API is [MILLRACE_URL]; else the database itself is used.")
+    @BY
+    @functools.wraps(function)
+    def wrapper(*args: Any, url: str | None, by: str, **options: Any) -> Any:
+        found = api.Api(url, by)
+        try:
+            return function(found, *args, **options)
+        finally:
+            found.close()
+
+    return wrapper
+
+
 def operations() -> bootstrap.Operations:
-    """The operators' part of the road, on a ledger that is ready."""
+    """The operators' part of the road, on a ledger that is ready: for what the API does not offer."""
     settings = bootstrap.prepare("operator")
     logs.set_level(logging.WARNING)  # What is done is said on the terminal.
     chain.begin(None, f"host {socket.gethostname()}")
@@ -88,7 +107,7 @@ def each(ids: tuple[str, ...], act: Callable[[str], dict[str, Any]], as_json: bo
     for one in ids:
         try:
             found.append({"id": one, **act(one)})
-        except errors.LedgerUnavailable:
+        except (errors.LedgerUnavailable, api.Away):
             raise
         except errors.MillraceError as error:
             found.append({"id": one, "error": line(error), **error.members})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
+from typing import Any
 
 import click
 
 from service.domain import states
-from service.ledger import queries
-from service.terminal import moment, print_json, print_table, told
+from service.terminal import moment, print_json, print_table, progress, told
 from service.verbs import common
+from service.verbs.api import Api, pages, path
+
+STEP = 1_000  #: events in one request of a cancel by filter
 
 
 @click.command()
@@ -21,10 +23,11 @@ from service.verbs import common
 @click.option("--limit", type=click.IntRange(1), default=10_000, show_default=True, help="By filter: at most so many.")
 @common.DRY_RUN
 @common.YES
-@common.BY
 @common.AS_JSON
 @told
+@common.speaks
 def cancel(
+    api: Api,
     event_ids: tuple[str, ...],
     type_name: str | None,
     state: str | None,
@@ -33,7 +36,6 @@ def cancel(
     limit: int,
     dry_run: bool,
     yes: bool,
-    by: str,
     as_json: bool,
 ) -> None:
     """Withdraw events that have not been worked: by ID, or by filter.
@@ -45,42 +47,53 @@ def cancel(
       millrace cancel 01a1fac5-2b4a-76a7-8ab1-b1998b705c1b
       millrace cancel --type orders.created --dry-run
     """
-    filters = queries.Filters(type_name, None if state is None else states.State(state), None, since, until)
-    common.check_choice(event_ids, bool(filters.values()), dry_run=dry_run)
-    control = common.operations().control
+    filters = {"type": type_name, "state": state, "since": since, "until": until}
+    common.check_choice(event_ids, any(value is not None for value in filters.values()), dry_run=dry_run)
     if event_ids:
-        common.each(event_ids, lambda i: {"state": control.cancel(i, by=by)}, as_json)
+        common.each(event_ids, lambda i: {"state": api.call("cancel", i)}, as_json)
         return
-    types = control.count(filters)
-    if not dry_run and common.confirmed(yes, f"Cancel {sum(types.values())} events?"):
-        found = control.cancel_all(filters, limit=limit, by=by)
+    found = api.post(path("cancel"), query={"dry_run": True, **filters})
+    if not dry_run and common.confirmed(yes, f"Cancel {found['count']} events?"):
+        done = _cancel_all(api, filters, min(limit, found["count"]))
         if as_json:
-            print_json(dataclasses.asdict(found))
+            print_json(done)
         else:
-            click.echo(f"{found.cancelled} cancelled, {found.stopping} asked to stop, {found.left} left")
+            click.echo(f"{done['cancelled']} cancelled, {done['stopping']} asked to stop, {done['left']} left")
     elif as_json:
-        print_json({"dry_run": True, "count": sum(types.values()), "types": types})
+        print_json(found)
     else:
-        print_table(("type", "open"), [(name, str(n)) for name, n in types.items()])
+        print_table(("type", "open"), [(name, str(n)) for name, n in found["types"].items()])
+
+
+def _cancel_all(api: Api, filters: dict[str, Any], limit: int) -> dict[str, int]:
+    found = {"cancelled": 0, "stopping": 0, "left": 0}
+    with progress("cancelled", limit) as advance:
+        for size in pages(limit, STEP):
+            part = api.post(path("cancel"), query={"limit": size, **filters})
+            done = part["cancelled"] + part["stopping"]
+            found = {n: found[n] + part[n] for n in ("cancelled", "stopping")} | {"left": part["left"]}
+            advance(done)
+            if done < size:  # The others are being worked.
+                break
+    return found
 
 
 @click.command()
 @click.argument("type_name", metavar="[TYPE]", required=False)
 @click.option("--queue", metavar="NAME", help="A queue instead of a type.")
-@common.BY
 @common.AS_JSON
 @told
-def pause(type_name: str | None, queue: str | None, by: str, as_json: bool) -> None:
+@common.speaks
+def pause(api: Api, type_name: str | None, queue: str | None, as_json: bool) -> None:
     """Hold back the events of a TYPE, or all of a queue.
 
     They are accepted, and wait in the ledger. What the broker has already is
     still worked: `millrace doctor` shows how much that is.
     """
     kind, name = _kind(type_name, queue)
-    control = common.operations().control
-    found = (control.pause_type if kind == "type" else control.pause_queue)(name, by=by)
+    found = api.post(path(f"{kind}s", name, "pause"))
     if as_json:
-        print_json({"kind": kind, "name": name, "paused": True, **found})
+        print_json(found)
     else:
         click.echo(f"the {kind} {name} is paused since {moment(found['at'])} UTC by {found['by']}")
 
@@ -88,26 +101,26 @@ def pause(type_name: str | None, queue: str | None, by: str, as_json: bool) -> N
 @click.command()
 @click.argument("type_name", metavar="[TYPE]", required=False)
 @click.option("--queue", metavar="NAME", help="A queue instead of a type.")
-@common.BY
 @common.AS_JSON
 @told
-def resume(type_name: str | None, queue: str | None, by: str, as_json: bool) -> None:
+@common.speaks
+def resume(api: Api, type_name: str | None, queue: str | None, as_json: bool) -> None:
     """Let the events of a TYPE, or all of a queue, go again."""
     kind, name = _kind(type_name, queue)
-    control = common.operations().control
-    was_paused = (control.resume_type if kind == "type" else control.resume_queue)(name, by=by)
+    found = api.post(path(f"{kind}s", name, "resume"))
     if as_json:
-        print_json({"kind": kind, "name": name, "paused": False, "was_paused": was_paused})
+        print_json(found)
     else:
-        click.echo(f"the {kind} {name} {'goes on' if was_paused else 'was not paused'}")
+        click.echo(f"the {kind} {name} {'goes on' if found['was_paused'] else 'was not paused'}")
 
 
 @click.command()
 @common.AS_JSON
 @told
-def pauses(as_json: bool) -> None:
+@common.speaks
+def pauses(api: Api, as_json: bool) -> None:
     """List what is paused, since when and by whom."""
-    found = common.operations().queries.pauses()
+    found = api.get(path("pauses"))["pauses"]
     if as_json:
         print_json(found)
     else:

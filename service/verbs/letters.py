@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import pathlib
 from typing import Any
@@ -10,17 +9,17 @@ from typing import Any
 import click
 
 from service import bootstrap
-from service.application import replay as replays
 from service.domain import outcome
-from service.ledger import letters
-from service.terminal import moment, print_json, print_line, print_table, told
+from service.terminal import moment, print_json, print_line, print_table, progress, told
 from service.verbs import common
+from service.verbs.api import Api, path
 
+MOST = 100_000  #: letters in one request of a replay by filter
 MESSAGE = 60  #: characters of an error's message in a table
 REASON = click.option("--reason", type=click.Choice([reason.value for reason in outcome.Reason]), help="Why it died.")
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @common.TYPE
 @REASON
 @common.since_until("Died")
@@ -28,8 +27,12 @@ REASON = click.option("--reason", type=click.Choice([reason.value for reason in 
 @click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many.")
 @click.option("--cursor", help="The next_cursor of the page before.")
 @common.AS_JSON
+@click.pass_context
 @told
+@common.speaks
 def dead(
+    api: Api,
+    ctx: click.Context,
     type_name: str | None,
     reason: str | None,
     since: datetime.datetime | None,
@@ -39,14 +42,21 @@ def dead(
     cursor: str | None,
     as_json: bool,
 ) -> None:
-    """List dead letters, those that died last first."""
-    filters = letters.Filters(type_name, reason, since, until, replayed)
-    page = common.operations().letters.list(filters, limit=limit, cursor=cursor)
-    if as_json:
-        print_json({"dead": page.rows, "next_cursor": page.next_cursor})
+    """List dead letters, those that died last first; replay them.
+
+    \b
+      millrace dead --type orders.created --reason attempts --not-replayed
+      millrace dead replay --type orders.created --dry-run
+    """
+    if ctx.invoked_subcommand is not None:
         return
-    print_table(("dead letter", "died (UTC)", "why"), [_letter(row) for row in page.rows])
-    common.tell_next(page.next_cursor)
+    filters = {"type": type_name, "reason": reason, "since": since, "until": until, "replayed": replayed}
+    found = api.get(path("dead"), limit=limit, cursor=cursor, **filters)
+    if as_json:
+        print_json(found)
+        return
+    print_table(("dead letter", "died (UTC)", "why"), [_letter(row) for row in found["dead"]])
+    common.tell_next(found["next_cursor"])
 
 
 @click.command()
@@ -63,10 +73,11 @@ def dead(
 )
 @common.DRY_RUN
 @common.YES
-@common.BY
 @common.AS_JSON
 @told
+@common.speaks
 def replay(
+    api: Api,
     event_ids: tuple[str, ...],
     type_name: str | None,
     reason: str | None,
@@ -77,40 +88,42 @@ def replay(
     payload: pathlib.Path | None,
     dry_run: bool,
     yes: bool,
-    by: str,
     as_json: bool,
 ) -> None:
     """Work dead letters again, as new events: by ID, or by filter.
 
     Each letter is replayed once; whose payload no longer fits its handler is
-    left alone. The handlers must be known here: set MILLRACE_APPS as the
-    workers have it. Exit code 1 if any ID was refused.
+    left alone. On the host the handlers must be known: set MILLRACE_APPS as
+    the workers have it. Exit code 1 if any ID was refused.
 
     \b
       millrace replay 01a1fac5-2b4a-76a7-8ab1-b1998b705c1b --payload mended.json
       millrace replay --type orders.created --dry-run
     """
-    filters = letters.Filters(type_name, reason, since, until, replayed=False)
-    common.check_choice(event_ids, filters != letters.Filters(replayed=False), dry_run=dry_run)
+    filters = {"type": type_name, "reason": reason, "since": since, "until": until}
+    common.check_choice(event_ids, any(value is not None for value in filters.values()), dry_run=dry_run)
     if payload is not None and len(event_ids) != 1:
         raise click.UsageError("--payload goes with one ID")
-    found = common.operations()
     if event_ids:
-        edited = None if payload is None else _edited(payload)
-        common.each(event_ids, lambda i: _replay_one(found.replayer, i, edited, by), as_json)
+        edited = {} if payload is None else {"payload": _edited(payload)}
+        common.each(event_ids, lambda i: {"replayed_as": api.call("replay", i, **edited)}, as_json)
         return
+    summary = api.post(path("replay"), query={"dry_run": True, "limit": min(limit, MOST), **filters})
     if not dry_run:
-        dry_run = not common.confirmed(yes, f"Replay {sum(found.letters.count(filters).values())} dead letters?")
-    summary = found.replayer.some(filters, limit=limit, rate=rate, dry_run=dry_run, by=by)
+        common.confirmed(yes, f"Replay {min(limit, summary['replayed'])} dead letters?")
+        summary = _replay_all(api, filters, limit, rate)
     if as_json:
-        print_json(dataclasses.asdict(summary))
+        print_json(summary)
         return
     headers = ("type", "would be replayed" if dry_run else "replayed", "do not fit", "no handler")
-    print_table(headers, [(t.type, str(t.replayed), str(t.unfit), str(t.unhandled)) for t in summary.types])
-    for found_type in summary.types:
-        if found_type.example is not None:
-            print_line(f"left alone: {found_type.example}")
-    click.echo(f"{summary.replayed} {headers[1]}, {summary.left} left")
+    print_table(headers, [_of_type(t) for t in summary["types"]])
+    for found_type in summary["types"]:
+        if found_type["example"] is not None:
+            print_line(f"left alone: {found_type['example']}")
+    click.echo(f"{summary['replayed']} {headers[1]}, {summary['left']} left")
+
+
+dead.add_command(replay)
 
 
 @click.group(invoke_without_command=True)
@@ -119,54 +132,71 @@ def replay(
 @common.AS_JSON
 @click.pass_context
 @told
-def strays(ctx: click.Context, limit: int, cursor: str | None, as_json: bool) -> None:
+@common.speaks
+def strays(api: Api, ctx: click.Context, limit: int, cursor: str | None, as_json: bool) -> None:
     """List messages on our queues that were not ours; look into them."""
     if ctx.invoked_subcommand is not None:
         return
-    page = common.operations().strays.list(limit=limit, cursor=cursor)
+    found = api.get(path("strays"), limit=limit, cursor=cursor)
     if as_json:
-        print_json({"strays": page.rows, "next_cursor": page.next_cursor})
+        print_json(found)
         return
     print_table(
         ("stray", "filed (UTC)", "queue", "reason", "bytes"),
-        [(r["id"], moment(r["filed_at"]), r["queue"], r["reason"], str(r["bytes"])) for r in page.rows],
+        [(r["id"], moment(r["filed_at"]), r["queue"], r["reason"], str(r["bytes"])) for r in found["strays"]],
     )
-    common.tell_next(page.next_cursor)
+    common.tell_next(found["next_cursor"])
 
 
 @strays.command()
 @click.argument("stray_id", metavar="ID")
+@common.REVEAL
 @told
-def show(stray_id: str) -> None:
-    """Print a stray as JSON: properties, headers, body (base64)."""
-    print_json(common.operations().strays.show(stray_id))
+@common.speaks
+def show(api: Api, stray_id: str, reveal: str | None) -> None:
+    """Print a stray as JSON: properties, headers; with --reveal its body (base64)."""
+    print_json(api.get(path("strays", stray_id), reveal=reveal))
 
 
 @strays.command()
 @click.argument("stray_ids", metavar="ID...", nargs=-1, required=True)
-@common.BY
 @common.AS_JSON
 @told
-def discard(stray_ids: tuple[str, ...], by: str, as_json: bool) -> None:
+@common.speaks
+def discard(api: Api, stray_ids: tuple[str, ...], as_json: bool) -> None:
     """Delete strays for good."""
-    control = common.operations().control
 
     def one(stray_id: str) -> dict[str, Any]:
-        control.discard(stray_id, by=by)
+        api.post(path("strays", stray_id), method="DELETE")
         return {"state": "discarded"}
 
     common.each(stray_ids, one, as_json)
 
 
-def _replay_one(replayer: replays.Replayer, event_id: str, edited: replays.Payload | None, by: str) -> dict[str, str]:
-    return {"replayed_as": replayer.one(event_id, edited=edited, by=by)[1]}
+def _replay_all(api: Api, filters: dict[str, Any], limit: int, rate: float | None) -> dict[str, Any]:
+    """Replay until all are looked at; an answer comes after 20 s with what has been done."""
+    done: dict[str, int] = {}
+    with progress("replayed", limit) as advance:
+        while True:
+            room = limit - sum(done.values())
+            summary: dict[str, Any] = api.post(
+                path("replay"), query={"limit": min(room, MOST), "rate": rate, **filters}
+            )
+            for found in summary["types"]:
+                done[found["type"]] = found["replayed"] = done.get(found["type"], 0) + found["replayed"]
+            advance(summary["replayed"])
+            if summary["complete"] or not summary["replayed"] or sum(done.values()) >= limit:
+                return summary | {"replayed": sum(done.values())}
 
 
-def _edited(path: pathlib.Path) -> replays.Payload:
+def _of_type(found: dict[str, Any]) -> tuple[str, ...]:
+    return found["type"], str(found["replayed"]), str(found["unfit"]), str(found["unhandled"])
+
+
+def _edited(source: pathlib.Path) -> Any:
     from service.web import body  # As strict as the door.
 
-    document = body.parse(path.read_bytes(), bootstrap.prepare("operator").max_depth)
-    return replays.Payload(document.value, document.text.decode())
+    return body.parse(source.read_bytes(), bootstrap.prepare("operator").max_depth).value
 
 
 def _letter(row: dict[str, Any]) -> tuple[str, str, str]:

@@ -13,6 +13,7 @@ from service.domain.schedules import NAME_PATTERN
 from service.plans import preview as previews
 from service.terminal import print_json, print_line, print_table, told
 from service.verbs import common
+from service.verbs.api import Api, Refused, path
 
 FORMS = "a cron expression, an interval like 5m, an instant, or a schedule's name"
 
@@ -26,7 +27,9 @@ FORMS = "a cron expression, an interval like 5m, an instant, or a schedule's nam
 @click.option("--after", type=common.Instant(), help="Begin after this instant.  [default: now]")
 @common.AS_JSON
 @told
+@common.speaks
 def preview(
+    api: Api,
     what: str,
     tz: str | None,
     missing: str | None,
@@ -44,7 +47,7 @@ def preview(
       millrace schedules preview nightly --next 30
     """
     policies = {k: v for k, v in {"missing": missing, "doubled": doubled}.items() if v is not None}
-    plan = read(what, tz, policies)
+    plan = read(what, tz, policies, named=lambda name: _named(api, name))
     # Nothing is fired by this: the clock of this host is good enough to say where the list begins.
     begin = after or datetime.datetime.now(datetime.UTC)
     found = previews.coming(plan, begin, count, tz)
@@ -68,10 +71,7 @@ def read(
     *,
     named: Callable[[str], plans.Plan | None] | None = None,
 ) -> plans.Plan:
-    """The plan that is meant. ``named``: finds a schedule's; the ones of the apps, if none is given.
-
-    Raises DeclarationError.
-    """
+    """The plan that is meant. ``named`` finds a schedule's. Raises DeclarationError."""
     about = ({"tz": tz} if tz else {}) | (policies or {})
     if " " in what.strip() and not what.strip()[:4].isdigit():
         return plans.read({"cron": what, **about})
@@ -79,7 +79,7 @@ def read(
         return plans.read({"at": what, **about})
     if what[:1].isdigit():
         return plans.read({"every": what, **(policies or {})})
-    found = (named or _declared)(what) if NAME_PATTERN.fullmatch(what) else None
+    found = named(what) if named is not None and NAME_PATTERN.fullmatch(what) else None
     if found is None:
         raise errors.DeclarationError(f"there is no schedule {what!r}, and it is not {FORMS}")
     if policies:
@@ -87,17 +87,18 @@ def read(
     return found
 
 
-def _declared(name: str) -> plans.Plan | None:
-    """The plan of a schedule in the apps, or else in the ledger if there is one."""
-    settings = bootstrap.prepare("operator")
-    found = plugins.calendar.get(name)
-    if found is not None and isinstance(found.plan, plans.Plan):
-        return found.plan
-    if not settings.database_url:
-        return None
+def _named(api: Api, name: str) -> plans.Plan | None:
+    """The plan of a schedule: in the apps of this host, else as the API shows it, if there is one to be asked."""
+    if not api.settings.url:
+        bootstrap.prepare("operator", api.settings)
+        found = plugins.calendar.get(name)
+        if found is not None and isinstance(found.plan, plans.Plan):
+            return found.plan
+        if not api.settings.database_url:
+            return None
     try:
-        return plans.read(bootstrap.operations_here(settings).agenda.find(name)["plan"])
-    except errors.ScheduleNotFound:
+        return plans.read(api.get(path("schedules", name))["plan"])
+    except Refused:
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 from collections.abc import Callable
@@ -13,10 +12,11 @@ import click
 from service import plans
 from service.application import schedules as application
 from service.domain import durations, errors, slots
-from service.ledger import agenda
-from service.terminal import moment, print_json, print_line, print_table, told
+from service.terminal import moment, print_json, print_line, print_table, progress, second, told
 from service.verbs import common, described, preview
+from service.verbs.api import Api, path
 
+STEP = 250  #: instants in one request of a backfill
 STATES = ("active", "paused", "finished", "retired")
 
 
@@ -29,7 +29,9 @@ STATES = ("active", "paused", "finished", "retired")
 @common.AS_JSON
 @click.pass_context
 @told
+@common.speaks
 def schedules(
+    api: Api,
     ctx: click.Context,
     type_name: str | None,
     state: str | None,
@@ -41,41 +43,39 @@ def schedules(
     """List schedules; make, change, pause, run and fill them."""
     if ctx.invoked_subcommand is not None:
         return
-    filters = agenda.Filters(type_name, origin, state, cursor)
-    page = common.operations().agenda.list(filters, limit=limit)
+    found = api.get(path("schedules"), type=type_name, origin=origin, state=state, cursor=cursor, limit=limit)
     if as_json:
-        print_json({"schedules": [application.shown(row) for row in page.rows], "next_cursor": page.next_cursor})
+        print_json(found)
         return
-    print_table(("schedule", "plan", "next (UTC)", "last"), [_row(row) for row in page.rows])
-    common.tell_next(page.next_cursor)
+    print_table(("schedule", "plan", "next (UTC)", "last"), [_row(row) for row in found["schedules"]])
+    common.tell_next(found["next_cursor"])
 
 
 @schedules.command()
 @click.argument("name")
 @told
-def show(name: str) -> None:
+@common.speaks
+def show(api: Api, name: str) -> None:
     """Print a schedule as JSON, with its plan, policies and payload."""
-    print_json(_found(common.operations().agenda, name))
+    print_json(api.get(path("schedules", name)))
 
 
 @schedules.command()
 @click.argument("name")
 @described.options
-@common.BY
 @common.AS_JSON
 @told
-def create(name: str, by: str, as_json: bool, **given: Any) -> None:
+@common.speaks
+def create(api: Api, name: str, as_json: bool, **given: Any) -> None:
     """Make a schedule.
 
-    Its type must be known here: set MILLRACE_APPS as the workers have it.
+    On the host its type must be known: set MILLRACE_APPS as the workers have it.
 
     \b
       millrace schedules create nightly --type reports.build \\
         --cron '0 3 * * *' --tz Europe/Berlin --overlap skip
     """
-    found = common.operations()
-    found.schedules.create({"name": name} | described.document(given), by=by)
-    _tell(found.agenda, name, as_json)
+    _tell(api.post(path("schedules"), {"name": name} | described.document(given), repeatable=False), as_json)
 
 
 @schedules.command()
@@ -83,10 +83,10 @@ def create(name: str, by: str, as_json: bool, **given: Any) -> None:
 @described.options
 @click.option("--unset", multiple=True, metavar="MEMBER", help="Back to its default: overlap, jitter, payload, …")
 @click.option("--revision", type=int, metavar="N", help="Only if it has not been changed since.")
-@common.BY
 @common.AS_JSON
 @told
-def edit(name: str, unset: tuple[str, ...], revision: int | None, by: str, as_json: bool, **given: Any) -> None:
+@common.speaks
+def edit(api: Api, name: str, unset: tuple[str, ...], revision: int | None, as_json: bool, **given: Any) -> None:
     """Change what is named, and nothing else. A plan is given as a whole.
 
     What was due by the old plan is fired by it; all clocks follow the new one
@@ -99,49 +99,47 @@ def edit(name: str, unset: tuple[str, ...], revision: int | None, by: str, as_js
     changes = described.document(given) | {member.replace("-", "_"): None for member in unset}
     if not changes:
         raise click.UsageError("name what is to be changed")
-    found = common.operations()
-    found.schedules.edit(name, changes, revision=revision, by=by)
-    _tell(found.agenda, name, as_json)
+    match = {"If-Match": "*" if revision is None else f'"{revision}"'}
+    place = path("schedules", name)
+    _tell(api.post(place, changes, headers=match, method="PATCH", repeatable=revision is None), as_json)
 
 
 @schedules.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@common.BY
 @common.AS_JSON
 @told
-def pause(names: tuple[str, ...], by: str, as_json: bool) -> None:
+@common.speaks
+def pause(api: Api, names: tuple[str, ...], as_json: bool) -> None:
     """Have no instant of these fired until they are resumed.
 
     The instants in the pause are skipped for good; a backfill makes events of
     them.
     """
-    acts = common.operations().schedules
-    common.each(names, _does(acts.pause, "paused", by), as_json)
+    common.each(names, _does(api, "pause", "paused"), as_json)
 
 
 @schedules.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@common.BY
 @common.AS_JSON
 @told
-def resume(names: tuple[str, ...], by: str, as_json: bool) -> None:
+@common.speaks
+def resume(api: Api, names: tuple[str, ...], as_json: bool) -> None:
     """Have these go on with their next instants."""
-    acts = common.operations().schedules
-    common.each(names, _does(acts.resume, "active", by), as_json)
+    common.each(names, _does(api, "resume", "active"), as_json)
 
 
 @schedules.command()
 @click.argument("name")
-@common.BY
 @common.AS_JSON
 @told
-def run(name: str, by: str, as_json: bool) -> None:
+@common.speaks
+def run(api: Api, name: str, as_json: bool) -> None:
     """Make an event at once, whatever is planned, and though it is paused."""
-    event_id = common.operations().schedules.run_now(name, by=by)
+    found = api.post(path("schedules", name, "run"), repeatable=False)
     if as_json:
-        print_json({"id": event_id, "schedule": name})
+        print_json(found)
     else:
-        click.echo(event_id)
+        click.echo(found["id"])
 
 
 @schedules.command()
@@ -154,17 +152,17 @@ def run(name: str, by: str, as_json: bool) -> None:
 )  # fmt: skip
 @common.DRY_RUN
 @common.YES
-@common.BY
 @common.AS_JSON
 @told
+@common.speaks
 def backfill(
+    api: Api,
     name: str,
     since: datetime.datetime,
     until: datetime.datetime,
     limit: int,
     dry_run: bool,
     yes: bool,
-    by: str,
     as_json: bool,
 ) -> None:
     """Make events of past instants that became none.
@@ -172,33 +170,41 @@ def backfill(
     Those that were skipped, in a pause say, and those before the schedule was
     made. An instant that is an event already stays the one that it is.
     """
-    acts = common.operations().schedules
-
-    def fill(dry: bool) -> Any:
-        return acts.backfill(name, since, until, limit=limit, dry_run=dry, by=by)
-
-    found = fill(True)
-    if not dry_run and common.confirmed(yes, f"Make {found.backfilled} events?"):
-        found = fill(False)
+    place, days = path("schedules", name, "backfill"), {"since": since, "until": until}
+    found = api.post(place, query={"dry_run": True, "limit": limit, **days})
+    if not dry_run and common.confirmed(yes, f"Make {found['backfilled']} events?"):
+        with progress("made", found["backfilled"]) as advance:
+            made = 0
+            while True:
+                part = api.post(place, query={"limit": min(STEP, limit - made), **days})
+                made += part["backfilled"]
+                advance(part["backfilled"])
+                if not part["more"] or not part["backfilled"] or made >= limit:
+                    break
+        found = found | {"dry_run": False, "backfilled": made, "more": part["more"]}
     if as_json:
-        print_json(dataclasses.asdict(found))
+        print_json(found)
         return
-    what = "would be events" if found.dry_run else "are events now"
-    rest = "; there are more: ask again" if found.more else ""
-    click.echo(f"of {found.instants} instants {found.backfilled} {what}, {found.present} were before{rest}")
+    what = "would be events" if found["dry_run"] else "are events now"
+    rest = "; there are more: ask again" if found["more"] else ""
+    click.echo(f"of {found['instants']} instants {found['backfilled']} {what}, {found['present']} were before{rest}")
 
 
 @schedules.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @common.YES
-@common.BY
 @common.AS_JSON
 @told
-def delete(names: tuple[str, ...], yes: bool, by: str, as_json: bool) -> None:
+@common.speaks
+def delete(api: Api, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Delete schedules that were made at run time. Their slots and events stay."""
-    acts = common.operations().schedules
     common.confirmed(yes, f"Delete {', '.join(names)}?")
-    common.each(names, _does(lambda name, by: acts.delete(name, revision=None, by=by), "deleted", by), as_json)
+
+    def one(name: str) -> dict[str, Any]:
+        api.post(path("schedules", name), method="DELETE")
+        return {"state": "deleted"}
+
+    common.each(names, one, as_json)
 
 
 @schedules.command("slots")
@@ -208,47 +214,42 @@ def delete(names: tuple[str, ...], yes: bool, by: str, as_json: bool) -> None:
 @click.option("--cursor", help="The next_cursor of the page before.")
 @common.AS_JSON
 @told
-def history(name: str, outcome: str | None, limit: int, cursor: str | None, as_json: bool) -> None:
+@common.speaks
+def history(api: Api, name: str, outcome: str | None, limit: int, cursor: str | None, as_json: bool) -> None:
     """List what became of a schedule's instants, newest first.
 
     `missed` counts instants before it that have no line of their own.
     """
-    page = common.operations().agenda.history(name, limit=limit, cursor=cursor, outcome=outcome)
+    found = api.get(path("schedules", name, "slots"), limit=limit, cursor=cursor, outcome=outcome)
     if as_json:
-        print_json({"slots": page.rows, "next_cursor": page.next_cursor})
+        print_json(found)
         return
-    print_table(("instant (UTC)", "outcome", "missed", "late", "event"), [_slot(row) for row in page.rows])
-    common.tell_next(page.next_cursor)
+    print_table(("instant (UTC)", "outcome", "missed", "late", "event"), [_slot(row) for row in found["slots"]])
+    common.tell_next(found["next_cursor"])
 
 
 schedules.add_command(preview.preview)
 
 
-def _does(act: Callable[..., object], state: str, by: str) -> Callable[[str], dict[str, Any]]:
+def _does(api: Api, act: str, state: str) -> Callable[[str], dict[str, Any]]:
     def one(name: str) -> dict[str, Any]:
-        act(name, by=by)
+        api.post(path("schedules", name, act))
         return {"state": state}
 
     return one
 
 
-def _found(here: agenda.ScheduleQueries, name: str) -> dict[str, Any]:
-    row = here.find(name)
-    return application.shown(row | {"payload": json.loads(row["payload"])})
-
-
-def _tell(here: agenda.ScheduleQueries, name: str, as_json: bool) -> None:
+def _tell(found: dict[str, Any], as_json: bool) -> None:
     """Say what a schedule is by now."""
-    found = _found(here, name)
     if as_json:
         print_json(found)
         return
-    print_line(f"{name}: {_plan(found['plan'])}")
-    print_line(f"{found['state']}, next at {_second(found['next_slot'])} UTC" if found["next_slot"] else found["state"])
+    print_line(f"{found['name']}: {_plan(found['plan'])}")
+    print_line(f"{found['state']}, next at {second(found['next_slot'])} UTC" if found["next_slot"] else found["state"])
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
-    coming = row["state"] if row["state"] != "active" else _second(row["next_slot"])
+    coming = row["state"] if row["state"] != "active" else second(row["next_slot"])
     last = " ".join(filter(None, (row["last_outcome"], row["last_reason"])))
     return row["name"], _plan(row["plan"]), coming, last and f"{last} {moment(row['last_slot'])}"
 
@@ -256,7 +257,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
 def _slot(row: dict[str, Any]) -> tuple[str, ...]:
     outcome = " ".join(filter(None, (row["outcome"], row["reason"])))
     late = "" if row["late"] is None else durations.text(round(row["late"], 3))
-    return _second(row["due_at"]), outcome, str(row["missed"] or ""), late, row["event_id"] or ""
+    return second(row["due_at"]), outcome, str(row["missed"] or ""), late, row["event_id"] or ""
 
 
 def _plan(spec: dict[str, Any]) -> str:
@@ -264,7 +265,3 @@ def _plan(spec: dict[str, Any]) -> str:
         return plans.read(spec).describe()
     except errors.DeclarationError:
         return json.dumps(spec)  # Of a newer version.
-
-
-def _second(at: datetime.datetime) -> str:
-    return f"{at.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S}"

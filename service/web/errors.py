@@ -79,6 +79,7 @@ STATUS: dict[type[errors.MillraceError], int] = {
     errors.NotDead: 409,
     errors.UserExists: 409,
     errors.TwoKeysLive: 409,
+    errors.NoKeysHere: 409,
     errors.AlreadyReplayed: 409,
     errors.ScheduleExists: 409,
     errors.DeclaredInCode: 409,

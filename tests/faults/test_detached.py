@@ -240,6 +240,7 @@ def impatient_node(broker_node: RabbitNode) -> Iterator[RabbitNode]:
     set_patience(1_800_000, 60_000)
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("impatient_node")
 def test_work_may_take_longer_than_the_broker_waits_for_an_ack(make_road: MakeRoad) -> None:
     road = start(make_road)

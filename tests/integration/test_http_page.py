@@ -80,7 +80,9 @@ def test_every_example_is_answered_as_the_page_says(database: str) -> None:
         return 1 / 0 if failing else payload
 
     ledger.handler("orders.shipped", ship, parse=parse, attempts=1)
-    client = Front(ledger).client()
+    front = Front(ledger, access_secret=("a-secret-for-tests-" + "x" * 20,))
+    client = front.client()
+    key = front.operations.keys.create(name="orders-service", role="producer", by="test")["id"]
     dead, gone = ledger.post("orders.shipped", {"order": 7}, {"order": 8})
     ledger.work()
     failing.clear()
@@ -89,7 +91,7 @@ def test_every_example_is_answered_as_the_page_says(database: str) -> None:
         "insert into millrace.strays (queue, reason, properties, headers, body) values ('events', 'x', '{}', '{}', '')"
         " returning id::text"
     )
-    calls = examples(event=event, dead=dead, gone=gone, stray=stray)
+    calls = examples(event=event, dead=dead, gone=gone, stray=stray, key=key)
     assert len(calls) == PAGE.count("\ncurl ") >= 20
     with worked(ledger, leaving=event):
         for example in calls:

@@ -204,6 +204,7 @@ def connected(node: RabbitNode) -> Iterator[amqp.Channel]:
         connection.collect()
 
 
+@pytest.mark.heavy
 def test_two_nodes_side_by_side_know_nothing_of_each_other(make_node: Callable[..., RabbitNode]) -> None:
     first, second = make_node("first"), make_node("second")
     first.launch()
@@ -218,6 +219,7 @@ def test_two_nodes_side_by_side_know_nothing_of_each_other(make_node: Callable[.
     assert second.accepts()
 
 
+@pytest.mark.heavy
 def test_a_node_keeps_what_was_confirmed_through_a_kill_and_loses_it_with_its_disk(
     make_node: Callable[..., RabbitNode],
 ) -> None:
@@ -255,6 +257,7 @@ def test_a_node_can_be_frozen_and_starved(make_node: Callable[..., RabbitNode]) 
     assert node.pid is None
 
 
+@pytest.mark.heavy
 def test_a_second_node_on_data_in_use_is_refused(
     make_node: Callable[..., RabbitNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,7 @@ def front(postgres: PostgresServer, ledger_template: str) -> Iterator[Front]:
         "orders.created", lambda payload, ctx: None, payload=Order, parse=parser(Order), doc="Take an order."
     )
     ledger.handler("orders.shipped", _fail, attempts=1)
-    front = Front(ledger)
+    front = Front(ledger, access_secret=("a-secret-for-tests-" + "x" * 20,))
     client = front.client()
     client.post("/v1/events/orders.created", json={"order": 7})
     client.post("/v1/events/orders.shipped", json={"order": 7})
@@ -87,7 +87,8 @@ def there(front: Front) -> dict[str, list[str]]:
     rows = front.ledger.sql("select id::text from millrace.events")
     strays = front.ledger.sql("select id::text from millrace.strays")
     names = ["orders.created", "orders.shipped", "nightly", "events"]
-    return {"event_id": [*(r[0] for r in rows), *names[:2]], "stray_id": [strays[0][0]], "name": names}
+    keys = [front.operations.keys.create(name=f"k{n}", role="viewer", by="test")["id"] for n in range(2)]
+    return {"event_id": [*(r[0] for r in rows), *names[:2]], "stray_id": [strays[0][0]], "name": names, "key_id": keys}
 
 
 CHECKS = [

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,10 +19,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service import cli
-from service.domain import handlers
+from service.client import Client
+from service.domain import handlers, processes
+from service.ledger.processes import ProcessLedger
 from service.ledger.upkeep import Upkeep
+from service.local import ports
 from tests import memory
+from tests.front import served
 from tests.ledgers import Ledger
+from tests.producers import Moody
 from workers import face
 
 pytestmark = pytest.mark.postgres
@@ -28,6 +36,8 @@ WIDTH = 80
 ROOT = pathlib.Path(__file__).parents[2]
 OF_SCHEDULES = ("show", "create", "edit", "pause", "resume", "run", "backfill", "delete", "slots", "preview")
 VERBS = (
+    "send", "events", "events list", "events show", "events explain", "events wait", "events cancel", "events replay",
+    "types", "queues", "workers", "clocks", "completion", "dead replay",
     "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
     *(f"schedules {verb}" for verb in OF_SCHEDULES), "keys", "keys create", "keys list", "keys rotate", "keys revoke",
     "users", "users add", "users list", "users password", "users remove", "audit", "audit list", "audit verify",
@@ -46,7 +56,9 @@ def run(*words: str, stdin: str = "", **environment: str) -> Result:
     clean = {name: None for name in os.environ if name.startswith("MILLRACE_")}
     done = CliRunner().invoke(cli.main, words, input=stdin, env={**clean, **environment}, prog_name="millrace")
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    assert [one for one in done.stdout.splitlines() if len(one) > WIDTH and "--json" not in words] == []
+    assert [
+        one for one in done.stdout.splitlines() if len(one) > WIDTH and not {"--json", "completion"} & {*words}
+    ] == []
     return done
 
 
@@ -71,15 +83,15 @@ def ledger(database: str) -> Iterator[Ledger]:
     ledger.check()
 
 
-@pytest.fixture
-def millrace(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Millrace:
-    """A command on this ledger, without a broker."""
-    monkeypatch.setattr("service.plugins.registry", ledger.registry)
-
-    def command(*words: str, stdin: str = "") -> Result:
-        return run(*words, stdin=stdin, MILLRACE_DATABASE_URL=ledger.url)
-
-    return command
+@pytest.fixture(params=["host", "http"])
+def millrace(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Millrace]:
+    """A command on this ledger, without a broker: on the host, or over HTTP at a door that somebody else has opened."""
+    if request.param == "host":
+        monkeypatch.setattr("service.plugins.registry", ledger.registry)
+        yield lambda *words, stdin="": run(*words, stdin=stdin, MILLRACE_DATABASE_URL=ledger.url)
+        return
+    with served(ledger) as url:
+        yield lambda *words, stdin="": run(*words, stdin=stdin, MILLRACE_URL=url)
 
 
 def test_every_verb_explains_itself_on_80_columns() -> None:
@@ -153,9 +165,104 @@ def test_strays_are_listed_shown_and_discarded(ledger: Ledger, millrace: Millrac
     Upkeep(ledger.engine).file_stray("events", "rejected", message)
     [stray] = json.loads(millrace("strays", "--json").stdout)["strays"]
     assert stray["id"] in millrace("strays").stdout
-    assert json.loads(millrace("strays", "show", stray["id"]).stdout)["body"] == "AA=="
+    assert json.loads(millrace("strays", "show", stray["id"]).stdout)["body"] is None
+    assert json.loads(millrace("strays", "show", stray["id"], "--reveal", "who sends it?").stdout)["body"] == "AA=="
     assert millrace("strays", "discard", stray["id"]).stdout == f"{stray['id']}  discarded\n"
     assert millrace("strays", "discard", stray["id"]).exit_code == 1
+
+
+def test_an_event_is_sent_shown_explained_and_waited_for(ledger: Ledger, millrace: Millrace) -> None:
+    sent = millrace("send", "ledger.alone", '{"order": 7}', "--by", "ada", "--key", "seven").stdout.strip()
+    assert millrace("send", "ledger.alone", '{"order": 7}', "--by", "ada", "--key", "seven").stdout.strip() == sent
+    assert ledger.sql("select id::text, producer from millrace.events") == [(sent, "ada")]
+    later = millrace("send", "ledger.alone", "-", "--delay", "2h", stdin="[1]").stdout.strip()
+    listed = millrace("events", "list", "--limit", "1").stdout
+    assert (later in listed, sent in listed, "scheduled" in listed) == (True, False, True)
+    cursor = re.search("--cursor (\\S+)", listed)
+    assert cursor is not None
+    assert sent in millrace("events", "list", "--cursor", cursor[1]).stdout
+    found = json.loads(millrace("events", "list", "--producer", "ada", "--state", "pending", "--json").stdout)
+    assert [event["id"] for event in found["events"]] == [sent]
+    shown = millrace("events", "show", sent).stdout
+    assert all(
+        re.search(line, shown) for line in ("type +ledger.alone", "state +pending, queued", "producer +ada", "order")
+    )
+    assert json.loads(millrace("events", "show", later, "--json").stdout)["payload"] == [1]
+    assert "UTC" in millrace("events", "explain", later).stdout
+    assert json.loads(millrace("events", "explain", later, "--json").stdout)["reason"] == "scheduled"
+    late = millrace("events", "wait", sent, "--timeout", "0.2")
+    assert (late.exit_code, "is still pending after 0.2 s" in late.stderr) == (1, True)
+    assert millrace("events", "cancel", later).stdout == f"{later}  cancelled\n"
+    ledger.work()
+    assert re.search("state +succeeded", millrace("events", "wait", sent).stdout)
+    assert millrace("events", "wait", later).exit_code == 1
+    gone = millrace("events", "show", "00000000-0000-7000-8000-000000000000")
+    assert (gone.exit_code, "there is no event" in gone.stderr) == (1, True)
+    wrong = millrace("send", "ledger.step", '{"do": 1}')
+    assert (wrong.exit_code, "millrace: /do: " in wrong.stderr) == (1, True)
+
+
+def test_a_file_of_events_is_sent_and_refused_lines_are_told(
+    ledger: Ledger, millrace: Millrace, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.verbs.sending.PART", 3)
+    lines = [json.dumps({"type": "ledger.alone", "payload": n, "key": f"k{n}"}) for n in range(7)]
+    lines[4] = json.dumps({"type": "ledger.step", "payload": {"do": "add", "times": "x"}})
+    file = tmp_path / "events.ndjson"
+    file.write_text("\n".join(lines) + "\n\n")
+    for _ in range(2):  # Each has a key: nothing comes twice.
+        done = millrace("send", "--lines", str(file))
+        assert (done.exit_code, done.stdout.splitlines()[-1]) == (1, "6 accepted, 1 refused")
+        assert done.stdout.startswith("line 5  refused: ")
+    assert ledger.states() == {"pending": 6}
+    assert json.loads(millrace("send", "--lines", "-", "--json", stdin=lines[0]).stdout) == {
+        "accepted": 1,
+        "refused": [],
+    }
+    broken = millrace("send", "--lines", "-", stdin="[]\n")
+    assert (broken.exit_code, "line 1: an object like" in broken.stderr) == (1, True)
+
+
+def test_what_is_there_is_listed(ledger: Ledger, millrace: Millrace) -> None:
+    process = processes.Process(processes.Kind.WORKER, "host-1", 4711, "1.0", ("ledger.alone",), ("events",), slots=2)
+    held = processes.Held(4712, "ledger.alone", "ticket", 1, 3.0)
+    ProcessLedger(ledger.engine).note(process, processes.Note(60.0, True, (held,)))
+    ledger.post("ledger.alone", 1, 2)
+    millrace("pause", "--queue", "events", "--by", "ada")
+    assert re.search("ledger.alone +events +paused", millrace("types").stdout)
+    assert {one["name"] for one in json.loads(millrace("types", "--json").stdout)} == {"ledger.alone", "ledger.step"}
+    assert re.search(r"events +\d +\d +0 .* 1 +20.* ada", millrace("queues").stdout)
+    assert {one["name"] for one in json.loads(millrace("queues", "--json").stdout)} == {"events", "periodic"}
+    assert re.search("host-1:4711 .* ago\n  takes events .*\n  at ledger.alone, ", millrace("workers").stdout)
+    assert [one["pid"] for one in json.loads(millrace("workers", "--json").stdout)] == [4711]
+    assert "process" in millrace("clocks").stdout
+    assert json.loads(millrace("clocks", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_verbs_and_options(shell: str) -> None:
+    script = run("completion", shell).stdout
+    assert "_MILLRACE_COMPLETE" in script
+    if shutil.which(shell):
+        assert subprocess.run([shell, "-n"], input=script, text=True, check=False).returncode == 0
+    asked = run(_MILLRACE_COMPLETE="bash_complete", COMP_WORDS="millrace events e", COMP_CWORD="2")
+    assert asked.stdout == "plain,explain\n"
+
+
+def test_an_address_where_nobody_is_and_a_key_that_is_refused_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.verbs.api.DEADLINE", 0.2)
+    url = f"http://127.0.0.1:{ports.free()}"
+    away = run("cancel", "1", "2", "--url", url)  # The second is not even tried.
+    assert (away.exit_code, away.stdout) == (1, "")
+    assert re.match(
+        f"millrace: {url}: ConnectError: .* \\(is Millrace there, and MILLRACE_URL or --url right\\?\\)\n", away.stderr
+    )
+    refused = Moody(401)
+    monkeypatch.setattr("service.client.Client", functools.partial(Client, transport=refused))
+    told = run("pauses", MILLRACE_URL=url, MILLRACE_API_KEY="mr_secret")
+    assert "MILLRACE_API_KEY" in told.stderr
+    assert "mr_secret" not in told.stderr
+    assert refused.requests[0].headers["Authorization"] == "Bearer mr_secret"
 
 
 def test_a_schedule_is_made_changed_paused_run_filled_and_deleted(ledger: Ledger, millrace: Millrace) -> None:
@@ -215,7 +322,7 @@ def test_a_schedule_is_made_changed_paused_run_filled_and_deleted(ledger: Ledger
 )
 def test_what_cannot_be_meant_is_told_in_one_line(words: list[str], told: str) -> None:
     done = run(*words)
-    assert done.exit_code in (1, 2)
+    assert done.exit_code in (1, 2, 78)
     assert told in done.stderr
 
 

@@ -21,6 +21,7 @@ TELLERS = {
 }
 #: Who may, and why.
 ALLOWED = {
+    "service/client/spool.py": "a producer's delay begins when it is put on disk, on the producer's own host",
     "service/telemetry/canary.py": "it looks from outside, as a producer does, and fires nothing",
     "service/telemetry/instruments.py": "an exemplar says when it was seen, to Prometheus",
     "service/telemetry/metrics.py": "timestamps are for Prometheus, which compares them with its own time",

@@ -34,11 +34,14 @@ WITH_BODY = {
     413: "The body is too large.",
     415: "The body is of another media type, or compressed.",
 }
-GUARDED = {
-    401: "Nobody knows who asks.",
-    403: "Who asks may not do this.",
-    429: "Too many requests; `Retry-After` says when to come back.",
-}
+#: What a request may meet that must say who asks.
+GUARDED = (
+    errors.NotSignedIn,
+    errors.BadCredential,
+    errors.NotPermitted,
+    errors.TooManyRequests,
+    errors.IssuerUnavailable,
+)
 
 
 def build(app: flask.Flask, registry: Iterable[handlers.Handler]) -> dict[str, Any]:
@@ -205,13 +208,13 @@ def _content(media: Any, schemas: _Schemas) -> dict[str, Any]:
 def _statuses(one: Operation, permission: Permission | None) -> dict[int, set[str]]:
     """Status → what may have gone wrong, in the words of the problems' titles."""
     found: dict[int, set[str]] = {status: {said} for status, said in ALWAYS.items()}
-    faults = {*one.faults, *((web.InvalidParameter,) if one.query else ())}
+    guarded = () if permission in (None, Permission.ASK) else GUARDED
+    faults = {*one.faults, *guarded, *((web.InvalidParameter,) if one.query else ())}
     for fault in faults:
         title = (fault.__doc__ or "").split("\n")[0].rstrip(".")
         slug = web.slug(fault)
         found.setdefault(web.STATUS[fault], set()).add(f"`/problems/{slug}`: {title}.")
-    more = (WITH_BODY if one.body else {}) | ({} if permission in (None, Permission.ASK) else GUARDED)
-    for status, said in more.items():
+    for status, said in WITH_BODY.items() if one.body else ():
         found.setdefault(status, set()).add(said)
     if errors.LedgerUnavailable in faults:
         found[503].add(f"`/problems/{web.slug(errors.SchemaNotReady)}`: the ledger is not migrated.")

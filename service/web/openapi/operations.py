@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from service.domain import errors
-from service.web import body, cloudevents, letters, ndjson, operations, processes, schedules, search
+from service.web import body, cloudevents, keys, letters, ndjson, operations, processes, schedules, search
 from service.web import errors as web
-from service.web.openapi import shapes, standing
+from service.web.openapi import entry, shapes, standing
 
 JSON = "application/json"
 
@@ -54,6 +54,7 @@ SCHEDULE = {
     "name": "nightly", "type": "orders.shipped", "payload": {"order": 1},
     "plan": {"cron": "0 3 * * *", "tz": "Europe/Berlin"}, "overlap": "skip",
 }  # fmt: skip
+KEY = {"name": "orders-service", "role": "producer", "types": ["orders.*"]}
 PLAN = {"cron": "30 2 * * SUN", "tz": "Europe/Berlin"}
 
 ANY: dict[str, Any] = {}
@@ -83,6 +84,7 @@ class Operation:
     media_type: str = JSON  #: of the answer
 
 
+KEY_MADE: Faults = (errors.TwoKeysLive, errors.NoKeysHere)
 EVENT: Faults = (errors.EventNotFound,)
 STRAY: Faults = (errors.StrayNotFound,)
 SCHEDULED: Faults = (errors.ScheduleNotFound, *ACTS)
@@ -175,6 +177,16 @@ OPERATIONS: dict[str, Operation] = {
     "schedules.show_year": Operation(
         {200: standing.Year}, schedules.Year, required=("year",), faults=(*SCHEDULED, *READS, errors.InvalidSchedule)
     ),
+    "access.list_keys": Operation({200: entry.Keys}, keys.Keys, faults=READS),
+    "access.create_key": Operation(
+        {201: entry.KeyItself}, body={JSON: Media(entry.NewKey, KEY)},
+        faults=(body.NotStrictJson, errors.InvalidAccess, *KEY_MADE, *ACTS),
+    ),
+    "access.rotate_key": Operation(
+        {201: entry.KeyItself}, keys.Rotate, faults=(errors.KeyNotFound, errors.InvalidAccess, *KEY_MADE, *ACTS)
+    ),
+    "access.revoke_key": Operation({200: entry.Key}, faults=(errors.KeyNotFound, *ACTS)),
+    "access.list_audit": Operation({200: entry.Audit}, keys.Audit, faults=READS),
     "health.healthz": Operation({200: shapes.Health}),
     "health.readyz": Operation({200: shapes.Ready}, faults=(errors.NotAccepted,)),
     "openapi.show_document": Operation({200: {"type": "object"}}),

@@ -176,7 +176,7 @@ class StrayItself(Stray, kw_only=True):
 
     properties: dict[str, Any]
     headers: dict[str, Any]
-    body: Annotated[str, msgspec.Meta(description="base64")]
+    body: Annotated[str | None, msgspec.Meta(description="base64; null unless `reveal` says why it must be seen.")]
 
 
 class Strays(shapes.Shape):

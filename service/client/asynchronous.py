@@ -1,0 +1,104 @@
+"""The client for programs on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx
+
+from service.client import calls, core, lines
+from service.client.documents import Event, Item, Json, NewEvent
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Millrace at a URL, for one event loop; what ``Client`` says holds here."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        producer: str | None = None,
+        timeout: float = core.Limits.timeout,
+        deadline: float = core.Limits.deadline,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """``key``: an API key. ``producer``: the name that events are shown with. Seconds for one attempt, for all."""
+        self._limits = core.Limits(timeout, deadline)
+        self._http = httpx.AsyncClient(base_url=url, headers=lines.headers(key, producer), transport=transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def submit(self, type: str, payload: Json = None, *, wait: float = 0, **more: Unpack[lines.More]) -> Event:
+        """Post an event; it is durable when this returns. See ``Client.submit``."""
+        return await self._run(calls.submit(NewEvent(type, payload, **more), wait, self._limits))
+
+    async def batch(self, events: Iterable[NewEvent]) -> list[Item]:
+        """Post many events; what became of each, in order. Never raises for what became of one."""
+        return await self._run(calls.batch(events, self._limits))
+
+    async def get(self, event_id: str) -> Event:
+        """An event with all that is known of it."""
+        return await self._run(calls.get(event_id, self._limits))
+
+    async def wait(self, event_id: str, within: float = 60.0) -> Event:
+        """The event as it has ended; raises NotEnded after ``within`` seconds."""
+        return await self._run(calls.follow(event_id, within, self._limits))
+
+    async def iterate(self, *, page: int = 200, **filters: Unpack[calls.Filters]) -> AsyncIterator[Event]:
+        """Events, the newest first, without payloads; fetched in pages as they are wanted."""
+        async for row in self.rows("/v1/events", "events", {**filters, "limit": page}):
+            yield Event.of(row)
+
+    async def cancel(self, event_id: str) -> str:
+        """Withdraw an event; its state: ``cancelled``, or ``running`` and asked to stop."""
+        return await self._run(calls.cancel(event_id, self._limits))
+
+    async def replay(self, event_id: str, **edited: Json) -> str:
+        """Work a dead letter again, with another ``payload=`` if one is given; the id of the new event."""
+        return await self._run(calls.replay(event_id, lines.edited(edited), self._limits))
+
+    async def rows(self, path: str, member: str, query: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """The rows of any list of the API, page by page."""
+        cursor = None
+        while True:
+            found = await self._run(calls.page(path, member, {**query, "cursor": cursor}, self._limits))
+            for row in found.rows:
+                yield row
+            if (cursor := found.cursor) is None:
+                return
+
+    async def request(self, request: core.Request) -> core.Answer:
+        """Any request of the API, with the same care."""
+        return await self._run(core.exchange(request, self._limits))
+
+    async def _run(self, steps: core.Steps[T]) -> T:
+        got: core.Answer | core.Fault | None = None
+        try:
+            while True:
+                step = steps.send(got)
+                got = await (self._send(step) if isinstance(step, core.Send) else asyncio.sleep(step.seconds, None))
+        except StopIteration as done:
+            found: T = done.value
+            return found
+
+    async def _send(self, step: core.Send) -> core.Answer | core.Fault:
+        try:
+            return lines.answer(await self._http.send(lines.request(self._http, step)))
+        except httpx.TransportError as error:
+            return lines.fault(error)

@@ -1,0 +1,115 @@
+"""The client for programs that wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx
+
+from service.client import calls, core, lines
+from service.client.documents import Event, Item, Json, NewEvent
+
+T = TypeVar("T")
+
+
+class Client:
+    """Millrace at a URL. One client serves all threads of a process; close it, or use it as a context manager.
+
+    Each call is asked again, with the same idempotency key, after connection faults, 429, 502, 503 and 504, until
+    ``deadline`` seconds have passed. All raise the errors of ``service.client.errors``.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        producer: str | None = None,
+        timeout: float = core.Limits.timeout,
+        deadline: float = core.Limits.deadline,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """``key``: an API key. ``producer``: the name that events are shown with. Seconds for one attempt, for all."""
+        self._limits = core.Limits(timeout, deadline)
+        self._http = httpx.Client(base_url=url, headers=lines.headers(key, producer), transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def submit(self, type: str, payload: Json = None, *, wait: float = 0, **more: Unpack[lines.More]) -> Event:
+        """Post an event; it is durable when this returns.
+
+        ``wait``: seconds to wait for its outcome; look at ``ended`` then. ``more``: key, run_at, delay, expires_at,
+        traceparent, as in ``NewEvent``.
+        """
+        return self._run(calls.submit(NewEvent(type, payload, **more), wait, self._limits))
+
+    def batch(self, events: Iterable[NewEvent]) -> list[Item]:
+        """Post many events; what became of each, in order. Never raises for what became of one."""
+        return self._run(calls.batch(events, self._limits))
+
+    def get(self, event_id: str) -> Event:
+        """An event with all that is known of it."""
+        return self._run(calls.get(event_id, self._limits))
+
+    def wait(self, event_id: str, within: float = 60.0) -> Event:
+        """The event as it has ended; raises NotEnded after ``within`` seconds."""
+        return self._run(calls.follow(event_id, within, self._limits))
+
+    def iterate(self, *, page: int = 200, **filters: Unpack[calls.Filters]) -> Iterator[Event]:
+        """Events, the newest first, without payloads; fetched in pages as they are wanted."""
+        for row in self.rows("/v1/events", "events", {**filters, "limit": page}):
+            yield Event.of(row)
+
+    def cancel(self, event_id: str) -> str:
+        """Withdraw an event; its state: ``cancelled``, or ``running`` and asked to stop."""
+        return self._run(calls.cancel(event_id, self._limits))
+
+    def replay(self, event_id: str, **edited: Json) -> str:
+        """Work a dead letter again, with another ``payload=`` if one is given; the id of the new event."""
+        return self._run(calls.replay(event_id, lines.edited(edited), self._limits))
+
+    def rows(self, path: str, member: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The rows of any list of the API, page by page."""
+        cursor = None
+        while True:
+            found = self._run(calls.page(path, member, {**query, "cursor": cursor}, self._limits))
+            yield from found.rows
+            if (cursor := found.cursor) is None:
+                return
+
+    def request(self, request: core.Request) -> core.Answer:
+        """Any request of the API, with the same care."""
+        return self._run(core.exchange(request, self._limits))
+
+    def _run(self, steps: core.Steps[T]) -> T:
+        got: core.Answer | core.Fault | None = None
+        try:
+            while True:
+                step = steps.send(got)
+                if isinstance(step, core.Send):
+                    got = self._send(step)
+                else:
+                    time.sleep(step.seconds)
+                    got = None
+        except StopIteration as done:
+            found: T = done.value
+            return found
+
+    def _send(self, step: core.Send) -> core.Answer | core.Fault:
+        try:
+            return lines.answer(self._http.send(lines.request(self._http, step)))
+        except httpx.TransportError as error:
+            return lines.fault(error)

@@ -1,0 +1,63 @@
+"""The client's words in those of httpx: requests, answers, faults."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, TypedDict
+
+import httpx
+
+from service.client import core
+from service.client.documents import Json
+
+AGENT = "millrace-client"
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)  #: faults before anything was sent
+
+
+class More(TypedDict, total=False):
+    """What may be said of an event beside type and payload, as in ``NewEvent``."""
+
+    key: str | None
+    run_at: datetime.datetime | None
+    delay: float | None
+    expires_at: datetime.datetime | None
+    traceparent: str | None
+
+
+def headers(key: str | None, producer: str | None) -> dict[str, str]:
+    """What goes with every request."""
+    found = {"User-Agent": AGENT, "Accept": "application/json"}
+    if key:
+        found["Authorization"] = f"Bearer {key}"
+    if producer:
+        found["X-Producer"] = producer
+    return found
+
+
+def edited(given: dict[str, Json]) -> dict[str, Json] | None:
+    """The body of a replay; raises TypeError for anything but ``payload``."""
+    if given.keys() - {"payload"}:
+        raise TypeError(f"replay() takes payload=, not {', '.join(sorted(given))}")
+    return given or None
+
+
+def request(http: httpx.Client | httpx.AsyncClient, step: core.Send) -> httpx.Request:
+    """The request to be sent."""
+    asked, limits = step.request, {"timeout": httpx.Timeout(step.seconds).as_dict()}
+    extensions: dict[str, Any] = limits
+    return http.build_request(
+        asked.method, asked.target, content=asked.body, headers=dict(asked.headers), extensions=extensions
+    )
+
+
+def answer(response: httpx.Response) -> core.Answer:
+    """What came back."""
+    found = {name.lower(): value for name, value in response.headers.items()}
+    return core.Answer(response.status_code, found, response.content)
+
+
+def fault(error: httpx.TransportError) -> core.Fault:
+    """Why nothing came back."""
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+        raise error  # The address or a header is wrong: that is no fault that passes.
+    return core.Fault(f"{type(error).__name__}: {error}".rstrip(": "), sent=not isinstance(error, UNSENT))

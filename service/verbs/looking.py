@@ -1,0 +1,94 @@
+"""The verbs that look at what is there: types, queues, workers, clocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from service.domain import durations
+from service.terminal import moment, print_json, print_table, told
+from service.verbs import common
+from service.verbs.api import Api, path
+
+
+@click.command()
+@common.AS_JSON
+@told
+@common.speaks
+def types(api: Api, as_json: bool) -> None:
+    """List the event types that can be posted, and where they are worked.
+
+    On the host, those of the apps in MILLRACE_APPS. With --json, the schema
+    of each payload too.
+    """
+    found = api.get(path("types"))["types"]
+    if as_json:
+        print_json(found)
+        return
+    print_table(("type", "queue", "how", "what"), [_type(one) for one in found])
+
+
+@click.command()
+@common.AS_JSON
+@told
+@common.speaks
+def queues(api: Api, as_json: bool) -> None:
+    """List queues: what is due, out with the broker, and who takes from them.
+
+    Tickets are counted, up to 10,000 of each; a ticket holds one event or
+    more. `overdue` ones are out for longer than their patience.
+    """
+    found = api.get(path("queues"))["queues"]
+    if as_json:
+        print_json(found)
+        return
+    headers = ("queue", "due", "out", "overdue", "waits", "workers", "paused")
+    print_table(headers, [_queue(one) for one in found])
+
+
+@click.command()
+@common.AS_JSON
+@told
+@common.speaks
+def workers(api: Api, as_json: bool) -> None:
+    """List workers: where they run, what they take, what they are at."""
+    _processes(api, "workers", as_json)
+
+
+@click.command()
+@common.AS_JSON
+@told
+@common.speaks
+def clocks(api: Api, as_json: bool) -> None:
+    """List clocks, which fire schedules and publish what is due."""
+    _processes(api, "clocks", as_json)
+
+
+def _processes(api: Api, which: str, as_json: bool) -> None:
+    found = api.get(path(which))["processes"]
+    if as_json:
+        print_json(found)
+        return
+    print_table(("process", "since (UTC)", "seen"), [_process(one) for one in found])
+
+
+def _type(found: dict[str, Any]) -> tuple[str, ...]:
+    how = "paused" if found["paused"] else "detached" if found["detached"] else "bulk" if found["bulk"] else "atomic"
+    return found["name"], found["queue"], how, (found["doc"] or "").split("\n")[0]
+
+
+def _queue(found: dict[str, Any]) -> tuple[str, ...]:
+    waits = "" if found["oldest_waiting"] is None else durations.text(round(found["oldest_waiting"]))
+    paused = f"{moment(found['paused_at'])} {found['paused_by'] or ''}".strip()
+    counts = (str(found["due"]), str(found["out"]), str(found["overdue"]))
+    return found["name"], *counts, waits, str(found["workers"]), paused
+
+
+def _process(found: dict[str, Any]) -> tuple[str, ...]:
+    """A process as a row; below its name, a worker's queues and what it is at."""
+    seen = f"{durations.text(round(found['seen_ago']))} ago" + ("" if found["alive"] else ", gone")
+    lines = [f"{found['host']}:{found['pid']}"]
+    lines += [f"  takes {queue}" for queue in found["queues"]]
+    lines += [f"  at {held['type']}, {durations.text(round(held['seconds']))}" for held in found["holding"]]
+    return "\n".join(lines), moment(found["started_at"]), seen

@@ -1,0 +1,62 @@
+"""The shapes of access: keys, and the log of who did what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from service.domain.access import Role
+from service.web.openapi import shapes
+
+
+class NewKey(shapes.Shape):
+    """What a key shall be."""
+
+    name: str
+    role: Role
+    types: Annotated[list[str], msgspec.Meta(description="That a producer's key may post, like orders.*")] = (
+        msgspec.field(default_factory=list)
+    )
+    lasts: Annotated[float | None, msgspec.Meta(description="Seconds; null: until it is revoked.")] = None
+
+
+class Key(shapes.Shape):
+    """A key, without what opens anything."""
+
+    id: str
+    name: str
+    role: str
+    types: list[str]
+    created_at: shapes.Moment
+    expires_at: shapes.Moment | None
+
+
+class KeyItself(Key, kw_only=True):
+    """A new key. This answer is the only one that holds it."""
+
+    key: Annotated[str, msgspec.Meta(description="What stands in `Authorization`, after `Bearer `.")]
+
+
+class Keys(shapes.Shape):
+    """The keys by name."""
+
+    keys: list[Key]
+
+
+class Entry(shapes.Shape):
+    """One act."""
+
+    n: shapes.Count
+    at: shapes.Moment
+    actor: str | None
+    act: str
+    target: str | None
+    detail: dict[str, Any]
+
+
+class Audit(shapes.Shape):
+    """A page of the log, the newest first."""
+
+    audit: list[Entry]
+    next_cursor: Annotated[int | None, msgspec.Meta(description="To be given as `cursor` for the next page.")]
