@@ -41,6 +41,7 @@ def follow(number: int, folder: pathlib.Path, **addresses: str) -> None:
     subprocess.run(["sh", "-eu", "-c", block], env=addresses | {"PATH": path}, cwd=folder, check=True)
 
 
+@pytest.mark.heavy
 def test_a_restored_ledger_works_on_with_a_broker_that_is_newer(
     server: PostgresServer, vhost: str, tmp_path: pathlib.Path
 ) -> None:

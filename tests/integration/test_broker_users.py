@@ -146,6 +146,7 @@ def test_the_name_in_the_certificate_is_checked() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.heavy
 def test_the_road_is_worked_over_tls_by_users_of_their_own(node: Node, database: str, tmp_path: pathlib.Path) -> None:
     road = Road(database, node.url(users.ADMIN), tmp_path).prepare()
     try:

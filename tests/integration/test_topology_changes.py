@@ -60,6 +60,7 @@ def test_a_plan_says_what_is_missing_and_what_differs_and_changes_nothing(road: 
     assert "missing  queue periodic" in shown.text()
 
 
+@pytest.mark.heavy
 def test_a_queue_is_made_anew_under_load_and_nothing_is_lost(road: Road, broker: plan.Broker) -> None:
     make_old(road)
     door = road.web()
@@ -86,6 +87,7 @@ def test_a_queue_is_made_anew_under_load_and_nothing_is_lost(road: Road, broker:
     road.assert_worked_once(ids, 60)
 
 
+@pytest.mark.heavy
 def test_a_queue_that_nobody_empties_is_left_as_it_is_and_gone_on_with_later(road: Road, broker: plan.Broker) -> None:
     make_old(road)
     tickets = road.store("ledger.step", ["{}"] * 3, bundle=1)
