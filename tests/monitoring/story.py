@@ -7,6 +7,7 @@ import http.client
 import json
 import pathlib
 import random
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -165,10 +166,13 @@ class Story:
 
 
 def _addresses(name: str, processes: list[Process]) -> dict[str, str]:
-    return {
-        f"{name}-{number}": f"{ports.LOOPBACK}:{process.environment['MILLRACE_METRICS_PORT']}"
-        for number, process in enumerate(processes, 1)
-    }
+    """Where they say that their metrics are: a port that was free may be taken by now, and they take the next."""
+    found = {}
+    for number, process in enumerate(processes, 1):
+        process.wait_for_text("Metrics are at http://")
+        [address] = re.findall(r"Metrics are at http://([^/]+)/metrics", process.text())[-1:]
+        found[f"{name}-{number}"] = address
+    return found
 
 
 __all__ = ["Story"]
