@@ -31,7 +31,7 @@ class Paces:
             new = sum(runs) / len(runs)
             old = self._seconds.get(type_name, new)
             # What has become slow is believed at once.
-            self._seconds[type_name] = max(new, old) if new > 2 * old else old + WEIGHT * (new - old)
+            self._seconds[type_name] = new if new > 2 * old else old + WEIGHT * (new - old)
 
     def of(self, type_name: str) -> float | None:
         """Seconds for one event; None if none was seen."""

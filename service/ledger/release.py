@@ -9,7 +9,7 @@ from service.application import ports
 from service.domain import ticket as tickets
 from service.domain import topology
 from service.ledger import engine as engines
-from service.ledger import fence, intake
+from service.ledger import fence, intake, scans
 
 FIFO_MARGIN = 1.0  #: seconds by which another ticket must have been published later, for clocks that differ a little
 
@@ -23,13 +23,7 @@ TICK_LEAD = 1.5
 # while this one publishes.
 # What was taken counts at once, so that the rounds until the next count do not overrun the window.
 TAKE_DUE = f"""
-with recursive lanes (type, queue) as (
-    (select type, queue from millrace.tickets where published_at is null order by type, queue limit 1)
-    union all
-    select next.type, next.queue from lanes cross join lateral (
-        select t.type, t.queue from millrace.tickets t
-        where t.published_at is null and (t.type, t.queue) > (lanes.type, lanes.queue)
-        order by t.type, t.queue limit 1) next),
+with recursive {scans.LANES},
 open_lanes as (
     select l.type, l.queue, least(%(window)s, s.most_out) - coalesce(s.out_events, 0) as room
     from lanes l left join millrace.types s on s.name = l.type left join millrace.queues q on q.name = l.queue

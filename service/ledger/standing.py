@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any
 
 from service.ledger import engine as engines
-from service.ledger import fence
+from service.ledger import fence, scans
 
 COUNTED = 10_000  #: rows are counted up to here, for each type and place
 LINE = 1_000  #: tickets at both ends of each queue whose types are looked at, of those that are out
@@ -18,13 +18,7 @@ LIMITS = "set local statement_timeout = '30s'; set local jit = off"
 
 # Not yet published: new, delayed, to be tried again, held back. By type and queue, as the index has them.
 WAITING = f"""
-with recursive lanes (type, queue) as (
-    (select type, queue from millrace.tickets where published_at is null order by type, queue limit 1)
-    union all
-    select next.type, next.queue from lanes cross join lateral (
-        select t.type, t.queue from millrace.tickets t
-        where t.published_at is null and (t.type, t.queue) > (lanes.type, lanes.queue)
-        order by t.type, t.queue limit 1) next),
+with recursive {scans.LANES},
 heads as (
     select l.type, l.queue, e.ids[1] as id from lanes l cross join lateral (
         (select event_ids from millrace.tickets t
@@ -45,12 +39,7 @@ group by l.type
 # Published and not worked. No index has their types: both ends of each queue are looked at, and the clock's own count
 # (`types.out_events`) names every type that has any, and how many.
 OUT = f"""
-with recursive queues (queue) as (
-    (select queue from millrace.tickets where published_at is not null order by queue limit 1)
-    union all
-    select next.queue from queues cross join lateral (
-        select t.queue from millrace.tickets t where t.published_at is not null and t.queue > queues.queue
-        order by t.queue limit 1) next),
+with recursive {scans.QUEUES},
 ends as materialized (
     select distinct e.id, e.type, e.event_ids from queues q cross join lateral (
         (select id, type, event_ids from millrace.tickets t where t.published_at is not null and t.queue = q.queue

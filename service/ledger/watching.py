@@ -12,7 +12,7 @@ from collections import Counter
 from typing import Any
 
 from service.ledger import engine as engines
-from service.ledger import fence
+from service.ledger import fence, scans
 
 COUNTED = 100_000  #: tickets are counted up to here
 HEADS = 8  #: tickets looked at in each lane of those that are due
@@ -22,14 +22,8 @@ CHECKED = 5_000  #: events checked for their ticket in one look
 LOWEST = "00000000-0000-0000-0000-000000000000"
 
 # By skip scan, as the release does it. What is paused waits because somebody wants it to.
-LANES = """
-lanes (type, queue) as (
-    (select type, queue from millrace.tickets where published_at is null order by type, queue limit 1)
-    union all
-    select next.type, next.queue from lanes cross join lateral (
-        select t.type, t.queue from millrace.tickets t
-        where t.published_at is null and (t.type, t.queue) > (lanes.type, lanes.queue)
-        order by t.type, t.queue limit 1) next),
+LANES = f"""
+{scans.LANES},
 open_lanes as (
     select l.* from lanes l
     left join millrace.types s on s.name = l.type left join millrace.queues q on q.name = l.queue
@@ -55,12 +49,7 @@ select (select count(*) from due), count(*), count(*) filter (where over) from s
 # `limit 1` keeps the planner from joining all events instead of looking each one up.
 OLDEST = f"""
 with recursive {LANES},
-queues (queue) as (
-    (select queue from millrace.tickets where published_at is not null order by queue limit 1)
-    union all
-    select next.queue from queues cross join lateral (
-        select t.queue from millrace.tickets t where t.published_at is not null and t.queue > queues.queue
-        order by t.queue limit 1) next),
+{scans.QUEUES},
 heads as (
     select h.* from open_lanes l cross join lateral (
         select t.queue, t.type, t.event_ids[1] as event from millrace.tickets t
