@@ -1,4 +1,4 @@
-"""Skip scans over the tickets: each finds what there is by one step of an index for each, however many tickets there are.
+"""Skip scans over the tickets: they find what there is by one step of an index each, however many tickets there are.
 
 Both are parts of a ``with recursive``. Source: PostgreSQL wiki, "Loose indexscan".
 """
