@@ -38,7 +38,7 @@ class Asset:
 
 ASSETS = (
     Asset("htmx.org", "2.0.11", "0BSD", ("htmx.min.js",), "htmx.LICENSE"),
-    Asset("idiomorph", "0.7.4", "0BSD", ("idiomorph-ext.min.js",), "idiomorph.LICENSE"),
+    Asset("idiomorph", "0.8.0", "0BSD", ("idiomorph-ext.min.js",), "idiomorph.LICENSE"),
     Asset("uplot", "1.6.32", "MIT", ("uPlot.iife.min.js", "uPlot.min.css"), "uPlot.LICENSE"),
 )
 
