@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import hmac
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import flask
@@ -19,7 +18,7 @@ from service.domain.access import GRANTED, Permission, Role
 from service.settings import Settings, load
 from service.web import access, guard
 from tests import issuer as issuers
-from tests.entrance import CLEAR, SECRET, Entrance
+from tests.entrance import SECRET, Entrance
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
@@ -30,26 +29,6 @@ HARMLESS = {
     "/v1/schedules/preview", "/console/sign-in", "/console/sign-out", "/console/schedules/preview",
     "/console/events/<event_id>/reveal", "/console/strays/<stray_id>/reveal",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def one_ledger(shared_database: str) -> Ledger:
-    ledger = Ledger(shared_database)
-    ledger.handler("orders.created", print)
-    ledger.handler("other", print)
-    return ledger
-
-
-@pytest.fixture
-def ledger(one_ledger: Ledger) -> Ledger:
-    one_ledger.sql(CLEAR)
-    return one_ledger
-
-
-@pytest.fixture
-def issuer() -> Iterator[issuers.Issuer]:
-    with issuers.issuer() as found:
-        yield found
 
 
 @pytest.fixture

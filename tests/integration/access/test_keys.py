@@ -18,7 +18,7 @@ from service.domain import credentials
 from service.domain.access import Role
 from service.settings import Settings
 from tests.door import TIMEOUT
-from tests.entrance import CLEAR, PASSWORD, SECRET, Entrance
+from tests.entrance import PASSWORD, SECRET, Entrance
 from tests.ledgers import Ledger
 from tests.patience import wait
 from tests.road import Road
@@ -26,19 +26,6 @@ from tests.road import Road
 pytestmark = pytest.mark.postgres
 
 AWAY = "amqp://guest:guest@127.0.0.1:1//"  #: a broker that nobody has started
-
-
-@pytest.fixture(scope="module")
-def one_ledger(shared_database: str) -> Ledger:
-    ledger = Ledger(shared_database)
-    ledger.handler("other", print)
-    return ledger
-
-
-@pytest.fixture
-def ledger(one_ledger: Ledger) -> Ledger:
-    one_ledger.sql(CLEAR)
-    return one_ledger
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from service.domain.access import Role
 from service.settings import load
 from service.web import signin
 from tests import issuer as issuers
-from tests.entrance import CLEAR, PASSWORD, SECRET, Entrance
+from tests.entrance import PASSWORD, SECRET, Entrance
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
@@ -25,28 +24,9 @@ pytestmark = pytest.mark.postgres
 PUBLIC = "https://millrace.example"
 
 
-@pytest.fixture(scope="module")
-def one_ledger(shared_database: str) -> Ledger:
-    ledger = Ledger(shared_database)
-    ledger.handler("other", print)
-    return ledger
-
-
-@pytest.fixture
-def ledger(one_ledger: Ledger) -> Ledger:
-    one_ledger.sql(CLEAR)
-    return one_ledger
-
-
 @pytest.fixture
 def entrance(ledger: Ledger) -> Entrance:
     return with_ada(Entrance(ledger))
-
-
-@pytest.fixture
-def issuer() -> Iterator[issuers.Issuer]:
-    with issuers.issuer() as found:
-        yield found
 
 
 def with_ada(entrance: Entrance) -> Entrance:
