@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
-from tests.integration.operations.desk import Order, Road, add, fail
+from tests.front import operator
+from tests.integration.operations.desk import Order, add, fail
 from tests.ledgers import Ledger
 from workers import face
 
@@ -26,4 +27,4 @@ def ledger(database: str) -> Iterator[Ledger]:
 
 @pytest.fixture
 def client(ledger: Ledger) -> FlaskClient:
-    return Road(ledger).client()
+    return operator(ledger, "night-shift")

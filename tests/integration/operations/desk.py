@@ -1,36 +1,17 @@
-"""A door on a ledger, with an operator before it, and what the operator meets."""
+"""What an operator meets: handlers that fail, dead letters, tickets that are due, and answers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pydantic
-from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from service import bootstrap, web
-from service.ledger import engine as engines
-from service.settings import Settings
 from tests.ledgers import EFFECT, Ledger, a_release
 
 
 class Order(pydantic.BaseModel):
     number: int
-
-
-class Road:
-    """A door on a ledger, with an operator before it."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.settings = Settings.model_construct(database_url=ledger.url)
-        self.registry, self.intake, self.publisher = ledger.registry, ledger.intake, ledger.publisher
-        self.operations = bootstrap.operations(self.settings, engines.Engine(ledger.url, size=8), ledger.registry)
-        self.queries = self.operations.queries
-
-    def client(self) -> FlaskClient:
-        client = web.create_app(self).test_client()
-        client.environ_base["HTTP_X_PRODUCER"] = "night-shift"
-        return client
 
 
 def fail(payload: Any, ctx: Any) -> None:

@@ -9,7 +9,8 @@ import pytest
 from service import doctor
 from service.ledger import balance
 from service.settings import Settings
-from tests.integration.operations.desk import Road, document
+from tests.front import operator
+from tests.integration.operations.desk import document
 from tests.ledgers import Ledger, all_out
 
 pytestmark = pytest.mark.postgres
@@ -37,7 +38,7 @@ def test_the_doctor_names_what_is_wrong_with_a_damaged_ledger(ledger: Ledger, tm
     assert "a.many 3 against 1" in findings["tallies"].detail
     ledger.sql("update millrace.tallies set n = 7 where type = 'a.one'")
     ledger.sql("update millrace.tallies set n = 1 where type = 'a.many'")
-    client = Road(ledger).client()
+    client = operator(ledger, "night-shift")
     for event_id in lost:  # The cure that the recipe names.
         document(client.post(f"/v1/events/{event_id}/cancel"))
     findings = examined(ledger, tmp_path)

@@ -11,7 +11,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from service.ledger import release
-from tests.integration.operations.desk import Road, document, problem, released
+from tests.front import operator
+from tests.integration.operations.desk import document, problem, released
 from tests.ledgers import Ledger, a_release, all_out, due_now
 
 pytestmark = pytest.mark.postgres
@@ -63,7 +64,7 @@ def test_what_does_not_exist_cannot_be_paused(ledger: Ledger, client: FlaskClien
     other = Ledger.__new__(Ledger)
     other.__dict__ |= ledger.__dict__ | {"registry": type(ledger.registry)()}
     # A process without its handler still knows it from the ledger.
-    document(Road(other).client().post("/v1/types/a.one/pause"))
+    document(operator(other, "day-shift").post("/v1/types/a.one/pause"))
 
 
 @pytest.mark.parametrize("place", ["types/a.slow", "queues/reports"])

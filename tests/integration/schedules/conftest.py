@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
-from service import web
-from tests.integration.schedules.desk import Clock, Report, Road
+from tests.front import operator
+from tests.integration.schedules.desk import Clock, Report
 from tests.ledgers import Ledger
 from workers import face
 
@@ -26,9 +26,7 @@ def ledger(database: str) -> Iterator[Ledger]:
 
 @pytest.fixture
 def client(ledger: Ledger) -> FlaskClient:
-    client = web.create_app(Road(ledger)).test_client()
-    client.environ_base["HTTP_X_PRODUCER"] = "ada"
-    return client
+    return operator(ledger, "ada")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A door and a clock on a ledger, and schedules that are made and moved there."""
+"""A clock on a ledger, and schedules that are made and moved there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from service.domain import schedules
 from service.ledger import engine as engines
 from service.ledger.declared import Declarations
 from service.ledger.slots import SlotLedger
-from service.settings import Settings
 from tests.ledgers import Ledger
 
 PLACE = "/v1/schedules"
@@ -21,16 +20,6 @@ PLACE = "/v1/schedules"
 
 class Report(pydantic.BaseModel):
     day: int
-
-
-class Road:
-    """A door on a ledger."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.settings = Settings.model_construct(database_url=ledger.url)
-        self.registry, self.intake, self.publisher = ledger.registry, ledger.intake, ledger.publisher
-        self.operations = bootstrap.operations(self.settings, engines.Engine(ledger.url, size=8), ledger.registry)
-        self.queries = self.operations.queries
 
 
 class Clock:
