@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from service.domain import handlers
 from service.web import body
+from tests.answers import problem
 from tests.inputs.documents import ENCODINGS, MAX_DEPTH, OTHER_MEDIA, REFUSED, TAKEN
 from tests.memory import Road
 
@@ -40,14 +41,6 @@ def post_chunked(client: FlaskClient, data: bytes) -> TestResponse:
     """As servers hand over a body whose length nobody has told."""
     environ = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
     return client.post(URL, input_stream=io.BytesIO(data), content_type="application/json", environ_overrides=environ)
-
-
-def problem(answer: TestResponse, status: int) -> dict[str, Any]:
-    """The problem document of an answer with this status."""
-    assert (answer.status_code, answer.content_type) == (status, "application/problem+json")
-    document: dict[str, Any] = json.loads(answer.data)
-    assert document["status"] == status
-    return document
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from service.domain import event, handlers
 from service.web import cloudevents
+from tests.answers import problem
 from tests.memory import Road
 
 STRUCTURED = "application/cloudevents+json"
@@ -45,12 +46,6 @@ def stored(road: Road) -> event.NewEvent:
 
 def attributes(road: Road) -> Any:
     return json.loads(stored(road).attributes or "null")
-
-
-def problem(answer: TestResponse, status: int) -> dict[str, Any]:
-    assert (answer.status_code, answer.content_type) == (status, "application/problem+json"), answer.text
-    found: dict[str, Any] = json.loads(answer.data)
-    return found
 
 
 # --- structured mode (HTTP 3.2) -------------------------------------------------------------------------------------

@@ -112,13 +112,6 @@ def ok(answer: TestResponse) -> dict[str, Any]:
     return document
 
 
-def problem(answer: TestResponse, status: int) -> dict[str, Any]:
-    """The problem document of an answer with this status."""
-    assert (answer.status_code, answer.content_type) == (status, "application/problem+json"), answer.text
-    document: dict[str, Any] = json.loads(answer.data)
-    return document
-
-
 def use_session(then: str) -> Any:
     """A view of an app that writes, and then ends in some way."""
     session = face.session()

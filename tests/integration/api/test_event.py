@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from service.domain import event
-from tests.integration.api.doors import Api, problem
+from tests.answers import problem
+from tests.integration.api.doors import Api
 
 pytestmark = pytest.mark.postgres
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from service.local.postgres import PostgresServer
-from tests.integration.api.doors import Api, ok, problem
+from tests.answers import problem
+from tests.integration.api.doors import Api, ok
 
 pytestmark = pytest.mark.postgres
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.api.doors import Api, ok, problem
+from tests.answers import problem
+from tests.integration.api.doors import Api, ok
 
 pytestmark = pytest.mark.postgres
 

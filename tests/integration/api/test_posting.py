@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.integration.api.doors import Api, CLIENTS, ok, problem
+from tests.answers import problem
+from tests.integration.api.doors import CLIENTS, Api, ok
 
 pytestmark = pytest.mark.postgres
 

@@ -9,7 +9,8 @@ import re
 import pytest
 
 from service.telemetry import lines, masking
-from tests.integration.api.doors import Api, problem
+from tests.answers import problem
+from tests.integration.api.doors import Api
 
 pytestmark = pytest.mark.postgres
 

@@ -17,8 +17,9 @@ from service.application.submission import Accepted
 from service.domain import errors, event
 from service.ledger import engine as engines
 from service.ledger.intake import IntakeLedger
+from tests.answers import document
 from tests.front import Front
-from tests.integration.door.posts import CLOUDEVENT, document
+from tests.integration.door.posts import CLOUDEVENT
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres

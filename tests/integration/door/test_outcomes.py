@@ -14,8 +14,9 @@ import time
 import pytest
 from flask.testing import FlaskClient
 
+from tests.answers import document
 from tests.front import Front, worked
-from tests.integration.door.posts import document, post
+from tests.integration.door.posts import post
 from tests.ledgers import Ledger
 from tests.patience import wait, within
 from tests.road import Road

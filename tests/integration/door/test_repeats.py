@@ -15,7 +15,8 @@ from service.application.publish import Publisher
 from service.domain import errors, event
 from service.ledger import engine as engines
 from service.ledger.intake import IntakeLedger
-from tests.integration.door.posts import CLOUDEVENT, document, post
+from tests.answers import document
+from tests.integration.door.posts import CLOUDEVENT, post
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres

@@ -11,8 +11,9 @@ import pytest
 
 from service.domain import errors
 from service.web import gate
+from tests.answers import document
 from tests.front import Front
-from tests.integration.door.posts import document, post
+from tests.integration.door.posts import post
 from tests.ledgers import Ledger
 from tests.patience import wait, within
 

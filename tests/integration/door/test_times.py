@@ -7,7 +7,8 @@ import datetime
 import pytest
 from flask.testing import FlaskClient
 
-from tests.integration.door.posts import document, post
+from tests.answers import document
+from tests.integration.door.posts import post
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pydantic
-from werkzeug.test import TestResponse
 
 from tests.ledgers import EFFECT, Ledger, a_release
 
@@ -20,18 +19,6 @@ def fail(payload: Any, ctx: Any) -> None:
 
 def add(payload: Any, ctx: Any) -> None:
     ctx.session.connection().exec_driver_sql(EFFECT)
-
-
-def problem(answer: TestResponse, status: int) -> dict[str, Any]:
-    assert (answer.status_code, answer.content_type) == (status, "application/problem+json"), answer.text
-    found: dict[str, Any] = answer.get_json()
-    return found
-
-
-def document(answer: TestResponse, status: int = 200) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    found: dict[str, Any] = answer.get_json()
-    return found
 
 
 def released(ledger: Ledger) -> list[str]:

@@ -11,7 +11,8 @@ from flask.testing import FlaskClient
 
 from service.domain.ticket import Delivery
 from service.ledger import cancel
-from tests.integration.operations.desk import dead, document, fail, problem
+from tests.answers import document, problem
+from tests.integration.operations.desk import dead, fail
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres

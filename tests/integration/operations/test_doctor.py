@@ -9,8 +9,8 @@ import pytest
 from service import doctor
 from service.ledger import balance
 from service.settings import Settings
+from tests.answers import document
 from tests.front import operator
-from tests.integration.operations.desk import document
 from tests.ledgers import Ledger, all_out
 
 pytestmark = pytest.mark.postgres

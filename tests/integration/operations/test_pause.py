@@ -11,8 +11,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from service.ledger import release
+from tests.answers import document, problem
 from tests.front import operator
-from tests.integration.operations.desk import document, problem, released
+from tests.integration.operations.desk import released
 from tests.ledgers import Ledger, a_release, all_out, due_now
 
 pytestmark = pytest.mark.postgres

@@ -11,7 +11,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from service.domain import outcome
-from tests.integration.operations.desk import dead, document, fail, problem, released
+from tests.answers import document, problem
+from tests.integration.operations.desk import dead, fail, released
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres

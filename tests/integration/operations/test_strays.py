@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from service.ledger.upkeep import Upkeep
-from tests.integration.operations.desk import document, problem
+from tests.answers import document, problem
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres

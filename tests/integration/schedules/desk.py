@@ -6,7 +6,6 @@ from typing import Any
 
 import pydantic
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from service import bootstrap
 from service.domain import schedules
@@ -36,12 +35,6 @@ class Clock:
     def fire(self) -> list[tuple[str, str, str | None]]:
         """A look: (schedule, outcome, reason) of each slot that it has settled."""
         return [(s.schedule, s.outcome, s.reason) for s in self.slots.fire_due(1000)[0]]
-
-
-def problem(answer: TestResponse, status: int) -> dict[str, Any]:
-    assert (answer.status_code, answer.content_type) == (status, "application/problem+json"), answer.text
-    found: dict[str, Any] = answer.get_json()
-    return found
 
 
 def create(client: FlaskClient, name: str = "s", **members: Any) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import datetime
 import pytest
 from flask.testing import FlaskClient
 
-from tests.integration.schedules.desk import Clock, PLACE, back, create, history, problem, slots
+from tests.answers import problem
+from tests.integration.schedules.desk import PLACE, Clock, back, create, history, slots
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres

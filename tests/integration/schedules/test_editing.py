@@ -9,7 +9,8 @@ from flask.testing import FlaskClient
 
 from service.domain import schedules
 from service.plans import Interval
-from tests.integration.schedules.desk import Clock, PLACE, create, problem
+from tests.answers import problem
+from tests.integration.schedules.desk import PLACE, Clock, create
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres

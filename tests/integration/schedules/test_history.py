@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 
 from service.domain.ticket import Delivery
 from service.ledger import replan
-from tests.integration.schedules.desk import Clock, PLACE, back, create, history, problem, slots
+from tests.answers import problem
+from tests.integration.schedules.desk import PLACE, Clock, back, create, history, slots
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from service.ledger import firing
-from tests.integration.schedules.desk import Clock, PLACE, create, slots
+from tests.integration.schedules.desk import PLACE, Clock, create, slots
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
