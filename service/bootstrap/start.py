@@ -13,8 +13,8 @@ from service.domain import errors
 from service.ledger import engine as engines
 from service.ledger import schema
 from service.settings import Settings, load
-from service.telemetry import tracing
 from service.telemetry import logging as logs
+from service.telemetry import tracing
 
 log = logging.getLogger("millrace")
 

@@ -11,7 +11,7 @@ import sqlalchemy
 
 from service.application import execute
 from service.domain import errors, outcome
-from tests.integration.detached.runs import Held, LATER, detached, event, lose
+from tests.integration.detached.runs import LATER, Held, detached, event, lose
 from tests.ledgers import EFFECT, Ledger
 from tests.patience import within
 

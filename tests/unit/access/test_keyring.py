@@ -12,7 +12,7 @@ from hypothesis import strategies
 from service.application import credentials as application
 from service.domain import access, credentials, errors
 from service.telemetry import masking
-from tests.unit.access.parts import Keys, PEPPERS, Time
+from tests.unit.access.parts import PEPPERS, Keys, Time
 
 
 def test_a_key_has_238_random_bits_and_tells_its_id() -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from service import settings
-from service.telemetry import sink
 from service.telemetry import logging as logs
+from service.telemetry import sink
 from tests.patience import within
 from tests.unit.logs.reading import json_lines, log
 
