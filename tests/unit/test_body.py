@@ -23,16 +23,6 @@ URL = "/v1/events/a.b"
 MAX_BODY = 256 * 1024  #: bytes
 
 
-@pytest.fixture
-def road() -> Road:
-    return Road(handlers.Handler("a.b", print))
-
-
-@pytest.fixture
-def client(road: Road) -> FlaskClient:
-    return road.client()
-
-
 def post(client: FlaskClient, data: bytes, content_type: str | None = "application/json", **headers: str) -> Any:
     return client.post(URL, data=data, content_type=content_type, headers=headers)
 

@@ -24,16 +24,6 @@ EVENT = {"specversion": "1.0", "id": "A-1", "source": "/shop/7", "type": "a.b"}
 HEADERS = {f"ce-{name}": value for name, value in EVENT.items()}
 
 
-@pytest.fixture
-def road() -> Road:
-    return Road(handlers.Handler("a.b", print))
-
-
-@pytest.fixture
-def client(road: Road) -> FlaskClient:
-    return road.client()
-
-
 def post(client: FlaskClient, document: Any, kind: str = STRUCTURED, query: str = "") -> TestResponse:
     return client.post(f"/v1/events{query}", data=json.dumps(document), content_type=kind)
 

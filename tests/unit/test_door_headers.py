@@ -6,22 +6,11 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from service.domain import handlers
 from service.web import prefer, trace
 from tests.answers import document
 from tests.memory import Road
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@pytest.fixture
-def road() -> Road:
-    return Road(handlers.Handler("a.b", print))
-
-
-@pytest.fixture
-def client(road: Road) -> FlaskClient:
-    return road.client()
 
 
 def post(client: FlaskClient, query: str = "", **headers: str) -> TestResponse:
