@@ -37,6 +37,7 @@ def migrate(url: str, apps: Iterable[tuple[str, pathlib.Path]] = (), *, wait: fl
                 grants.apply(connection)
             for name, folder in apps:
                 _upgrade(connection, folder, table=f"{name}_migrations", where=None)
+            grants.apply_to_apps(connection)
             connection.commit()
             return max(here, schema.HEAD)
     except exc.DBAPIError as error:

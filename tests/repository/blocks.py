@@ -180,14 +180,13 @@ def commands(text: str) -> Iterator[list[str]]:
 def complaint(words: list[str], roots: dict[str, click.Command]) -> str:
     """What does not exist of these words; empty when all does."""
     command: click.Command = roots[words[0]]
-    rest, options = words[1:], _options(roots[words[0]])
-    while rest and isinstance(command, click.Group):
+    rest, options = words[1:], _options(command)
+    while isinstance(command, click.Group) and rest:
         word = rest.pop(0)
         if word.startswith("-"):
-            if word.partition("=")[0] not in options:
+            if word not in options:
                 return f"{' '.join(words)}: no option {word}"
-            if word in ("-A", "-b", "--workdir"):
-                rest.pop(0)
+            rest = rest[options[word] :]
         elif word in command.commands:
             command = command.commands[word]
             options |= _options(command)
@@ -197,5 +196,10 @@ def complaint(words: list[str], roots: dict[str, click.Command]) -> str:
     return f"{' '.join(words)}: no option {unknown[0]}" if unknown else ""
 
 
-def _options(command: click.Command) -> set[str]:
-    return {name for p in command.params for name in (*p.opts, *p.secondary_opts)} | {"--help", "--version"}
+def _options(command: click.Command) -> dict[str, int]:
+    """Option → how many words follow it."""
+    found = {"--help": 0, "--version": 0}
+    for one in command.params:
+        follow = 0 if getattr(one, "is_flag", False) or getattr(one, "count", False) else 1
+        found |= dict.fromkeys((*one.opts, *one.secondary_opts), follow)
+    return found
