@@ -17,7 +17,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench import backlog, bars, compare, contestants, kept, profiles, report, run, schedules, soak, terminal
+from bench import backlog, bars, compare, contestants, footprint, kept, profiles, report, run, schedules, soak, terminal
 from bench.errors import BenchError
 from bench.results import Measurement
 from service.local.spawn import LocalError
@@ -114,6 +114,17 @@ def schedules_command(only: tuple[int, ...], keep: bool) -> None:
     with _errors():
         found = schedules.run(cases, click.echo)
         _save(found, "schedules", found["taken_at"], keep=keep, sound=True)
+
+
+@main.command("footprint")
+@_one
+@_keep
+def footprint_command(name: str, keep: bool) -> None:
+    """Weigh what an event leaves and moves: bytes on disk, in the log, over the network. Takes half a minute."""
+    with _errors(), terminal.display(Console(stderr=True)) as display:
+        found = footprint.measure(contestants.named([name])[0], _command(), display)
+        _save(found.document(), footprint.KIND, found.taken_at, keep=keep, sound=True)
+    click.echo("\n".join(footprint.lines(found)))
 
 
 @main.command("report")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench import backlog, bars, kept, model, profiles, rows, schedules, soak
+from bench import scale as scales
 from bench.errors import BenchError
 from bench.figures import Figures
 from bench.results import Entrant, Measurement
@@ -76,14 +77,20 @@ def performance(folder: Path = kept.FOLDER) -> str:
 
 def scale(folder: Path = kept.FOLDER) -> str:
     """The measured part of ``docs/scale.md``."""
+    found = scales.source(folder)
+    parts = [] if found is None else [*scales.section(found, folder), *_origin(found)]
     cost = kept.newest_of(profiles.COST.name, folder)
+    parts.append("## How cost grows\n")
     if cost is None:
-        return "No result has been kept yet: `make bench PROFILE=cost` writes one, and this page with it.\n"
+        parts.append("No result has been kept yet: `make bench PROFILE=cost` writes one, and this page with it.\n")
+        return "\n".join(parts)
     axes = [
         ("workers", "worker", "Workers of one process, 100 orders per request"),
         ("webs", "web", "Web processes, one order per request"),
     ]
-    return "\n".join([part for axis in axes for part in _axis(cost, *axis)] + list(_origin(cost)))
+    parts += [part for axis in axes for part in _axis(cost, *axis)]
+    parts += [f"{_when(cost)}\n"] if found else list(_origin(cost))
+    return "\n".join(parts)
 
 
 #: The pages with a measured part, by their names under docs/.

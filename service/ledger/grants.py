@@ -56,7 +56,8 @@ TABLES: dict[str, tuple[str, str, str, str]] = {
     "processes":        ("siud", "siud", "siud", "s"),
 }  # fmt: skip
 
-#: What the apps' handlers and views may do with the apps' own tables, which the migrator makes in schema ``public``.
+#: What the apps' handlers and views may do with the apps' own tables, which the migrator makes in schema ``public``, or
+#: in schemas of their own.
 APPS = {WORKER: "select, insert, update, delete", WEB: "select", READER: "select"}
 
 #: Of every connection on the road; migration 0001 says why. Settings of a role are taken at login, by pgbouncer too.
@@ -144,9 +145,35 @@ begin
 end $$;"""
 
 
+def apps() -> str:
+    """The SQL that grants ``APPS`` in every schema that an app's migrations have made; for its owner, after them."""
+    rows = ",\n".join(f"    ('{role}', '{words}')" for role, words in APPS.items())
+    return f"""do $$ declare one record;
+begin
+    for one in select nspname as s, role, words from pg_namespace cross join (values
+{rows}) as granted (role, words)
+    where nspowner = current_user::regrole and nspname not in ('millrace', 'public', 'information_schema')
+        and nspname !~ '^pg_' and role in (select rolname from pg_roles)
+    loop
+        execute format('grant usage on schema %I to %I', one.s, one.role);
+        execute format('grant %s on all tables in schema %I to %I', one.words, one.s, one.role);
+        execute format('alter default privileges in schema %I grant %s on tables to %I', one.s, one.words, one.role);
+        if one.role = '{WORKER}' then
+            execute format('grant usage on all sequences in schema %I to %I', one.s, one.role);
+            execute format('alter default privileges in schema %I grant usage on sequences to %I', one.s, one.role);
+        end if;
+    end loop;
+end $$;"""
+
+
 def apply(connection: sqlalchemy.Connection) -> None:
     """Grant what the table says, as the owner of the schema, to those of the roles that there are."""
     connection.exec_driver_sql(tables().replace("%", "%%"))
+
+
+def apply_to_apps(connection: sqlalchemy.Connection) -> None:
+    """Grant what handlers and views need of the apps' own schemas, as their owner."""
+    connection.exec_driver_sql(apps().replace("%", "%%"))
 
 
 def _quoted(names: tuple[str, ...]) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 
-from service.ledger import grants, schema
+from service.ledger import grants, migrate, schema
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests import roles, servers
 from tests.apps import ledger_app
 from tests.patience import wait
+from tests.processes import ROOT
 from tests.road import Road
 
 GRANTED = """
@@ -112,6 +113,22 @@ def test_a_role_is_refused_what_it_need_not_do(urls: dict[str, str], role: str, 
             cursor.execute(statement)
     finally:
         connection.close()
+
+
+def test_handlers_and_views_reach_the_schemas_that_apps_make(server: PostgresServer) -> None:
+    urls = roles.prepare(server, "apps")
+    app = ROOT / "examples/numbers/numbers_app/migrations"
+    for _ in range(2):
+        migrate.migrate(urls[grants.MIGRATOR], [("numbers_app", app)])
+    roles.run(urls[grants.MIGRATOR], "create table numbers.later (id bigint generated always as identity, n int)")
+    roles.run(urls[grants.WORKER], "insert into numbers.requests (rid) values (1)")
+    roles.run(urls[grants.WORKER], "insert into numbers.later (n) values (1); delete from numbers.later")
+    for role in (grants.WEB, grants.READER):
+        roles.run(urls[role], "select from numbers.requests; select from numbers.later")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            roles.run(urls[role], "insert into numbers.requests (rid) values (2)")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        roles.run(urls[grants.CLOCK], "select from numbers.requests")
 
 
 def test_the_settings_of_the_road_hold_for_every_role(urls: dict[str, str]) -> None:
