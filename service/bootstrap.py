@@ -36,7 +36,7 @@ from service.broker import connection as connections
 from service.broker import demo, plan, topology, users
 from service.broker import publisher as amqp_publisher
 from service.domain import canary as domain_canary
-from service.domain import errors, handlers, processes, schedules
+from service.domain import errors, handlers, keeping, processes, schedules
 from service.domain import topology as domain_topology
 from service.ledger import engine as engines
 from service.ledger import firing, schema
@@ -57,6 +57,7 @@ from service.ledger.pauses import PauseLedger
 from service.ledger.processes import ProcessLedger
 from service.ledger.queries import Queries
 from service.ledger.release import ReleaseLedger
+from service.ledger.retention import Retention
 from service.ledger.schedules import ScheduleLedger
 from service.ledger.slots import SlotLedger
 from service.ledger.spent import SpentLedger
@@ -145,6 +146,7 @@ class ClockRoad:
     canary: Canary | None  #: None: none is sent
     dead_queue: topology.DeadQueue | None
     noter: Noter
+    retention: Retention | None = None  #: None: nothing is removed by this clock
 
 
 def prepare(role: str, settings: Settings | None = None) -> Settings:
@@ -379,7 +381,14 @@ def clock(settings: Settings | None = None) -> ClockRoad:
         canary(settings),
         dead,
         noter_of(processes.Kind.CLOCK, upkeep_engine),
+        retention(settings, by=name),
     )
+
+
+def retention(settings: Settings, *, by: str) -> Retention:
+    """What removes what is over, with a connection of its own: it may take long."""
+    engine = engines.Engine(settings.database_url, role="millrace-retention")
+    return Retention(engine, keep=settings.retention, schedule=keeping.RETENTION, by=by)
 
 
 def canary(settings: Settings) -> Canary | None:

@@ -18,10 +18,11 @@ KEYS_KEPT = "25 hours"  #: idempotency keys; the promise is 24 hours
 KEYS_PIECE = 5000  #: deleted in one transaction
 RETURN_BASE = 10.0  #: seconds, doubling, until a ticket that came back through the dead queue goes out again
 
-# The row's lock is the guard against doing a duty twice at once; its time, against doing it too often.
+# The row's lock is the guard against doing a duty twice at once; its time, against doing it too often. Who asks for it
+# (``asking``) has it done before its time.
 TAKE_DUTY = """
 select name from millrace.duties
-where name = %s and done_at < clock_timestamp() - make_interval(secs => %s)
+where name = %s and (done_at < clock_timestamp() - make_interval(secs => %s) or asked_at > done_at)
 for no key update skip locked
 """
 
