@@ -1,7 +1,7 @@
 """The ledger at size: does what asks it cost the same with ten million events as with ten thousand?
 
-Two ledgers on one PostgreSQL hold a month each and the same open events. Every step (``bench.looks``) is done on both in
-turn, round after round; PostgreSQL itself tells what its statements took, planning included (``pg_stat_statements``),
+Two ledgers on one PostgreSQL hold a month each and the same open events. Every step (``bench.looks``) is done on both
+in turn, round after round; PostgreSQL itself tells what its statements took, planning included (``pg_stat_statements``),
 and how many pages they touched. A step's figure is the median of the rounds.
 """
 
@@ -137,9 +137,10 @@ def section(document: dict[str, Any]) -> str:
 _SECTION = """\
 ## The ledger at size
 
-Two ledgers with a month of events over {days} daily partitions, one of {small} ({mb[0]} MB) and one of {large} ({mb[1]} MB),
-both with {open:,} open ones. Everything that asks the ledger was done on both in turn; the times are PostgreSQL's own,
-planning included, for all statements of a step, medians of {rounds} rounds. {said} (Differences under {noise:g} ms are noise.)
+Two ledgers with a month of events over {days} daily partitions, one of {small} ({mb[0]} MB) and one of {large}
+({mb[1]} MB), both with {open:,} open ones. Everything that asks the ledger was done on both in turn; the times are
+PostgreSQL's own, planning included, for all statements of a step, medians of {rounds} rounds. {said} (Differences under
+{noise:g} ms are noise.)
 
 | | step | ms at {small} | ms at {large} | times | pages | pages |
 |---|---|---:|---:|---:|---:|---:|

@@ -36,7 +36,7 @@ from service.broker import connection as connections
 from service.broker import demo, plan, topology, users
 from service.broker import publisher as amqp_publisher
 from service.domain import canary as domain_canary
-from service.domain import errors, handlers, keeping, processes, schedules
+from service.domain import errors, handlers, processes, schedules
 from service.domain import topology as domain_topology
 from service.ledger import engine as engines
 from service.ledger import firing, schema
@@ -388,7 +388,7 @@ def clock(settings: Settings | None = None) -> ClockRoad:
 def retention(settings: Settings, *, by: str) -> Retention:
     """What removes what is over, with a connection of its own: it may take long."""
     engine = engines.Engine(settings.database_url, role="millrace-retention")
-    return Retention(engine, keep=settings.retention, schedule=keeping.RETENTION, by=by)
+    return Retention(engine, keep=settings.retention, by=by)
 
 
 def canary(settings: Settings) -> Canary | None:

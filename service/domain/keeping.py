@@ -12,6 +12,9 @@ PARTITIONS = "millrace.partitions"
 #: Schedule, and type of its events → the duty of the clocks that they ask for.
 DUTIES = {RETENTION: "retention", TALLIES: "tallies", PARTITIONS: "partitions"}
 
+#: The other way round.
+TYPES = {duty: name for name, duty in DUTIES.items()}
+
 MOST_OVERDUE = 2  #: days that should have gone, up to which nothing is wrong
 
 

@@ -1,4 +1,4 @@
-"""A handler for each duty: it asks the clocks, and its event ends when one of them has done it."""
+"""A handler for each duty: while its event is open, it asks the clocks; it ends when one of them has done it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from service.domain.outcome import Discard, Snooze
 from service.ledger import asking
 from workers import handler
 
-SOON, LATE = 1.0, 60.0  #: seconds until the next look: shortest, longest
+SOON, LATE = 4.0, 60.0  #: seconds until the next look: shortest, longest; clocks look every two
 GIVEN_UP = 12 * 3600  #: seconds after which no clock is waited for
 
 
 def ask(payload: Any, ctx: Context) -> Any:
-    """Have the clocks do it; the event's result is what came of it."""
+    """Wait until the clocks have done it; the event's result is what came of it."""
     duty = keeping.DUTIES[ctx.event.type]
-    done, waited = asking.ask(ctx.session, duty, ids.instant(ctx.event.id))
+    done, waited = asking.look(ctx.session, duty, ids.instant(ctx.event.id))
     if done is not None:
         return done
     if waited > GIVEN_UP:

@@ -1,4 +1,7 @@
-"""Asking the clocks for one of their duties, and looking whether it was done: how a schedule gets one done."""
+"""How an event asks the clocks for one of their duties: by being open. Who works it looks whether it was done since.
+
+So a worker needs no right but to look.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ from typing import Any
 
 import sqlalchemy
 
-ASK = sqlalchemy.text("""
-update millrace.duties set asked_at = :since
-where name = :duty and (asked_at is null or asked_at < :since)
-""")
+#: Of a row ``d`` of the duties: whether an event of the type ``asked`` came after it was done, and waits to look again.
+ASKED = """
+exists (select from millrace.tickets t where t.type = %(asked)s and t.published_at is null
+        and t.event_ids[1] > (lpad(to_hex((extract(epoch from greatest(d.done_at, 'epoch')) * 1000)::bigint), 12, '0')
+                              || '00000000000000000000')::uuid)
+"""
 
 LOOK = sqlalchemy.text("""
 select case when done_at >= :since then done_at end as done_at, result,
@@ -19,11 +24,9 @@ from millrace.duties where name = :duty
 """)
 
 
-def ask(session: Any, duty: str, since: datetime.datetime) -> tuple[dict[str, Any] | None, float]:
-    """Have it done since this instant: (when it was, with its result; or None while it was not, seconds since then)."""
-    values = {"duty": duty, "since": since}
-    session.execute(ASK, values)
-    found = session.execute(LOOK, values).one()
+def look(session: Any, duty: str, since: datetime.datetime) -> tuple[dict[str, Any] | None, float]:
+    """(when it was done, with its result; or None if not since this instant, seconds since then)."""
+    found = session.execute(LOOK, {"duty": duty, "since": since}).one()
     if found.done_at is None:
         return None, found.waited
     return {"done_at": found.done_at.astimezone(datetime.UTC).isoformat()} | (found.result or {}), found.waited

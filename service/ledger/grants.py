@@ -45,7 +45,7 @@ TABLES: dict[str, tuple[str, str, str, str]] = {
     "slots":            ("siu",  "",     "siud", "s"),
     "clocks":           ("s",    "",     "siud", "s"),
     "calendars":        ("s",    "",     "siud", "s"),
-    "duties":           ("s",    "su",   "su",   "s"),  # A worker asks the clocks for one.
+    "duties":           ("s",    "s",    "su",   "s"),
     "retention":        ("s",    "",     "su",   "s"),
     "migrations":       ("s",    "s",    "s",    "s"),
     "keys":             ("siu",  "",     "",     ""),

@@ -19,9 +19,9 @@ from typing import Any
 
 from sqlalchemy import exc
 
-from service.domain import ids
+from service.domain import ids, keeping
+from service.ledger import asking, fence, sweeping, transactions
 from service.ledger import engine as engines
-from service.ledger import fence, sweeping, transactions
 
 DUTY = "retention"
 HELD = 60  #: seconds that a clock has the duty for itself, renewed between steps
@@ -38,9 +38,9 @@ HALF = 2.0  #: seconds of rest at the most after a piece: as long as it took
 TAKE = f"""
 update millrace.duties d set held_by = %(by)s, held_until = clock_timestamp() + interval '{HELD} seconds'
 where d.name = '{DUTY}' and (d.held_until is null or d.held_until < clock_timestamp() or d.held_by = %(by)s)
-  and (%(now)s or d.asked_at > d.done_at
+  and (%(now)s or {asking.ASKED}
        or d.done_at < clock_timestamp() - interval '{UNASKED} seconds' and not exists (
-           select from millrace.schedules s where s.name = %(schedule)s and s.paused_at is not null))
+           select from millrace.schedules s where s.name = %(asked)s and s.paused_at is not null))
 """
 HOLD = f"""
 update millrace.duties set held_until = clock_timestamp() + interval '{HELD} seconds'
@@ -109,10 +109,10 @@ class Report:
 class Retention:
     """Whoever clears the ledger of what is over. All methods raise LedgerUnavailable."""
 
-    def __init__(self, engine: engines.Engine, *, keep: float, schedule: str, by: str) -> None:
+    def __init__(self, engine: engines.Engine, *, keep: float, by: str) -> None:
         self._engine = engine
         self._keep = keep  #: seconds; math.inf: for ever
-        self._values = {"by": by, "schedule": schedule}
+        self._values = {"by": by, "asked": keeping.RETENTION}
 
     def run_once(self) -> Report | None:
         """Clear, if somebody has asked for it or it was not done for long, and no other clock is at it."""

@@ -181,7 +181,8 @@ class ScheduleLedger:
     ) -> Backfill:
         """Make events of the planned instants in ``[since, until)`` that became none, at most ``limit``.
 
-        Only what lies in the past is taken, and no further back than the history of the schedule. Raises ScheduleNotFound, ScheduleRetired.
+        Only what lies in the past is taken, and no further back than the history of the schedule. Raises
+        ScheduleNotFound, ScheduleRetired.
         """
         with self._held(name) as (connection, row):
             _check_not_retired(row)

@@ -61,7 +61,7 @@ def test_a_tick_asks_the_clocks_and_ends_with_what_came_of_it(database: str, cal
     ledger.work()
     assert {state for _, state, _ in ledger.sql(ticks)} == {"pending"}, "nobody has done it yet"
     upkeep.make_partitions(), upkeep.fold_tallies()
-    clears = retention.Retention(engines.Engine(database), keep=30 * 86_400.0, schedule=keeping.RETENTION, by="clock")
+    clears = retention.Retention(engines.Engine(database), keep=30 * 86_400.0, by="clock")
     assert clears.run_once() is not None
     ledger.work()
     found = {type_name: (state, result) for type_name, state, result in ledger.sql(ticks)}

@@ -51,7 +51,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def clears(ledger: Ledger, *, keep: float = KEEP, by: str = "test") -> retention.Retention:
-    return retention.Retention(engines.Engine(ledger.url), keep=keep, schedule=keeping.RETENTION, by=by)
+    return retention.Retention(engines.Engine(ledger.url), keep=keep, by=by)
 
 
 def clear(ledger: Ledger) -> dict[datetime.date, str]:
@@ -249,17 +249,22 @@ def test_a_lock_that_cannot_be_had_is_given_up(ledger: Ledger, monkeypatch: pyte
 def test_it_is_done_when_asked_for_by_one_at_a_time_or_after_a_day(ledger: Ledger) -> None:
     one, other = clears(ledger, by="one"), clears(ledger, by="other")
     assert one.run_once() is None, "nobody has asked"
-    ledger.sql("update millrace.duties set asked_at = clock_timestamp() where name = 'retention'")
+    asks = (
+        "insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids)"
+        " values (gen_random_uuid(), %s, 'periodic', 'x', 'x', array[%s]::uuid[])"
+    )
+    ledger.sql(asks, keeping.RETENTION, ids.uuid7(time.time() + 1))
     assert one.take(now=False)
     assert not other.take(now=False)
     assert not other.take(now=True)
     ledger.sql("update millrace.duties set held_until = now() where name = 'retention'")  # It has died.
     assert other.run_once() is not None
+    ledger.sql("delete from millrace.tickets")
     assert one.run_once() is None
     assert ledger.sql("select result->'days'->0->>'word' from millrace.duties where name = 'retention'") == [
         ("removed",)
     ]
-    ledger.sql("update millrace.duties set asked_at = null, done_at = done_at - interval '27 hours'")
+    ledger.sql("update millrace.duties set done_at = done_at - interval '27 hours'")
     pause = "insert into millrace.schedules (name, type, spec, paused_at) values (%s, 'a.b', '{}', now())"
     ledger.sql(pause, keeping.RETENTION)
     assert one.run_once() is None, "it is paused"

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 
-from service.domain import keeping
 from service.ledger import engine as engines
 from service.ledger import grants, retention, schema
 from service.local.postgres import PostgresServer
@@ -113,7 +112,7 @@ def test_a_clock_removes_old_days_under_its_own_role(urls: dict[str, str]) -> No
     days.fill(ledger, old, 3, "succeeded")
     days.fill(ledger, old, 1, "dead")
     engine = engines.Engine(urls[grants.CLOCK])
-    found = retention.Retention(engine, keep=30 * 86_400.0, schedule=keeping.RETENTION, by="clock")
+    found = retention.Retention(engine, keep=30 * 86_400.0, by="clock")
     assert found.take(now=True)
     assert [(day.day, day.word, day.kept) for day in found.clear().days] == [(old, "removed", 1)]
     engine.dispose()

@@ -1,4 +1,4 @@
-"""Retention: the days that it has been at, two functions that only its owner can do, and duties that are asked for."""
+"""Retention: the days that it has been at, two functions that do what only the owner can, and duties with results."""
 
 from alembic import op
 
@@ -25,11 +25,9 @@ create function millrace.day_of(id uuid) returns date language sql immutable as 
 $$
 """
 
-# A duty may be asked for before its time; whoever asked reads the result. A long one is held in a row, for it is many
-# transactions.
+# Whoever asked for a duty reads its result. A long one is held by a name in its row, for it is many transactions.
 DUTIES = """
 alter table millrace.duties
-    add column asked_at   timestamptz,
     add column held_by    text,
     add column held_until timestamptz,
     add column result     jsonb;
@@ -132,8 +130,5 @@ def downgrade() -> None:
         " millrace.check_day(date, uuid[]), millrace.day_of(uuid)"
     )
     op.execute("delete from millrace.duties where name = 'retention'")
-    op.execute(
-        "alter table millrace.duties drop column asked_at, drop column held_by, drop column held_until,"
-        " drop column result"
-    )
+    op.execute("alter table millrace.duties drop column held_by, drop column held_until, drop column result")
     op.execute("drop table millrace.retention")
