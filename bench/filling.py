@@ -60,7 +60,9 @@ select date_trunc('day', now()) - make_interval(days => day), 'a.t' || type, wor
 from generate_series(2, {DAYS}) day, generate_series(0, {TYPES - 1}) type, unnest('{{{{accepted,done}}}}'::text[]) word;
 insert into millrace.schedules (name, type, spec, origin, next_due)
 select 's.' || n, 'a.t1',
-       '{{{{"type": "a.t1", "plan": {{{{"cron": "0 3 * * *", "tz": "Europe/Berlin"}}}}, "payload": {{{{}}}}}}}}', 'api', now() + make_interval(hours => n) from generate_series(1, {SCHEDULES}) n;
+       '{{{{"type": "a.t1", "plan": {{{{"cron": "0 3 * * *", "tz": "Europe/Berlin"}}}}, "payload": {{{{}}}}}}}}', 'api',
+       now() + make_interval(hours => n)
+from generate_series(1, {SCHEDULES}) n;
 insert into millrace.slots (schedule, due_at, outcome, clock, event_id)
 select 's.' || n % {SCHEDULES} + 1, now() - make_interval(mins => n / {SCHEDULES} + 1), 'fired', 'x:1',
        gen_random_uuid()

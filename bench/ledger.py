@@ -1,8 +1,8 @@
 """The ledger at size: does what asks it cost the same with ten million events as with ten thousand?
 
 Two ledgers on one PostgreSQL hold a month each and the same open events. Every step (``bench.looks``) is done on both
-in turn, round after round; PostgreSQL itself tells what its statements took, planning included (``pg_stat_statements``),
-and how many pages they touched. A step's figure is the median of the rounds.
+in turn, round after round; PostgreSQL itself tells what its statements took (``pg_stat_statements``), planning
+included, and how many pages they touched. A step's figure is the median of the rounds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How an event asks the clocks for one of their duties: by being open. Who works it looks whether it was done since.
+"""How an event asks the clocks for a duty of theirs: by being open. Who works it looks whether it was done since.
 
 So a worker needs no right but to look.
 """
