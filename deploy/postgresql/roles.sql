@@ -99,7 +99,7 @@ begin
     ('calendars', 'millrace_clock', 'select, insert, update, delete'),
     ('calendars', 'millrace_reader', 'select'),
     ('duties', 'millrace_web', 'select'),
-    ('duties', 'millrace_worker', 'select, update'),
+    ('duties', 'millrace_worker', 'select'),
     ('duties', 'millrace_clock', 'select, update'),
     ('duties', 'millrace_reader', 'select'),
     ('retention', 'millrace_web', 'select'),
