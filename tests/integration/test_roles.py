@@ -87,9 +87,7 @@ def test_nobody_has_more_than_tables_and_a_few_functions(server: PostgresServer,
     )
     assert powers == []
     assert sorted((what.removeprefix("millrace."), role) for what, role in callers) == sorted(
-        (function.replace(", ", ","), role)
-        for function in grants.FUNCTIONS
-        for role in (grants.CLOCK, grants.MIGRATOR)
+        (function.replace(", ", ","), role) for function in grants.FUNCTIONS for role in (grants.CLOCK, grants.MIGRATOR)
     )
 
 
