@@ -127,7 +127,9 @@ def ledger_command(events: int, rounds: int, keep: bool) -> None:
     """
     with _errors():
         found = ledger.measure(events, rounds, _command(), click.echo)
-        _save(found, "ledger", found["taken_at"], keep=keep, sound=True)
+        _save(found, "ledger", found["taken_at"], keep=keep, sound=not found["failed"])
+    if found["failed"]:
+        raise SystemExit(1)
 
 
 @main.command("report")

@@ -81,7 +81,7 @@ def measure(events: int, rounds: int, command: str, tell: Callable[[str], None])
             filled = _Counter(number, tell)
             filling.fill(addresses[-1], number, filled.more)
         sizes = [server.execute(f"select pg_database_size('{n}')")[0][0] for n in ("small", "large")]
-        rows = _steps(addresses, rounds, tell)
+        rows, failed = _steps(addresses, rounds, tell)
         version = server.version.split(" ", 1)
     return {
         "taken_at": taken_at,
@@ -92,6 +92,7 @@ def measure(events: int, rounds: int, command: str, tell: Callable[[str], None])
         "machine": machine.describe(),
         "versions": {"Millrace": machine.revision(run.ROOT), version[0]: version[1]},
         "rows": [dataclasses.asdict(row) for row in rows],
+        "failed": failed,
     }
 
 
@@ -158,18 +159,23 @@ def _ratio(row: Row) -> str:
     return f"**{row.ratio:.2f}**" if row.grows else f"{row.ratio:.2f}"
 
 
-def _steps(addresses: Sequence[str], rounds: int, tell: Callable[[str], None]) -> list[Row]:
+def _steps(addresses: Sequence[str], rounds: int, tell: Callable[[str], None]) -> tuple[list[Row], list[str]]:
     with ExitStack() as stack:
         roads = [stack.enter_context(closing(looks.Road(address))) for address in addresses]
         meters = [stack.enter_context(closing(psycopg2.connect(address))) for address in addresses]
         for meter in meters:
             meter.autocommit = True
-        rows = []
+        rows, failed = [], []
         for pair in zip(*(road.steps() for road in roads), strict=True):
             rounds_here = 1 if pair[0].group == looks.WHOLE else rounds
-            rows.append(_step(pair, meters, rounds_here))
+            try:
+                rows.append(_step(pair, meters, rounds_here))
+            except ValueError as error:  # It took longer than it may.
+                failed.append(f"{pair[0].name}: {str(error)[:200]}")
+                tell(f"FAILED {failed[-1]}")
+                continue
             tell(next(lines({"rows": [dataclasses.asdict(rows[-1])]})))
-        return rows
+        return rows, failed
 
 
 def _step(pair: Sequence[looks.Step], meters: Sequence[Any], rounds: int) -> Row:
