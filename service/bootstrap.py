@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
-from service import __version__, crashpoints, plugins, safety, signals
+from service import crashpoints, plugins, safety, signals
 from service.application import ports
 from service.application.accept import Intake
 from service.application.control import Control
@@ -45,6 +45,7 @@ from service.ledger.audit import AuditLedger
 from service.ledger.cancel import CancelLedger
 from service.ledger.counting import Counting
 from service.ledger.declared import Declarations
+from service.ledger.discarding import DiscardLedger
 from service.ledger.explain import ExplainLedger
 from service.ledger.figures import Figures
 from service.ledger.history import History
@@ -277,7 +278,7 @@ def operations(
         Queries(engine, window=settings.window),
         letters,
         strays,
-        Control(registry, CancelLedger(engine), types, queues, strays),
+        Control(registry, CancelLedger(engine), types, queues, strays, DiscardLedger(engine)),
         Replayer(letters, registry, rate=settings.replay_rate),
         Schedules(registry, ScheduleLedger(engine, bundle=bundle_of(registry)), agenda),
         agenda,
@@ -316,11 +317,17 @@ def noter(
     return Noter(ProcessLedger(engine), process, note, ours=ours, afterwards=afterwards)
 
 
-def noter_of(kind: processes.Kind, engine: engines.Engine, broker: Callable[[], bool | None] = lambda: None) -> Noter:
+def noter_of(
+    settings: Settings,
+    kind: processes.Kind,
+    engine: engines.Engine,
+    broker: Callable[[], bool | None] = lambda: None,
+) -> Noter:
     """The same for a process that is noted by itself."""
     begun, types = time.monotonic(), tuple(handler.type for handler in plugins.registry)
+    version = settings.version
     # Asked for at each note: a server may fork after it has loaded the application.
-    process = lambda: processes.Process(kind, socket.gethostname(), os.getpid(), __version__, types)  # noqa: E731
+    process = lambda: processes.Process(kind, socket.gethostname(), os.getpid(), version, types)  # noqa: E731
     return noter(engine, process, lambda: processes.Note(time.monotonic() - begun, broker()))
 
 
@@ -378,7 +385,7 @@ def clock(settings: Settings | None = None) -> ClockRoad:
         looks_engine,
         canary(settings),
         dead,
-        noter_of(processes.Kind.CLOCK, upkeep_engine),
+        noter_of(settings, processes.Kind.CLOCK, upkeep_engine),
     )
 
 
@@ -493,7 +500,9 @@ def watch(
     types, names = [h.type for h in plugins.registry], [s.name for s in plugins.calendar]
     queues = [q.name for q in domain_topology.queues(plugins.registry.queues()) if q.name != domain_topology.DEAD_QUEUE]
     detached = [h.type for h in plugins.registry if h.detached]
-    metrics.install(role, types, detached=detached, schedules=names, routes=routes, queues=queues)
+    metrics.install(
+        role, types, detached=detached, schedules=names, routes=routes, queues=queues, version=settings.version
+    )
     objectives = {h.type: h.objective for h in plugins.registry if h.objective is not None}
     signals.objectives_declared.send(None, objectives=objectives)
     exposition.serve(settings, role, health)

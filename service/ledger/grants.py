@@ -53,6 +53,7 @@ TABLES: dict[str, tuple[str, str, str, str]] = {
     "audit":            ("si",   "",     "",     "s"),  # Nobody changes what was written.
     "audit_end":        ("su",   "",     "",     "s"),
     "processes":        ("siud", "siud", "siud", "s"),
+    "deploys":          ("si",   "si",   "si",   "s"),
 }  # fmt: skip
 
 #: What the apps' handlers and views may do with the apps' own tables, which the migrator makes in schema ``public``.

@@ -14,7 +14,7 @@ import sqlalchemy
 from sqlalchemy import orm
 
 from service.application import ports
-from service.domain import errors, outcome
+from service.domain import errors, objective, outcome
 from service.domain import ticket as tickets
 from service.ledger import engine as engines
 from service.ledger import rows
@@ -112,6 +112,11 @@ delete from millrace.tickets t using left_open l where t.id = %s::uuid and t.eve
 
 # A message that names only a part of the events must not end the ticket of the others.
 DROP = "delete from millrace.tickets where id = any(%s::uuid[]) and event_ids <@ %s::uuid[]"
+
+
+def late_tally(type_name: str, number: int) -> list[Any]:
+    """The values of a ``TALLY``: it is no outcome, so it says nothing of a queue, nor of how far that was worked."""
+    return [type_name, objective.LATE, number, None, None, None]
 
 
 class HandlerSession(orm.Session):
@@ -240,8 +245,12 @@ class Work:
         outcomes: Sequence[outcome.Outcome],
         attempts: ports.Attempts,
         ran: float | None,
+        late: int = 0,
     ) -> None:
-        """Write what came of the events, and count it. ``ran``: seconds that the handler took for all of them."""
+        """Write what came of the events, and count it.
+
+        ``ran``: seconds that the handler took for all of them; ``late``: how many were begun later than was promised.
+        """
         done = [o for o in outcomes if o.word is outcome.Word.DONE]
         self._finish_done([o.event_id for o in done if o.result is None], [o for o in done if o.result is not None])
         expired = [o.event_id for o in outcomes if o.word is outcome.Word.EXPIRED]
@@ -258,7 +267,9 @@ class Work:
             for word, number in words.items():
                 # The seconds are those of all, and stand once.
                 rows += [delivery.type, word, number, delivery.queue, delivery.at, None if rows else ran]
-            self._add(TALLIES + ",".join([TALLY] * len(words)), *rows)
+            if late:
+                rows += late_tally(delivery.type, late)
+            self._add(TALLIES + ",".join([TALLY] * (len(words) + bool(late))), *rows)
 
     def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None:
         """End the ticket, or keep it for what is still open: ``rest`` at once, what others hold a little later."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from service.verbs import access, completion, control, events, letters, looking, openapi, schedules, sending
+from service.verbs import access, completion, control, events, letters, looking, openapi, schedules, sending, strays
 
 VERBS: tuple[click.Command, ...] = (
     sending.send,
@@ -18,7 +18,7 @@ VERBS: tuple[click.Command, ...] = (
     control.pauses,
     letters.dead,
     letters.replay,
-    letters.strays,
+    strays.strays,
     schedules.schedules,
     looking.types,
     looking.queues,

@@ -12,7 +12,7 @@ from typing import Any
 import flask
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 
-from service.web import hooks, inbound, lane
+from service.web import foresight, hooks, inbound, lane
 from service.web.road import Road
 
 
@@ -40,10 +40,19 @@ class Door:
             if self._lane.takes(environ) and await self._lane.serve(environ, protocol):
                 return
             inbound.complete(environ, scope)
+            if foresight.is_wanted(environ) and await self._is_refused(environ):
+                await self._flask(environ, b"", protocol)
+                return
             # Those who bring nothing, or little, need not wait for those who bring much.
             async with self._large if self._may_be_large(environ) else contextlib.nullcontext():
                 data = b"" if hooks.ALREADY in environ else await self._body(environ, protocol)
                 await self._flask(environ, data, protocol)
+
+    async def _is_refused(self, environ: dict[str, Any]) -> bool:
+        if hooks.ALREADY in environ:
+            return False
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, foresight.is_refused, self._app, environ)
 
     def _may_be_large(self, environ: dict[str, Any]) -> bool:
         return "HTTP_TRANSFER_ENCODING" in environ or inbound.length(environ) > self._settings.max_body

@@ -57,6 +57,7 @@ class Backfill(msgspec.Struct, frozen=True):
 
     since: search.Moment
     until: search.Moment
+    because: search.Because | None = None
     dry_run: bool = False
     limit: Annotated[int, msgspec.Meta(ge=1, le=application.MOST_BACKFILLED)] = 1_000
 
@@ -127,6 +128,7 @@ def edit_schedule(name: str) -> answer.Json:
 @access.needs(Permission.SCHEDULE)
 def delete_schedule(name: str) -> flask.Response:
     """Delete a schedule; its slots and events stay."""
+    operations.asked(search.Why)
     road.current().operations.schedules.delete(name, revision=_revision(required=False), by=operations.by())
     return answer.nothing()
 
@@ -135,6 +137,7 @@ def delete_schedule(name: str) -> flask.Response:
 @access.needs(Permission.SCHEDULE)
 def pause_schedule(name: str) -> answer.Json:
     """Have no instant of it fired."""
+    operations.asked(search.Why)
     road.current().operations.schedules.pause(name, by=operations.by())
     return _shown(name)
 
@@ -143,6 +146,7 @@ def pause_schedule(name: str) -> answer.Json:
 @access.needs(Permission.SCHEDULE)
 def resume_schedule(name: str) -> answer.Json:
     """Have it go on with its next instant."""
+    operations.asked(search.Why)
     road.current().operations.schedules.resume(name, by=operations.by())
     return _shown(name)
 
@@ -151,6 +155,7 @@ def resume_schedule(name: str) -> answer.Json:
 @access.needs(Permission.SCHEDULE)
 def run_schedule(name: str) -> answer.Json:
     """An event of it at once."""
+    operations.asked(search.Why)
     event_id = road.current().operations.schedules.run_now(name, by=operations.by())
     place = links.place(event_id)
     document = {"id": event_id, "schedule": name, "state": "pending", "links": {"self": place}}
@@ -164,7 +169,7 @@ def backfill_schedule(name: str) -> answer.Json:
     args = flask.request.args
     if missing := [n for n in ("since", "until") if n not in args]:
         raise errors.InvalidParameter([(n, search.EXPECTED[n]) for n in missing])
-    wanted = search.read(args, Backfill)
+    wanted = operations.asked(Backfill)
     found = road.current().operations.schedules.backfill(
         name, wanted.since, wanted.until, limit=wanted.limit, dry_run=wanted.dry_run, by=operations.by()
     )
