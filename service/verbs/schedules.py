@@ -65,7 +65,7 @@ def show(api: Api, name: str) -> None:
 @described.options
 @common.AS_JSON
 @told
-@common.speaks
+@common.acts
 def create(api: Api, name: str, as_json: bool, **given: Any) -> None:
     """Make a schedule.
 
@@ -85,7 +85,7 @@ def create(api: Api, name: str, as_json: bool, **given: Any) -> None:
 @click.option("--revision", type=int, metavar="N", help="Only if it has not been changed since.")
 @common.AS_JSON
 @told
-@common.speaks
+@common.acts
 def edit(api: Api, name: str, unset: tuple[str, ...], revision: int | None, as_json: bool, **given: Any) -> None:
     """Change what is named, and nothing else. A plan is given as a whole.
 

@@ -75,6 +75,7 @@ def list_keys() -> answer.Json:
 @access.needs(Permission.ACCESS)
 def create_key() -> answer.Json:
     """Make a key of what the body says. The answer holds the key, and is the only one that ever does."""
+    operations.asked(search.Why)
     document = body.read(flask.request, road.current().settings.max_depth).value
     if not isinstance(document, dict):
         raise errors.InvalidAccess([errors.Fault("", "an object with name and role is wanted")])

@@ -92,6 +92,7 @@ class Year(msgspec.Struct, frozen=True):
 @access.needs(Permission.SCHEDULE)
 def create_schedule() -> answer.Json:
     """Make a schedule of the document in the body."""
+    operations.asked(search.Why)
     name = road.current().operations.schedules.create(_document(), by=operations.by())
     return _shown(name, status=201)
 
@@ -119,6 +120,7 @@ def show_schedule(name: str) -> answer.Json:
 @access.needs(Permission.SCHEDULE)
 def edit_schedule(name: str) -> answer.Json:
     """Change the members in the body (RFC 7396); ``If-Match`` names the version that they were made for."""
+    operations.asked(search.Why)
     revision = _revision(required=True)
     road.current().operations.schedules.edit(name, _document(), revision=revision, by=operations.by())
     return _shown(name)

@@ -367,6 +367,7 @@ def refused_by_headers(address: str, path: str, **headers: str) -> int:
 
 def test_who_may_not_post_is_refused_before_the_body_is_read(ledger: Ledger, address: str) -> None:
     entrance = Entrance(ledger)
+    bulk = entrance.key("bulk", Role.PRODUCER)
     nobody, viewer = f"Bearer {credentials.make().text}", f"Bearer {entrance.keys[Role.VIEWER]}"
     assert refused_by_headers(address, "/v1/events") == 401
     assert refused_by_headers(address, "/v1/events", Authorization=nobody) == 401
@@ -378,7 +379,7 @@ def test_who_may_not_post_is_refused_before_the_body_is_read(ledger: Ledger, add
         assert all(isinstance(item.problem, NotAllowed) for item in client.batch(events))
     # A good key brings as much as before.
     lines = b'{"type": "ledger.step", "payload": {}}\n' * 1_000
-    key = {"Authorization": f"Bearer {entrance.key('bulk', Role.PRODUCER)}", "Content-Type": "application/x-ndjson"}
+    key = {"Authorization": f"Bearer {bulk}", "Content-Type": "application/x-ndjson"}
     connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
     with contextlib.closing(connection):
         connection.request("POST", "/v1/events", lines, key)

@@ -147,13 +147,15 @@ OPERATIONS: dict[str, Operation] = {
     "letters.show_stray": Operation({200: standing.StrayItself}, faults=(*STRAY, *ACTS)),
     "letters.discard_stray": Operation({204: None}, search.Why, faults=(*STRAY, *ACTS)),
     "schedules.create_schedule": Operation(
-        {201: planned.Schedule}, body={JSON: Media(shapes.ScheduleDocument, SCHEDULE)}, sent=("Location", "ETag"),
+        {201: planned.Schedule}, search.Why, body={JSON: Media(shapes.ScheduleDocument, SCHEDULE)},
+        sent=("Location", "ETag"),
         faults=(body.NotStrictJson, errors.InvalidSchedule, errors.ScheduleExists, *ACTS),
     ),
     "schedules.list_schedules": Operation({200: planned.Schedules}, schedules.List, faults=READS),
     "schedules.show_schedule": Operation({200: planned.Schedule}, sent=("ETag",), faults=(*SCHEDULED, *READS)),
     "schedules.edit_schedule": Operation(
-        {200: planned.Schedule}, body={JSON: Media({"type": "object"}, {"plan": {"every": "1h"}, "overlap": None})},
+        {200: planned.Schedule}, search.Why,
+        body={JSON: Media({"type": "object"}, {"plan": {"every": "1h"}, "overlap": None})},
         headers=("If-Match",), sent=("ETag",),
         faults=(*SCHEDULED, body.NotStrictJson, errors.InvalidSchedule, errors.ScheduleChanged, errors.DeclaredInCode,
                 errors.BeingWorked, web.MatchRequired),
@@ -191,7 +193,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "access.list_keys": Operation({200: entry.Keys}, keys.Keys, faults=READS),
     "access.create_key": Operation(
-        {201: entry.KeyItself}, body={JSON: Media(entry.NewKey, KEY)},
+        {201: entry.KeyItself}, search.Why, body={JSON: Media(entry.NewKey, KEY)},
         faults=(body.NotStrictJson, errors.InvalidAccess, *KEY_MADE, *ACTS),
     ),
     "access.rotate_key": Operation(
