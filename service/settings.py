@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 import pydantic_settings
 
+from service import __version__
 from service.domain import credentials, durations, errors, masks, webhooks
 from service.domain.access import Role
 
@@ -97,6 +98,8 @@ class Settings(pydantic_settings.BaseSettings):
     web_processes: int = pydantic.Field(1, ge=1, le=64)
     #: Threads of each web process: how many requests it works on at once.
     web_threads: int = pydantic.Field(32, ge=1, le=512)
+    #: What is deployed, like a commit: shown with each process; where it changes, charts have a mark.
+    revision: str = pydantic.Field("", pattern=r"^[A-Za-z0-9._-]{0,60}$")
     #: Where /metrics listens.
     metrics_host: str = "127.0.0.1"
     #: First port tried for /metrics; 0: 9101 for web, 9102 for a worker, 9103 for a clock.
@@ -308,6 +311,11 @@ class Settings(pydantic_settings.BaseSettings):
                 " (docs/access.md)"
             )
         return self
+
+    @property
+    def version(self) -> str:
+        """Of Millrace, and what else is deployed."""
+        return f"{__version__}+{self.revision}" if self.revision else __version__
 
     def require(self, *names: str) -> Settings:
         """Itself, or a SettingsError for the first of these settings that is missing."""

@@ -123,7 +123,11 @@ begin
     ('processes', 'millrace_web', 'select, insert, update, delete'),
     ('processes', 'millrace_worker', 'select, insert, update, delete'),
     ('processes', 'millrace_clock', 'select, insert, update, delete'),
-    ('processes', 'millrace_reader', 'select')) as granted (what, role, words)
+    ('processes', 'millrace_reader', 'select'),
+    ('deploys', 'millrace_web', 'select, insert'),
+    ('deploys', 'millrace_worker', 'select, insert'),
+    ('deploys', 'millrace_clock', 'select, insert'),
+    ('deploys', 'millrace_reader', 'select')) as granted (what, role, words)
     where to_regclass('millrace.' || what) is not null and role in (select rolname from pg_roles)
     loop
         execute format('grant %s on millrace.%I to %I', one.words, one.what, one.role);

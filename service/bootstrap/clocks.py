@@ -81,7 +81,7 @@ def clock(settings: Settings | None = None) -> ClockRoad:
         looks_engine,
         canary(settings),
         dead,
-        noter_of(processes.Kind.CLOCK, upkeep_engine),
+        noter_of(settings, processes.Kind.CLOCK, upkeep_engine),
         retention(settings, by=name),
     )
 

@@ -55,6 +55,7 @@ TABLES: dict[str, tuple[str, str, str, str]] = {
     "audit":            ("si",   "",     "",     "s"),  # Nobody changes what was written.
     "audit_end":        ("su",   "",     "",     "s"),
     "processes":        ("siud", "siud", "siud", "s"),
+    "deploys":          ("si",   "si",   "si",   "s"),
 }  # fmt: skip
 
 #: What only the owner can do, clocks have done by these functions.

@@ -63,9 +63,9 @@ where (found.day + 1)::timestamp at time zone 'UTC' <= %s order by 1
 # In the order of the key, so that a piece is read from its place on, and the planner leaves out all other days.
 LOOK = f"""
 select coalesce(array_agg(id::text) filter (where keep), '{{}}'), count(*), max(id::text)
-from (select id, state in ('pending', 'running') or state = 'dead' and replayed_as is null
-             or finished_at > %(cutoff)s as keep
-      from millrace.events where id > %(after)s::uuid and id < %(until)s::uuid order by id limit {PIECE}) piece
+from (select id, state in ('pending', 'running') or finished_at > %(cutoff)s or state = 'dead' and replayed_as is null
+             and not exists (select from millrace.dead d where d.event_id = e.id and d.discarded_at is not null) as keep
+      from millrace.events e where id > %(after)s::uuid and id < %(until)s::uuid order by id limit {PIECE}) piece
 """
 
 REMOVE = "select millrace.remove_day(%s, %s::uuid[], %s)"

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy
 
-from service.domain import errors, schedules, slots
+from service.domain import chain, errors, schedules, slots
 from service.ledger import agenda, audit, firing, transactions
 from service.ledger import engine as engines
 
@@ -40,12 +40,15 @@ where name = %s
 
 PAUSE = """
 update millrace.schedules
-set paused_at = clock_timestamp(), paused_by = %s, revision = revision + 1,
+set paused_at = clock_timestamp(), paused_by = %s, paused_because = %s, revision = revision + 1,
     planned = case when held is null then coalesce(planned, next_due) else planned end, next_due = null
 where name = %s
 """
 
-RESUME = "update millrace.schedules set paused_at = null, paused_by = null, revision = revision + 1 where name = %s"
+RESUME = """
+update millrace.schedules set paused_at = null, paused_by = null, paused_because = null, revision = revision + 1
+where name = %s
+"""
 
 DELETE = "delete from millrace.schedules where name = %s"
 
@@ -123,7 +126,7 @@ class ScheduleLedger:
             _check_not_retired(row)
             if row.paused_at is None:
                 self._settle(connection, row)
-                connection.exec_driver_sql(PAUSE, (by, name))
+                connection.exec_driver_sql(PAUSE, (by, chain.origin().because, name))
                 audit.write(connection, "schedule.paused", name, by)
 
     def resume(self, name: str, *, by: str | None) -> bool:

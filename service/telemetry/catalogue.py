@@ -245,7 +245,8 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     _gauge(
         "millrace_dead_letters_unreplayed",
-        "Dead letters that nobody has replayed, among the latest 10,000. Every clock reads all: take the max.",
+        "Dead letters that nobody has replayed or discarded, among the latest 10,000. Every clock reads all: take the"
+        " max.",
         CLOCK,
         DEAD_REASON,
     ),

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import blinker
 
-from service import signals
+from service import __version__, signals
 from service.domain import objective
 from service.domain import outcome as outcomes
 from service.domain import ticket as tickets
@@ -35,12 +35,12 @@ Listener: TypeAlias = Callable[..., None]
 class Metrics:
     """What a process counts. Each method ``on_…`` listens to the signal of that name."""
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, version: str = __version__) -> None:
         if role not in catalogue.ROLES:
             raise ValueError(f"role: one of {', '.join(catalogue.ROLES)} is wanted, not {role!r}")
         self.role = role
         self.pid = os.getpid()
-        self._to = instruments.Instruments(role)
+        self._to = instruments.Instruments(role, version)
         self.registry = self._to.registry
         self._listeners: list[tuple[blinker.Signal, Listener]] = []
         self._lock = threading.Lock()
@@ -270,6 +270,7 @@ def install(
     routes: Iterable[tuple[str, str]] = (),
     queues: Iterable[str] = (),
     detached: Iterable[str] = (),
+    version: str = __version__,
 ) -> Metrics:
     """The metrics of this process, made and listening.
 
@@ -280,7 +281,7 @@ def install(
         if _installed is None or _installed.pid != os.getpid():
             if _installed is not None:
                 _installed.close()  # Those of the parent.
-            _installed = Metrics(role)
+            _installed = Metrics(role, version)
             _installed.listen()
         _installed.know(types=types, schedules=schedules, queues=queues, detached=detached, routes=routes)
         return _installed

@@ -18,6 +18,7 @@ from service.verbs import (
     retention,
     schedules,
     sending,
+    strays,
 )
 
 VERBS: tuple[click.Command, ...] = (
@@ -29,7 +30,7 @@ VERBS: tuple[click.Command, ...] = (
     control.pauses,
     letters.dead,
     letters.replay,
-    letters.strays,
+    strays.strays,
     schedules.schedules,
     looking.types,
     looking.queues,

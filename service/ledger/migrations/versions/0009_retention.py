@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 phase = "pre"
 
 # A day that is gone stays here, so that a reader of an old id can be told what became of it.
@@ -47,7 +47,7 @@ begin
     if exists (
         select from millrace.dead d
         where d.event_id >= millrace.day_floor(which) and d.event_id < millrace.day_floor(which + 1)
-          and d.replayed_as is null and d.event_id <> all(kept)
+          and d.replayed_as is null and d.discarded_at is null and d.event_id <> all(kept)
     ) or exists (
         select from millrace.tickets t cross join unnest(t.event_ids) as u (id)
         join millrace.events e on e.id = u.id
