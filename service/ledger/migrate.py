@@ -90,6 +90,7 @@ def _migrate(connection: sqlalchemy.Connection, apps: Iterable[tuple[str, pathli
     for name, folder in apps:
         config = _config(connection, folder, table=f"{name}_migrations", where=None)
         alembic.command.upgrade(config, "head")
+    grants.apply_to_apps(connection)
     found = schema.revision(connection) or ""
     connection.commit()
     return found

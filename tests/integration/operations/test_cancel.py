@@ -178,11 +178,10 @@ def test_cancel_and_claim_at_once_give_one_outcome_each(ledger: Ledger, client: 
     ledger.check()
     cancelled = ledger.states()["cancelled"]
     assert cancelled == codes.count(200) + by_filter
-    ledger.work()  # What was locked elsewhere at the claim has kept its ticket.
+    # What was locked elsewhere at the claim has kept its ticket; what a slow machine cuts off a bundle has a new one.
+    ledger.until(lambda: not ledger.work(), 20)
     assert ledger.states() == {"succeeded": 300 - cancelled, "cancelled": cancelled}
     assert ledger.balance() == 300 - cancelled
-    ledger.work()
-    assert ledger.tickets() == []
 
 
 def test_two_who_cancel_the_last_two_of_a_ticket_leave_no_ticket(ledger: Ledger, client: FlaskClient) -> None:
