@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -156,6 +157,10 @@ class Queries:
         """Raises LedgerUnavailable or SchemaNotReady when the road cannot work on this database."""
         schema.check(self._engine.get())
 
+    def allow(self, seconds: float | None) -> None:
+        """For how long a question of this thread may take from now on, where there is a limit; None: as any other."""
+        self._engine.allow(seconds)
+
     def session(self) -> Session:
         """A new session on the ledger's database."""
         return Session(bind=self._engine.get(), expire_on_commit=False)
@@ -176,12 +181,13 @@ class Queries:
         return self._again(read)
 
     def _again(self, read: Callable[[], Result]) -> Result:
+        begun = time.monotonic()
         try:
             return read()
         except exc.DBAPIError as error:
             if engines.sqlstate(error) == engines.QUERY_CANCELED:
                 raise errors.SearchTooSlow() from error
-            if not error.connection_invalidated:
+            if not error.connection_invalidated or time.monotonic() - begun > engines.AT_ONCE:
                 raise fence.unavailable(error) from error
         except exc.SQLAlchemyError as error:
             raise fence.unavailable(error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,8 +16,9 @@ from service.ledger.fence import unavailable
 LOCK_NOT_AVAILABLE = "55P03"  #: SQLSTATE, of `nowait` and of a lock timeout
 
 # Nobody waits for long: not the operator for a lock, and not the road for an operator's process that froze.
-LIMITS = """
-set local lock_timeout = '2s'; set local statement_timeout = '30s';
+STATEMENT = 30  #: seconds for one statement
+LIMITS = f"""
+set local lock_timeout = '2s'; set local statement_timeout = '{STATEMENT}s';
 set local idle_in_transaction_session_timeout = '10s'
 """
 
@@ -46,13 +48,14 @@ def begin(engine: engines.Engine) -> Iterator[sqlalchemy.Connection]:
 
 def _connect(engine: engines.Engine) -> sqlalchemy.Connection:
     """A connection on which the limits are set. One that has died in the pool is replaced: nothing was done yet."""
+    begun = time.monotonic()
     for last in (False, True):
         connection = engine.get().connect()
         try:
             connection.exec_driver_sql(LIMITS)
         except exc.DBAPIError as error:
             connection.close()
-            if last or not error.connection_invalidated:
+            if last or not error.connection_invalidated or time.monotonic() - begun > engines.AT_ONCE:
                 raise
         except BaseException:
             connection.close()

@@ -6,12 +6,14 @@ import asyncio
 import concurrent.futures
 import contextlib
 import io
-from collections.abc import Awaitable, Callable, Iterator
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import flask
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 
+from service.application import accept
 from service.web import hooks, inbound, lane
 from service.web.road import Road
 
@@ -41,9 +43,25 @@ class Door:
                 return
             inbound.complete(environ, scope)
             # Those who bring nothing, or little, need not wait for those who bring much.
-            async with self._large if self._may_be_large(environ) else contextlib.nullcontext():
+            async with self._room(environ) if self._may_be_large(environ) else contextlib.nullcontext():
                 data = b"" if hooks.ALREADY in environ else await self._body(environ, protocol)
                 await self._flask(environ, data, protocol)
+
+    @contextlib.asynccontextmanager
+    async def _room(self, environ: dict[str, Any]) -> AsyncIterator[None]:
+        """Room for a large body. Silent clients may have all of it, as long as a body may take: then it is refused."""
+        try:
+            async with asyncio.timeout(self._settings.accept_deadline):
+                await self._large.acquire()
+        except TimeoutError:
+            seconds = math.ceil(self._settings.accept_deadline)
+            hooks.refuse(environ, accept.NotStored("too many large bodies are being read", retry_after=seconds))
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._large.release()
 
     def _may_be_large(self, environ: dict[str, Any]) -> bool:
         return "HTTP_TRANSFER_ENCODING" in environ or inbound.length(environ) > self._settings.max_body
