@@ -28,7 +28,7 @@ from service.domain import ticket as tickets
 log = logging.getLogger("millrace.accept")
 
 FLUSH = 256  #: events in a flush, about: a submission is never split
-QUEUE = 2_000  #: submissions that may wait; more are refused at once
+QUEUE = 4_000  #: submissions that may wait; more are refused at once
 LOOK_EVERY = 0.2  #: seconds after which it is looked for tickets to mark out, flush or no flush
 TELL_EVERY = 5.0  #: seconds between lines about a ledger that is away
 MARK_BATCH = 1_000  #: tickets marked out in one flush
@@ -70,16 +70,17 @@ class Intake:
         self._round_since: float | None = None  # Since when the thread has been at it.
         self._hung_up = False
 
-    def submit(self, events: Sequence[event.NewEvent]) -> list[Accepted]:
+    def submit(self, events: Sequence[event.NewEvent], within: float | None = None) -> list[Accepted]:
         """Store events, all or none of them, and wait until that is done.
 
+        ``within``: seconds; None: the deadline of a request.
         Raises UnknownEventType, KeyReused, InvalidEvent, and NotAccepted when it cannot be done in time.
         """
         for new in events:
             self._registry.get(new.type)
         submission = Submission(events)
         self._hand_over([submission])
-        return self._outcome(submission, self._deadline)
+        return self._outcome(submission, self._deadline if within is None else within)
 
     def begin(self, new: event.NewEvent, told: Told, waiter: Any) -> Submission:
         """Hand an event over without waiting: ``told`` is called with the submission when that is answered.

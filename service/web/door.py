@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import io
 import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ import flask
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 
 from service.application import accept
-from service.web import hooks, inbound, lane
+from service.web import envelopes, hooks, inbound, lane
 from service.web.road import Road
 
 
@@ -29,6 +30,8 @@ class Door:
         self._threads = concurrent.futures.ThreadPoolExecutor(road.settings.web_threads, "millrace-door")
         #: So many bodies that are larger than an event's, or may be, are in memory at once.
         self._large = asyncio.Semaphore(road.settings.web_threads)
+        #: So many requests with many events are worked at once: they keep the ledger busy, and threads are left.
+        self._many = asyncio.Semaphore(max(1, road.settings.web_threads // 4))
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian before the first request."""
@@ -45,7 +48,8 @@ class Door:
             # Those who bring nothing, or little, need not wait for those who bring much.
             async with self._room(environ) if self._may_be_large(environ) else contextlib.nullcontext():
                 data = b"" if hooks.ALREADY in environ else await self._body(environ, protocol)
-                await self._flask(environ, data, protocol)
+                async with self._turn(environ):
+                    await self._flask(environ, data, protocol)
 
     @contextlib.asynccontextmanager
     async def _room(self, environ: dict[str, Any]) -> AsyncIterator[None]:
@@ -65,6 +69,26 @@ class Door:
 
     def _may_be_large(self, environ: dict[str, Any]) -> bool:
         return "HTTP_TRANSFER_ENCODING" in environ or inbound.length(environ) > self._settings.max_body
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, environ: dict[str, Any]) -> AsyncIterator[None]:
+        """Requests with many events take turns. More at once would wait in threads, and most of them in vain."""
+        if not envelopes.brings_many(environ):
+            yield
+            return
+        within = self._settings.accept_deadline
+        environ[envelopes.UNTIL] = time.monotonic() + within
+        try:
+            await asyncio.wait_for(self._many.acquire(), within)
+        except TimeoutError:
+            seconds = math.ceil(within)
+            hooks.refuse(environ, accept.NotStored("too many events are waiting to be stored", retry_after=seconds))
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._many.release()
 
     async def _body(self, environ: dict[str, Any], protocol: Any) -> bytes:
         most = max(self._settings.max_body, self._settings.max_bulk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -39,10 +40,11 @@ def handler(registry: handlers.Registry, type: str) -> handlers.Handler:
     raise errors.UnknownEventType(f"no handler is declared for the event type {type[:100]!r}{hint}")
 
 
-def check(here: road.Road, sent: Sent) -> event.NewEvent:
-    """What the intake takes, of the request that is served now; raises as ``new_event`` does."""
-    g = road.real(flask.g)
-    return new_event(here, sent, g.producer, g.request_id, road.real(flask.request).environ)
+def checker(here: road.Road) -> Callable[[Sent], event.NewEvent]:
+    """``new_event`` for what comes with the request that is served now."""
+    g, environ = road.real(flask.g), road.real(flask.request).environ
+    producer, request_id = g.producer, g.request_id
+    return lambda sent: new_event(here, sent, producer, request_id, environ)
 
 
 def new_event(
@@ -87,7 +89,7 @@ def new_event(
 
 
 def accept(here: road.Road, sent: Sent) -> Accepted:
-    """Store an event durably. Raises as ``check`` does, KeyReused, ExpiresTooSoon and NotAccepted."""
-    new = check(here, sent)
+    """Store an event durably. Raises as ``new_event`` does, KeyReused, ExpiresTooSoon and NotAccepted."""
+    new = checker(here)(sent)
     with gate.posts():
         return here.intake.submit([new])[0]

@@ -20,10 +20,22 @@ from service.web import errors as web_errors
 MOST = 10_000  #: events in one request
 SWITCH = {"0": False, "false": False, "1": True, "true": True}  #: the values of a parameter that says yes or no
 
+UNTIL = "millrace.until"  #: in the environment: by when many events are to be answered, by the monotonic clock
+
 Outcome = accept.Outcome
 Read = Callable[[], entry.Sent]  #: one of many events, not looked at yet; raises what is wrong with it
 
 pages = flask.Blueprint("envelopes", __name__, url_prefix="/v1")
+
+
+def brings_many(environ: dict[str, Any]) -> bool:
+    """Whether a request brings many events, by what its headers say."""
+    return (
+        environ["PATH_INFO"] == "/v1/events"
+        and environ["REQUEST_METHOD"] == "POST"
+        and environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+        in (cloudevents.BATCH, *ndjson.MEDIA_TYPES)
+    )
 
 
 @pages.post("/events")
@@ -71,7 +83,7 @@ def _batch(request: flask.Request) -> flask.Response:
         raise web_errors.InvalidCloudEvent([("", "an array of events is wanted")])
 
     def reader(value: Any) -> Read:
-        return lambda: _small(cloudevents.of_json(value, times, settings.max_depth))
+        return lambda: _small(cloudevents.of_json(value, times, settings.max_depth), settings.max_body)
 
     return _many(request, [reader(value) for value in found])
 
@@ -89,14 +101,13 @@ def _lines(request: flask.Request) -> flask.Response:
         raise body.NotStrictJson(errors.Fault("", "the body is empty: a line of JSON for each event is wanted"))
 
     def reader(line: bytes) -> Read:
-        return lambda: _small(ndjson.read(line, settings.max_depth))
+        return lambda: _small(ndjson.read(line, settings.max_depth), settings.max_body)
 
     return _many(request, [reader(line) for line in found])
 
 
-def _small(sent: entry.Sent) -> entry.Sent:
+def _small(sent: entry.Sent, limit: int) -> entry.Sent:
     """The event itself, if it is no larger than one that comes alone."""
-    limit = road.current().settings.max_body
     if len(sent.document.text) > limit:
         raise web_errors.EventTooLarge(f"its payload has more than {limit} bytes")
     return sent
@@ -114,11 +125,12 @@ def _many(request: flask.Request, readers: Sequence[Read]) -> flask.Response:
 def _store_each(readers: Sequence[Read]) -> list[Outcome]:
     """Store what can be stored; what came of each."""
     here = road.current()
-    until = time.monotonic() + here.settings.accept_deadline
+    until = _until(here)
+    check = entry.checker(here)
     outcomes: list[Outcome] = []
     # Part by part, so that a large request keeps neither the others from the ledger nor all its events in memory.
     for start in range(0, len(readers), accept.FLUSH):
-        checked = [_check(here, read) for read in readers[start : start + accept.FLUSH]]
+        checked = [_checked(check, read) for read in readers[start : start + accept.FLUSH]]
         events = [c for c in checked if isinstance(c, event.NewEvent)]
         try:
             with gate.posts():
@@ -132,19 +144,26 @@ def _store_each(readers: Sequence[Read]) -> list[Outcome]:
 def _store_all(readers: Sequence[Read]) -> list[Outcome]:
     """Store all events in one commit. Raises NoneStored, with those that cannot be."""
     here = road.current()
-    checked = [_check(here, read) for read in readers]
+    check = entry.checker(here)
+    checked = [_checked(check, read) for read in readers]
     if refused := [_item(i, c) for i, c in enumerate(checked) if isinstance(c, errors.MillraceError)]:
         raise web_errors.NoneStored(refused)
     try:
         with gate.posts():
-            return list(here.intake.submit([c for c in checked if isinstance(c, event.NewEvent)]))
+            events = [c for c in checked if isinstance(c, event.NewEvent)]
+            return list(here.intake.submit(events, max(0.0, _until(here) - time.monotonic())))
     except errors.NotStorable as error:
         raise web_errors.NoneStored([_item(error.index, error)]) from None
 
 
-def _check(here: road.Road, read: Read) -> event.NewEvent | errors.MillraceError:
+def _until(here: road.Road) -> float:
+    found: float | None = road.real(flask.request).environ.get(UNTIL)
+    return time.monotonic() + here.settings.accept_deadline if found is None else found
+
+
+def _checked(check: Callable[[entry.Sent], event.NewEvent], read: Read) -> event.NewEvent | errors.MillraceError:
     try:
-        return entry.check(here, read())
+        return check(read())
     except errors.MillraceError as error:
         return error
 

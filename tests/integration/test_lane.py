@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import http.client
 import json
@@ -11,10 +12,11 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.door import TIMEOUT, Door
-from tests.patience import PATIENCE
+from tests.door import TIMEOUT, Answer, Door, accepted, assert_in_time, refused
+from tests.patience import PATIENCE, wait
 from tests.road import Road
 
 pytestmark = pytest.mark.postgres
@@ -24,11 +26,17 @@ POST = b"POST %s HTTP/1.1\r\nHost: door\r\nContent-Type: application/json\r\n%s\
 
 
 @pytest.fixture
-def make_door(database: str, tmp_path: pathlib.Path) -> Iterator[Callable[..., Door]]:
-    """Makes a web process on a ledger, without a broker."""
+def road(database: str, tmp_path: pathlib.Path) -> Iterator[Road]:
+    """A ledger without a broker."""
     road = Road(database, AWAY, tmp_path)
-    yield road.web
+    yield road
     road.stop()
+
+
+@pytest.fixture
+def make_door(road: Road) -> Callable[..., Door]:
+    """Makes a web process on it."""
+    return road.web
 
 
 def post(door: Door, body: bytes, **headers: str) -> tuple[int, list[str], dict[str, Any]]:
@@ -89,3 +97,41 @@ def test_clients_who_send_no_body_hold_nobody_up_and_are_told(make_door: Callabl
     assert all(b'"stored":"no"' in a for a in refused)
     assert (len(refused), sum(a.startswith(b"HTTP/1.1 408 ") for a in large)) == (8, 4)
     assert len(door.get("/v1/events").document["events"]) == 1
+
+
+def connections(door: Door) -> int:
+    """How many clients are connected to it."""
+    port = int(door.address.rpartition(":")[2])
+    return sum(c.laddr.port == port and c.status == psutil.CONN_ESTABLISHED for c in psutil.net_connections("tcp"))
+
+
+class TestManyEvents:
+    """Requests with many events take turns: those that come while the ledger is slow are stored, and not refused."""
+
+    @pytest.fixture
+    @classmethod
+    def door(cls, road: Road) -> Door:
+        return road.web(accept_deadline=str(3 * PATIENCE))
+
+    def test_they_wait_until_there_is_room_for_them(self, road: Road, door: Door) -> None:
+        slow = "select 1 from pg_locks where not granted and waitstart < now() - interval '0.7 s'"
+        with concurrent.futures.ThreadPoolExecutor(25) as clients:
+            with road.locked("millrace.events"):
+                first = [clients.submit(door.post_many, "ledger.step", 100) for _ in range(16)]
+                # By now the door refuses what would only take another thread.
+                wait(lambda: road.sql(slow), 10, "the ledger is slow")
+                others = [clients.submit(door.post_many, "ledger.step", 100) for _ in range(8)]
+                single = clients.submit(door.post, "ledger.step")
+                wait(lambda: connections(door) == 25, 10, "all of them are at the door")
+            answers = [future.result() for future in [*first, *others]]
+        assert [a.status for a in answers] == [202] * 24
+        accepted([single.result()])
+        assert_in_time(answers)
+
+    def test_they_are_answered_in_time_when_their_turn_does_not_come(self, road: Road, door: Door) -> None:
+        with concurrent.futures.ThreadPoolExecutor(16) as clients, road.locked("millrace.events"):
+            futures = [clients.submit(door.post_many, "ledger.step", 100) for _ in range(16)]
+            answers: list[Answer] = [future.result() for future in futures]
+        assert_in_time(answers)
+        later = door.post("ledger.step").id
+        assert set(road.ids()) - {later} <= refused(answers)
