@@ -99,7 +99,7 @@ docs: $(READY) ## Make the handbook as a site, below build/site
 
 model: $(READY) ## Check the model of the road with spin
 	@deploy/install-packages
-	@$(BIN)/python -m pytest tests/unit/test_model.py $(ARGS)
+	@$(BIN)/python -m pytest tests/unit/test_model.py tests/unit/test_model_of_acts.py $(ARGS)
 
 lock: ## Resolve the dependencies anew into requirements.lock (needs uv)
 	@command -v uv >/dev/null || { echo "millrace: make lock needs uv" >&2; exit 1; }
