@@ -108,7 +108,7 @@ docs: $(READY) ## Make the handbook as a site, below build/site
 
 model: $(READY) ## Check the model of the road with spin
 	@deploy/install-packages
-	@$(BIN)/python -m pytest tests/unit/test_model.py $(ARGS)
+	@$(BIN)/python -m pytest tests/unit/test_model.py tests/unit/test_model_of_acts.py $(ARGS)
 
 release: $(READY) ## Wheel, sdist, what they run on and its licences, into dist; the same bytes each time
 	@$(BIN)/python -m deploy.release

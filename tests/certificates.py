@@ -19,15 +19,15 @@ class Authority:
             *("-addext", "basicConstraints=critical,CA:TRUE", "-keyout", folder / "ca.key", "-out", self.certificate),
         )
 
-    def sign(self, name: str) -> tuple[pathlib.Path, pathlib.Path]:
-        """(certificate, key) for this name, good for 127.0.0.1."""
+    def sign(self, name: str, *, days: int = 30) -> tuple[pathlib.Path, pathlib.Path]:
+        """(certificate, key) for this name, good for 127.0.0.1; of less than 0 days: one that has expired."""
         key, request, certificate = (self.folder / f"{name}.{kind}" for kind in ("key", "csr", "crt"))
         _openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         extensions = self.folder / f"{name}.ext"
         extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
         _openssl(
             *("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.folder / "ca.key"),
-            *("-CAcreateserial", "-days", "30", "-extfile", extensions, "-out", certificate),
+            *("-CAcreateserial", "-days", str(days), "-extfile", extensions, "-out", certificate),
         )
         return certificate, key
 

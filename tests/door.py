@@ -59,9 +59,9 @@ class Door:
         """Post one event."""
         return self._request(self._connect(), "POST", f"/v1/events/{type_name}", json.dumps(payload))
 
-    def post_many(self, type_name: str, number: int) -> Answer:
+    def post_many(self, type_name: str, number: int, **payload: Any) -> Answer:
         """Post so many events in one request, all or none of them."""
-        lines = f'{{"type": "{type_name}", "payload": {{}}}}\n' * number
+        lines = f"{json.dumps({'type': type_name, 'payload': payload})}\n" * number
         return self._request(self._connect(), "POST", "/v1/events?atomic=1", lines, "application/x-ndjson")
 
     def post_all(self, type_name: str, payloads: Sequence[dict[str, Any]], threads: int = 16) -> list[Answer]:

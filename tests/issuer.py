@@ -39,6 +39,8 @@ class Issuer:
         self.flows: dict[str, dict[str, str]] = {}
         self.bend: dict[str, Any] = {}  #: claims of ID tokens that are to be wrong
         self.away = False
+        self.silent = False  #: it takes questions and does not answer them
+        self._ended = threading.Event()
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}/realm"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -65,6 +67,7 @@ class Issuer:
 
     def close(self) -> None:
         """End the server."""
+        self._ended.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -72,6 +75,8 @@ class Issuer:
     def answer(self, path: str, form: dict[str, str]) -> Any:
         """The document at a path; None: there is none."""
         self.asked[path] += 1
+        if self.silent:
+            self._ended.wait(30)
         if self.away:
             return None
         if path == "/realm/.well-known/openid-configuration":
@@ -99,7 +104,8 @@ class Issuer:
                 self.send_response(200 if document is not None else 404)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(content)
+                with contextlib.suppress(ConnectionError):  # Nobody waits for the end of a silence.
+                    self.wfile.write(content)
 
             do_POST = do_GET
 

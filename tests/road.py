@@ -61,6 +61,8 @@ class Road:
         self.settings = QUICK | {f"MILLRACE_{name.upper()}": value for name, value in settings.items()}
         self.engine = engines.Engine(database, role="test")
         self.processes: list[Process] = []
+        #: Words before those of a process that is started: a module that becomes it, such as tests.faults.apart.
+        self.before: tuple[str, ...] = ()
         self._numbers = itertools.count(1)
 
     def prepare(self) -> Road:
@@ -85,7 +87,9 @@ class Road:
 
     def run(self, kind: str, *words: str, **settings: str) -> Process:
         """Start any process; see the three below."""
-        found = Process(f"{kind}-{next(self._numbers)}", words, self.environment(**settings), self.folder)
+        found = Process(
+            f"{kind}-{next(self._numbers)}", [*self.before, *words], self.environment(**settings), self.folder
+        )
         self.processes.append(found)
         return found
 

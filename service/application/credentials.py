@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from service.application.turn import Turn
 from service.domain import access, credentials, errors
 
 log = logging.getLogger("millrace.access")
@@ -127,7 +127,7 @@ class Keyring:
         self._ledger = ledger
         self._peppers = peppers
         self._now = now
-        self._lock = threading.Lock()
+        self._turn = Turn()
         self._entries: dict[str, Entry] = {}  # By the keyed hash of the key.
         self._quick: dict[bytes, Entry] = {}  # Those of them that were shown, by another hash.
         self._hasher = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
@@ -183,7 +183,7 @@ class Keyring:
         """Ask the ledger, if what is known is older than ``age`` seconds. Of many at once, one asks."""
         if self._now() - self._asked <= age:
             return
-        with self._lock:
+        with self._turn:
             if (now := self._now()) - self._asked <= age:
                 return
             # What is read is at least as young as the question.

@@ -14,9 +14,14 @@ from service.bootstrap.operators import Operations, operations
 from service.bootstrap.start import prepare
 from service.domain import handlers
 from service.ledger import engine as engines
+from service.ledger import transactions
 from service.ledger.intake import IntakeLedger
 from service.ledger.queries import Queries
 from service.settings import Settings
+
+#: Seconds in which a request of the web gets a connection that others have, and a new one: both together are no more
+#: than the deadline of a post, which is what it then has for an answer (``service.web.hooks``).
+WAIT, CONNECT = 1.0, 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,7 +60,14 @@ def door(settings: Settings, publisher: Publisher, *, head_start: float) -> WebR
     settings.require("database_url")
     # The intake has the engine to itself; queries of requests share another.
     intake_engine = engines.Engine(settings.database_url, role="millrace-intake")
-    engine = engines.Engine(settings.database_url, size=max(2, settings.web_threads // 4), role="millrace-web")
+    engine = engines.Engine(
+        settings.database_url,
+        size=max(2, settings.web_threads // 4),
+        role="millrace-web",
+        wait=WAIT,
+        connect=CONNECT,
+        longest=transactions.STATEMENT + 5.0,  # Of acts; and nobody else waits for longer than a deadline.
+    )
     ledger = IntakeLedger(
         intake_engine, patience=settings.patience, window=settings.window, limit=2 * settings.accept_deadline
     )
@@ -67,7 +79,7 @@ def door(settings: Settings, publisher: Publisher, *, head_start: float) -> WebR
         head_start=head_start,
     )
     # Those who wait must not keep the others out. The watch has an engine of its own: it is late when the pool is full.
-    watch_engine = engines.Engine(settings.database_url, role="millrace-watch")
+    watch_engine = engines.Engine(settings.database_url, role="millrace-watch", longest=settings.accept_deadline)
     watch = Watch(Queries(watch_engine), room=settings.web_threads // 4)
     found = operations(settings, engine)
     return WebRoad(settings, plugins.registry, engine, intake, publisher, found.queries, watch, found)

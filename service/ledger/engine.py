@@ -6,9 +6,8 @@ without being closed: closing would send a farewell on the parent's socket and e
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
-import socket
 import threading
 from typing import Any
 
@@ -18,6 +17,7 @@ from sqlalchemy import event, exc
 
 from service.domain import errors
 from service.ledger import pipeline
+from service.ledger.lines import Lines
 
 #: A vanished server is noticed after 5 + 3 * 2 seconds.
 KEEPALIVE = {
@@ -26,8 +26,11 @@ KEEPALIVE = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 11_000,  # milliseconds
-    "connect_timeout": 3,  # seconds; libpq's least is 2
 }
+
+CONNECT = 3  #: seconds for a new connection; libpq's least is 2
+WAIT = 5.0  #: seconds for a connection that others have
+AT_ONCE = 1.0  #: seconds in which a connection that had died in the pool shows that it is dead
 
 #: SQLSTATE classes and codes that say nothing about the event: connection, resources, shutdown, system, conflict,
 #: read-only, ended while idle. Not among them: what a handler brings about by itself, such as a statement's time limit
@@ -41,15 +44,27 @@ QUERY_CANCELED = "57014"  #: SQLSTATE of a statement that took longer than it ma
 class Engine:
     """One lazily made SQLAlchemy engine per process."""
 
-    def __init__(self, url: str, *, size: int = 1, role: str = "millrace", pipelined: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        size: int = 1,
+        role: str = "millrace",
+        pipelined: bool = False,
+        wait: float = WAIT,
+        connect: int = CONNECT,
+        longest: float = math.inf,
+    ) -> None:
         self.url = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg2")
         self.size = size  #: connections kept; may be set until the first use
-        self._connect_args: dict[str, Any] = KEEPALIVE | {"application_name": role}
+        self._wait = wait  #: seconds for a connection that others have
+        self._longest = longest  #: seconds for which a connection may be held; see ``allow``
+        self._connect_args: dict[str, Any] = KEEPALIVE | {"application_name": role, "connect_timeout": connect}
         if pipelined:
             self._connect_args["connection_factory"] = pipeline.Connection
         self._lock = threading.Lock()
         self._engine: sqlalchemy.Engine | None = None
-        self._lines: dict[int, socket.socket] = {}  # Of every connection its socket once more.
+        self._lines = Lines(longest)
         self._pid = 0
 
     def get(self) -> sqlalchemy.Engine:
@@ -66,36 +81,38 @@ class Engine:
             self._engine.dispose(close=False)
             self._engine = None
         if self._engine is None:
+            self._lines.forget()
+            self._lines = Lines(self._longest)
             self._engine = sqlalchemy.create_engine(
                 self.url,
                 pool_size=self.size,
                 max_overflow=0,
-                pool_timeout=5,
+                pool_timeout=self._wait,
                 pool_recycle=1800,
                 hide_parameters=True,  # An error's text must not carry payloads into the logs.
                 connect_args=self._connect_args,
             )
-            event.listen(self._engine, "connect", self._connected)
-            event.listen(self._engine, "close", self._closed)
+            event.listen(self._engine, "connect", self._lines.made, insert=True)  # Before it is asked this and that.
+            event.listen(self._engine, "connect", _roll_back)
+            event.listen(self._engine, "close", self._lines.closed)
+            if self._longest < math.inf:
+                event.listen(self._engine, "checkout", self._lines.taken)
+                event.listen(self._engine, "checkin", self._lines.given_back)
             self._pid = os.getpid()
 
-    def _connected(self, connection: Any, record: Any) -> None:
-        connection.rollback()  # SQLAlchemy has asked it this and that.
-        self._lines[id(connection)] = socket.socket(fileno=os.dup(connection.fileno()))
+    def allow(self, seconds: float | None) -> None:
+        """For how long this thread may hold a connection from now on, before it is broken; None: as long as any.
 
-    def _closed(self, connection: Any, record: Any) -> None:
-        if (line := self._lines.pop(id(connection), None)) is not None:
-            line.close()
+        Only where the engine has such a limit.
+        """
+        if self._longest < math.inf:
+            self.get()
+            self._lines.allow(seconds)
 
     def hang_up(self) -> None:
-        """Break the connections of this process, from any thread: whoever waits for an answer gets an error.
-
-        The kernel notices a server that has vanished. One that is there and silent, as behind a balancer that has lost
-        its way, would be waited for without end.
-        """
-        for line in list(self._lines.values()) if self._pid == os.getpid() else ():
-            with contextlib.suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
+        """Break the connections of this process, from any thread: whoever waits for an answer gets an error."""
+        if self._pid == os.getpid():
+            self._lines.hang_up()
 
     def after_fork(self) -> None:
         """To be called in a forked child: drop what was inherited, without closing it."""
@@ -108,6 +125,10 @@ class Engine:
         """Close the connections of this process."""
         if self._engine is not None and self._pid == os.getpid():
             self._engine.dispose()
+
+
+def _roll_back(connection: Any, record: Any) -> None:
+    connection.rollback()  # SQLAlchemy has asked it this and that.
 
 
 def sqlstate(error: BaseException) -> str | None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from service.application.turn import Turn
 from service.domain import figures
 from service.ledger import engine as engines
 from service.ledger import pages, transactions, watching
@@ -121,12 +121,12 @@ class _Kept(Generic[Found]):
     def __init__(self, ask: Callable[[], Found], seconds: float = KEPT) -> None:
         self._ask = ask
         self._seconds = seconds
-        self._lock = threading.Lock()
+        self._turn = Turn()
         self._until = 0.0
         self._found: Found | None = None
 
     def get(self) -> Found:
-        with self._lock:  # Who comes while it is asked for waits for that answer.
+        with self._turn:  # Who comes while it is asked for waits for that answer.
             if self._found is None or time.monotonic() >= self._until:
                 self._found = self._ask()
                 self._until = time.monotonic() + self._seconds

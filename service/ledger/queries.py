@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -174,6 +175,10 @@ class Queries:
         """Raises LedgerUnavailable or SchemaNotReady when the road cannot work on this database."""
         schema.check(self._engine.get())
 
+    def allow(self, seconds: float | None) -> None:
+        """For how long a question of this thread may take from now on, where there is a limit; None: as any other."""
+        self._engine.allow(seconds)
+
     def session(self) -> Session:
         """A new session on the ledger's database."""
         return Session(bind=self._engine.get(), expire_on_commit=False)
@@ -194,10 +199,11 @@ class Queries:
         return self._again(read)
 
     def _again(self, read: Callable[[], Result]) -> Result:
+        begun = time.monotonic()
         try:
             return read()
         except exc.DBAPIError as error:
-            if not error.connection_invalidated:
+            if not error.connection_invalidated or time.monotonic() - begun > engines.AT_ONCE:
                 raise _told(error) from error
         except exc.SQLAlchemyError as error:
             raise _told(error) from error

@@ -64,7 +64,8 @@ where (found.day + 1)::timestamp at time zone 'UTC' <= %s order by 1
 LOOK = f"""
 select coalesce(array_agg(id::text) filter (where keep), '{{}}'), count(*), max(id::text)
 from (select id, state in ('pending', 'running') or finished_at > %(cutoff)s or state = 'dead' and replayed_as is null
-             and not exists (select from millrace.dead d where d.event_id = e.id and d.discarded_at is not null) as keep
+             and not exists (select from millrace.dead d
+                             where d.event_id = e.id and d.discarded_at <= %(cutoff)s) as keep
       from millrace.events e where id > %(after)s::uuid and id < %(until)s::uuid order by id limit {PIECE}) piece
 """
 

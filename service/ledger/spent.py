@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 
 import sqlalchemy
 
+from service.application.turn import Turn
 from service.domain import objective
 from service.ledger import engine as engines
 from service.ledger import transactions, watching
@@ -47,7 +47,7 @@ class SpentLedger:
 
     def __init__(self, engine: engines.Engine) -> None:
         self._engine = engine
-        self._lock = threading.Lock()
+        self._turn = Turn()
         self._hours: dict[datetime.datetime, Counter[tuple[str, str]]] = {}
         self._days: tuple[datetime.datetime, Counter[tuple[str, str]]] | None = None
         self._found: Spent | None = None
@@ -55,7 +55,7 @@ class SpentLedger:
 
     def read(self) -> Spent:
         """The counts, as far back as they were read by now."""
-        with self._lock:
+        with self._turn:
             if self._found is None or time.monotonic() >= self._until:
                 self._found = self._read()
                 self._until = time.monotonic() + (KEPT if self._found.complete else 1.0)

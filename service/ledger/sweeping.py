@@ -43,7 +43,7 @@ with piece as (
     select id from millrace.events_default e
     where state not in ('pending', 'running')
       and (state <> 'dead' or replayed_as is not null
-           or exists (select from millrace.dead d where d.event_id = e.id and d.discarded_at is not null))
+           or exists (select from millrace.dead d where d.event_id = e.id and d.discarded_at <= %(cutoff)s))
       and finished_at <= %(cutoff)s and id < millrace.day_floor((%(cutoff)s at time zone 'UTC')::date)
     limit {PIECE}),
 attempt as (delete from millrace.attempts a using piece where a.event_id = piece.id),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,8 +17,9 @@ LOCK_NOT_AVAILABLE = "55P03"  #: SQLSTATE, of `nowait` and of a lock timeout
 FAILED_BEFORE = "25P02"  #: SQLSTATE of a statement in a transaction that has failed
 
 # Nobody waits for long: not the operator for a lock, and not the road for an operator's process that froze.
-LIMITS = """
-set local lock_timeout = '2s'; set local statement_timeout = '30s';
+STATEMENT = 30  #: seconds for one statement
+LIMITS = f"""
+set local lock_timeout = '2s'; set local statement_timeout = '{STATEMENT}s';
 set local idle_in_transaction_session_timeout = '10s'
 """
 
@@ -51,6 +53,7 @@ def _connect(engine: engines.Engine) -> sqlalchemy.Connection:
     So is one that came back there with a failed transaction: a commit that takes too long on a busy server is
     cancelled before it has begun, and nobody rolls back after a commit.
     """
+    begun = time.monotonic()
     for last in (False, True):
         connection = engine.get().connect()
         try:
@@ -60,7 +63,8 @@ def _connect(engine: engines.Engine) -> sqlalchemy.Connection:
             if failed:
                 connection.invalidate()
             connection.close()
-            if last or not (error.connection_invalidated or failed):
+            died = error.connection_invalidated and time.monotonic() - begun <= engines.AT_ONCE
+            if last or not (died or failed):
                 raise
         except BaseException:
             connection.close()

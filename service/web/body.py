@@ -36,6 +36,14 @@ class NotStrictJson(errors.MillraceError):
         self.faults = list(faults)
 
 
+class CutOff(NotStrictJson):
+    """The end of the body is missing. A part of a document may be a document: 12 of 1234, any number of whole lines."""
+
+    def __init__(self, how: str = "") -> None:
+        super().__init__(errors.Fault("", f"the body was cut off{how}"))
+        self.members = {"stored": "no"}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Document:
     """A JSON document that was checked."""
@@ -64,7 +72,7 @@ def read(request: flask.Request, max_depth: int) -> Document:
 
 
 def read_bytes(request: flask.Request) -> bytes:
-    """The whole body; raises RequestEntityTooLarge, and NotStrictJson for one that was cut off."""
+    """The whole body; raises RequestEntityTooLarge, and CutOff."""
     data, length = request.get_data(cache=False), request.content_length
     if length is None:
         # Of a body of unknown length werkzeug hands out the beginning, and raises only when it is asked for more.
@@ -75,10 +83,9 @@ def read_bytes(request: flask.Request) -> bytes:
 
 
 def whole(data: bytes, length: int) -> bytes:
-    """``data`` itself if it has all that was announced; raises NotStrictJson for a body that was cut off."""
+    """``data`` itself if it has all that was announced; else raises CutOff."""
     if len(data) < length:
-        # A part of a document may be a document: 12 of 1234, and any number of whole lines.
-        raise NotStrictJson(errors.Fault("", f"the body was cut off after {len(data)} of {length} bytes"))
+        raise CutOff(f" after {len(data)} of {length} bytes")
     return data
 
 

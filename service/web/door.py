@@ -49,7 +49,7 @@ class Door:
                 await self._flask(environ, b"", protocol)
                 return
             # Those who bring nothing, or little, need not wait for those who bring much.
-            async with self._large if self._may_be_large(environ) else contextlib.nullcontext():
+            async with self._room(environ) if self._may_be_large(environ) else contextlib.nullcontext():
                 data = b"" if hooks.ALREADY in environ else await self._body(environ, protocol)
                 async with self._turn(environ):
                     await self._flask(environ, data, protocol)
@@ -59,6 +59,22 @@ class Door:
             return False
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, foresight.is_refused, self._app, environ)
+
+    @contextlib.asynccontextmanager
+    async def _room(self, environ: dict[str, Any]) -> AsyncIterator[None]:
+        """Room for a large body. Silent clients may have all of it, as long as a body may take: then it is refused."""
+        try:
+            async with asyncio.timeout(self._settings.accept_deadline):
+                await self._large.acquire()
+        except TimeoutError:
+            seconds = math.ceil(self._settings.accept_deadline)
+            hooks.refuse(environ, accept.NotStored("too many large bodies are being read", retry_after=seconds))
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._large.release()
 
     def _may_be_large(self, environ: dict[str, Any]) -> bool:
         return "HTTP_TRANSFER_ENCODING" in environ or inbound.length(environ) > self._settings.max_body

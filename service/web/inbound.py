@@ -16,7 +16,6 @@ from typing import Any, Protocol
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 from werkzeug import exceptions
 
-from service.domain import errors
 from service.web import body
 
 LINGER = 1_048_576  #: bytes more that are read, and thrown away, of a body that turned out to be too large
@@ -78,7 +77,7 @@ def length(environ: dict[str, Any]) -> int:
 
 
 async def read(protocol: Readable, announced: int, within: float) -> bytes:
-    """A body whose length was announced. Raises RequestTimeout, and NotStrictJson for one that was cut off."""
+    """A body whose length was announced. Raises RequestTimeout, and CutOff."""
     if announced == 0:
         return b""
     async with _in_time(within):
@@ -86,17 +85,24 @@ async def read(protocol: Readable, announced: int, within: float) -> bytes:
 
 
 async def read_unannounced(protocol: Readable, most: int, within: float) -> bytes:
-    """A body of unknown length; of one that is too large, a little more than ``most`` bytes. Raises like ``read``."""
+    """A body in chunks; of one that is too large, a little more than ``most`` bytes. Raises like ``read``.
+
+    granian tells of no error here: it hands out an empty part instead. It does so for the end as well, once, and for
+    trailers. So a second one means that the end is missing, or that there are trailers, which nobody reads.
+    """
     parts: list[bytes] = []
-    size = 0
+    size = empty = 0
     async with _in_time(within):
         async for part in protocol:
             if size <= most:
                 parts.append(part)
             size += len(part)
+            empty += not part
             # A client that is still sending when its connection is closed may lose the answer.
             if size > most + LINGER:
                 break
+    if empty > 1:
+        raise body.CutOff(", or it has trailers")
     return b"".join(parts)
 
 
@@ -108,8 +114,7 @@ async def _in_time(within: float) -> AsyncIterator[None]:
     except TimeoutError:
         raise exceptions.RequestTimeout(f"the body did not come within {within:g} seconds") from None
     except ProtocolClosed:
-        # A part of a document may be a document: 12 of 1234, and any number of whole lines.
-        raise body.NotStrictJson(errors.Fault("", "the body was cut off")) from None
+        raise body.CutOff() from None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -25,7 +25,8 @@ log = logging.getLogger("millrace.access")
 FRESH = 600.0  #: seconds for which keys are taken as they are
 STALE = 86_400.0  #: seconds for which old keys do while the issuer is away
 AGAIN = 30.0  #: seconds between questions, at least: tokens with made-up key ids bring no flood of them
-TIMEOUT = 3.0  #: seconds for each step of a question
+TIMEOUT = 3.0  #: seconds for the answer to a form
+STEP = 1.5  #: seconds for a document; the keys are two of them away
 LARGEST = 256 * 1024  #: bytes of an answer
 KINDS = ("RSA", "EC", "OKP")
 
@@ -34,8 +35,10 @@ Fetch = Callable[[str, dict[str, str] | None], Any]
 
 def fetch(url: str, form: dict[str, str] | None = None) -> Any:
     """The JSON document at a URL, or the answer to a form. Raises IssuerUnavailable; redirects are not followed."""
+    within = STEP if form is None else TIMEOUT
+    end = time.monotonic() + within
     try:
-        with httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client:
+        with httpx.Client(timeout=within, follow_redirects=False, trust_env=False) as client:
             method = "GET" if form is None else "POST"
             headers = {"Accept": "application/json"}
             with client.stream(method, url, data=form, headers=headers) as response:
@@ -45,6 +48,8 @@ def fetch(url: str, form: dict[str, str] | None = None) -> Any:
                     size += len(part)
                     if size > LARGEST:
                         raise errors.IssuerUnavailable(f"the answer of {_host(url)} is larger than {LARGEST} bytes")
+                    if time.monotonic() > end:
+                        raise errors.IssuerUnavailable(f"the answer of {_host(url)} did not come in {within:g} s")
     except httpx.HTTPError as error:
         raise errors.IssuerUnavailable(f"{_host(url)} does not answer: {type(error).__name__}") from None
     if response.status_code != 200:
@@ -66,16 +71,18 @@ class Issuer:
         self._metadata: dict[str, Any] = {}
         self._keys: dict[str, Any] = {}
         self._got = self._asked = float("-inf")  # When keys came; when they were asked for.
+        self._is_away = False  # It did not answer when it was asked last.
 
     def key(self, kid: str | None) -> Any:
-        """The key of this id; without an id, the only key. None if there is none. Raises IssuerUnavailable."""
-        if self._now() - self._got > FRESH:
-            self._ask()
+        """The key of this id; without an id, the only key. None if there is none. Raises IssuerUnavailable.
+
+        Of a silent issuer, this takes two steps. While one asks about a key that is known, others go on with it.
+        """
         found = self._find(kid)
-        if found is None:
-            self._ask()  # It may be new.
+        if found is None or self._now() - self._got > FRESH:
+            self._ask(wait=found is None)  # It may be new, or was taken away.
             found = self._find(kid)
-        if found is None and self._now() - self._got > STALE:
+        if found is None and (self._is_away or self._now() - self._got > STALE):
             raise errors.IssuerUnavailable()
         return found
 
@@ -99,9 +106,11 @@ class Issuer:
             return next(iter(self._keys.values())) if len(self._keys) == 1 else None
         return self._keys.get(kid)
 
-    def _ask(self) -> None:
-        """Ask for keys, unless that was done just now. Of many at once, one asks."""
-        with self._lock:
+    def _ask(self, *, wait: bool = True) -> None:
+        """Ask for keys, unless that was done just now. Of many at once, one asks, and others may ``wait`` for it."""
+        if not self._lock.acquire(blocking=wait):
+            return
+        try:
             if self._now() - self._asked <= AGAIN:
                 return
             self._asked = self._now()
@@ -116,9 +125,13 @@ class Issuer:
                     raise errors.IssuerUnavailable("the issuer names no jwks_uri with https")
                 self._keys = _read(self._get(uri, None))
                 self._got = self._now()
+                self._is_away = False
             except errors.IssuerUnavailable as error:
                 # What is known goes on being good for a while.
+                self._is_away = True
                 log.warning("The issuer cannot be asked: %s", error, extra={"action": "access.issuer_away"})
+        finally:
+            self._lock.release()
 
 
 def _read(document: Any) -> dict[str, Any]:

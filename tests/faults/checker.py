@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import psycopg2
 
@@ -62,6 +62,15 @@ def seconds_until_worked(road: Road, door: Door, seconds: float = 60.0) -> float
     wait(is_accepted, seconds, "a fresh event is accepted")
     wait(lambda: has_effect(road, fresh[0]), seconds, "a fresh event is worked")
     return time.monotonic() - begin
+
+
+def p99(road: Road, ids: Iterable[str]) -> float:
+    """Seconds from accepted to worked, for 99 of 100 of these events."""
+    latency = (
+        "select percentile_cont(0.99) within group (order by extract(epoch from finished_at - accepted_at))"
+        " from millrace.events where id = any(%s::uuid[])"
+    )
+    return float(road.one(latency, list(ids)))
 
 
 def has_effect(road: Road, event_id: str) -> bool:

@@ -37,6 +37,26 @@ class BrokerCluster:
             node.kill()
         self.nodes[0].release()
 
+    def cut_off(self, node: RabbitNode) -> None:
+        """Part a node from the others, as a switch that dies does. It needs no root: they refuse each other's calls."""
+        self._with_others(node, "erlang:set_cookie(N, cut), erlang:disconnect_node(N)")
+
+    def join_again(self, node: RabbitNode) -> None:
+        """Let a node that was cut off speak with the others."""
+        self._with_others(node, "erlang:set_cookie(N, erlang:get_cookie()), net_adm:ping(N)")
+
+    def _with_others(self, node: RabbitNode, action: str) -> None:
+        """Have a node do something (in Erlang) with each of the others, N."""
+        others = ", ".join(f"'{other.folder.name}'" for other in self.nodes if other is not node)
+        node.ctl("eval", f"[begin {action} end || N <- [{others}]].")
+
+    def lead(self, queue: str, node: RabbitNode) -> None:
+        """Have this node lead a quorum queue."""
+        if self.leader(queue) is not node:
+            found = f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{queue}">>))'
+            node.ctl("eval", f"{found}, rabbit_quorum_queue:transfer_leadership(Q, '{node.folder.name}').")
+            wait(lambda: self.leader(queue) is node, 30, f"{node.folder.name} leads {queue}", step=0.5)
+
     def leader(self, queue: str) -> RabbitNode:
         """The node that leads a quorum queue, which must have a replica on each node."""
         found: list[str] = []

@@ -87,9 +87,10 @@ def abort(writer: asyncio.StreamWriter) -> None:
 class Proxy:
     """Before the server on one port of this machine."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, host: str = ports.LOOPBACK, port: int = 0) -> None:
         self.target = target
-        self.port = ports.free()
+        self.host = host
+        self.port = port or ports.free()
         self.weather = CLEAR
         self.links: list[Link] = []  #: all that are open
         self.newest: Link | None = None
@@ -103,7 +104,7 @@ class Proxy:
     def start(self) -> Proxy:
         """Listen."""
         self._thread.start()
-        self._server = self._run(asyncio.start_server(self._serve, ports.LOOPBACK, self.port))
+        self._server = self._run(asyncio.start_server(self._serve, self.host, self.port))
         return self
 
     def stop(self) -> None:
@@ -139,6 +140,17 @@ class Proxy:
     def reset(self) -> int:
         """RST on both sides of all connections; how many they were."""
         return self._call(lambda: len([link.reset() for link in list(self.links)]))
+
+    def leave(self) -> None:
+        """Reset all connections, and listen no more, as a machine that is switched off."""
+
+        def leave() -> None:
+            assert self._server is not None
+            self._server.close()
+            for link in list(self.links):
+                link.reset()
+
+        self._call(leave)
 
     def half_close(self, direction: str) -> None:
         """FIN on all connections towards one side, as if the other had no more to say."""

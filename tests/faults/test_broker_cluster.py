@@ -87,6 +87,38 @@ class TestCluster:
             for node in cluster.nodes:
                 wait(node.accepts, 90, f"{node.folder.name} is back", step=0.2)
 
+    @pytest.mark.fault(4)
+    def test_most_go_on_when_the_leader_is_cut_off(
+        self, cluster: BrokerCluster, road: Road, door: Door, trial: Trial, record_property: Record
+    ) -> None:
+        """And it gives up its place: two leaders would each take messages of their own."""
+        leader = cluster.nodes[0]
+        cluster.lead(topology.EVENTS_QUEUE, leader)
+        with trial(road, door) as load:
+            cluster.cut_off(leader)
+            wait(lambda: not leader.accepts(), 30, "who is alone pauses", step=0.2)
+            load.wait_for_accepted(200)
+            cluster.join_again(leader)
+            wait(leader.accepts, 90, "it is back", step=0.2)
+        assert cluster.leader(topology.EVENTS_QUEUE) is not leader
+        gap = longest_gap(road, load.accepted().values())
+        record_property("gap", round(gap, 2))
+        assert gap < GAP * PATIENCE
+
+    @pytest.mark.fault(4)
+    def test_who_is_on_the_smaller_side_waits_until_the_cut_is_mended(
+        self, cluster: BrokerCluster, road: Road, door: Door, trial: Trial
+    ) -> None:
+        ours = cluster.nodes[-1]
+        with trial(road, door) as load:
+            cluster.cut_off(ours)
+            wait(lambda: not ours.accepts(), 30, "our side pauses", step=0.2)
+            load.wait_for_accepted(100)  # It is the ledger that makes them safe.
+            waiting = road.states(list(load.accepted().values())[-50:])
+            assert waiting["pending"] == 50, "something was worked: the broker was not out"
+            cluster.join_again(ours)
+            wait(ours.accepts, 90, "it is back", step=0.2)
+
 
 def longest_gap(road: Road, ids: Iterable[str]) -> float:
     """The longest time in which none of these events was finished, in seconds."""

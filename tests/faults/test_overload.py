@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.door import Door, assert_in_time
+from tests.faults import checker
 from tests.faults.checker import Record, Trial
-from tests.faults.workload import Workload
 from tests.road import Road
 
 pytestmark = pytest.mark.heavy
@@ -42,7 +42,9 @@ class TestOverload:
             failing = [a.id for a in door.post_all("ledger.alone", [{"do": "fail", "times": 99}] * 800)]
             load.wait_for_accepted(40)
             assert open_ones(road, failing), "the storm was over before the others came"
-        record_property("p99", round(p99(road, load), 1))  # They share a queue, which is first in, first out.
+        record_property(
+            "p99", round(checker.p99(road, load.accepted().values()), 1)
+        )  # They share a queue, which is first in, first out.
         road.wait_until_closed(failing, 60)
         attempts = "select count(*) from millrace.attempts where event_id = any(%s::uuid[])"
         assert road.one(attempts, failing) == 3 * len(failing), "tried more often than the type allows"
@@ -76,12 +78,3 @@ class TestOverload:
 def open_ones(road: Road, ids: list[str]) -> int:
     """How many of these are not through."""
     return road.states(ids)["pending"]
-
-
-def p99(road: Road, load: Workload) -> float:
-    """Seconds from accepted to worked, for 99 of 100 events of the type that is well."""
-    latency = (
-        "select percentile_cont(0.99) within group (order by extract(epoch from finished_at - accepted_at))"
-        " from millrace.events where id = any(%s::uuid[])"
-    )
-    return float(road.one(latency, list(load.accepted().values())))

@@ -7,6 +7,9 @@ answered by a problem document. After each row the same process stores a good ev
 from __future__ import annotations
 
 import dataclasses
+import socket
+import struct
+import time
 
 import pytest
 
@@ -19,6 +22,8 @@ pytestmark = pytest.mark.postgres
 
 POST = b"POST /v1/events/open.any HTTP/1.1\r\n"
 CHUNKED = POST + HOST + JSON + CLOSE + b"Transfer-Encoding: chunked\r\n\r\n"
+LINE = b'{"type": "open.any", "payload": {}}\n'
+LINES = CHUNKED.replace(b"/open.any", b"").replace(b"application/json", b"application/x-ndjson")
 SERVER = "the HTTP server"  #: answers itself, without a body
 NOTHING = ""  #: there is no problem: the status tells
 
@@ -76,10 +81,18 @@ ROWS = [
     Row(4, "chunks and a length", (length(b"2", b"2\r\n{}\r\n" + END, TE + b"chunked\r\n"),), 202),
     Row(4, "an encoding that is not chunked", (length(b"2", more=TE + b"gzip\r\n"),), 400, SERVER),
     Row(5, "chunks that never end", (CHUNKED, b"2\r\n[1\r\n"), SILENT),
-    # The server does not tell our code that the end is missing; what came is a document.
-    Row(5, "chunks whose end is missing", (CHUNKED, b"2\r\n{}\r\n"), 202, half_close=True),
-    Row(5, "a chunk whose size is no number", (CHUNKED + b"zz\r\n{}\r\n" + END,), 400, NO_JSON, "empty"),
-    Row(5, "a chunk that is cut off", (CHUNKED, b"9\r\n[1, 2"), 400, NO_JSON, "truncated", half_close=True),
+    Row(5, "chunks", (CHUNKED, b"1\r\n{\r\n", b"1\r\n}\r\n" + END), 202),
+    Row(5, "chunks whose end is missing", (CHUNKED, b"2\r\n{}\r\n"), 400, NO_JSON, "cut off", half_close=True),
+    Row(5, "only the last chunk is missing", (CHUNKED, b"2\r\n{}\r\n0\r\n"), 400, NO_JSON, "cut off", half_close=True),
+    Row(5, "lines whose end is missing", (LINES, b"%x\r\n%s\r\n" % (len(LINE), LINE)), 400, NO_JSON, "cut off",
+        half_close=True),
+    Row(5, "lines in chunks", (LINES, b"%x\r\n%s\r\n" % (len(LINE), LINE), END), 202),
+    Row(5, "no chunk", (CHUNKED,), 400, NO_JSON, "cut off", half_close=True),
+    Row(5, "only the end", (CHUNKED, END), 400, NO_JSON, "empty"),
+    Row(5, "a chunk whose size is no number", (CHUNKED + b"zz\r\n{}\r\n" + END,), 400, NO_JSON, "cut off"),
+    Row(5, "the same after a document", (CHUNKED, b"2\r\n{}\r\nzz\r\n"), 400, NO_JSON, "cut off"),
+    Row(5, "a chunk that is cut off", (CHUNKED, b"9\r\n[1, 2"), 400, NO_JSON, "cut off", half_close=True),
+    Row(5, "trailers", (CHUNKED, b"2\r\n{}\r\n0\r\nX-A: b\r\n\r\n"), 400, NO_JSON, "trailers"),
     Row(5, "chunks beyond the limit", (CHUNKED, *[b"10000\r\n" + b" " * 65_536 + b"\r\n"] * 5, END), 413, BLANK),
     Row(6, "a slow body", (length(b"2", b""), *[part for byte in b"{}" for part in (0.4, bytes([byte]))]), 202),
     Row(7, "a header of 100 KiB", (header(b"X-A: " + b"a" * 102_400),), 202),
@@ -141,9 +154,29 @@ def test_each_is_answered_and_harms_nobody(ledger_road: Road, door: Door, row: R
         assert replies[0].headers["content-type"] == "application/problem+json"
         assert (replies[0].document["type"], replies[0].document["status"]) == (row.problem, row.status)
         assert row.words in replies[0].document["detail"]
+        assert row.words != "cut off" or replies[0].document["stored"] == "no"
     assert b"evil" not in replies[0].body, "an address was made of what the client said"
     assert door.post("open.any").status == 202
     assert len(ledger_road.ids()) - before == (2 if row.status == 202 else 1)
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 100", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("silence", [0.0, 0.3])
+def test_of_a_client_that_is_gone_nothing_is_stored(
+    ledger_road: Road, door: Door, framing: bytes, silence: float
+) -> None:
+    """Group 5: what came of its body is a document, and the end did not come, nor will it."""
+    before = len(ledger_road.ids())
+    host, _, port = door.address.rpartition(":")
+    connection = socket.create_connection((host, int(port)), timeout=wire.TIMEOUT)
+    chunk = b"2\r\n{}\r\n" if b"chunked" in framing else b"{}"
+    connection.sendall(POST + HOST + JSON + framing + b"\r\n\r\n" + chunk)
+    time.sleep(silence)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()  # With a reset: nobody is there to be told.
+    for _ in range(3):  # What came of it would stand before these.
+        assert door.post("open.any").status == 202
+    assert len(ledger_road.ids()) - before == 3
 
 
 def test_requests_in_a_row_are_told_apart(door: Door) -> None:

@@ -70,6 +70,8 @@ def count(ledger: Ledger, table: str) -> int:
 def test_old_days_go_whole_and_what_is_not_over_stays(ledger: Ledger) -> None:
     over = days.fill(ledger, OLD, 100, "succeeded") + days.fill(ledger, OLDER, 5, "expired")
     [replayed] = days.fill(ledger, OLD, 1, "dead", replayed_as=ids.uuid7(time.time()))
+    [discarded] = days.fill(ledger, OLD, 1, "dead")
+    ledger.sql("update millrace.dead set discarded_at = died_at where event_id = %s", discarded)
     [waiting] = days.fill(ledger, OLD, 1, "pending")
     [letter] = days.fill(ledger, OLD, 1, "dead")
     [late] = days.fill(ledger, OLDER, 1, "succeeded", ended=days.ago(3))  # It was delayed by more than a month.
@@ -86,9 +88,9 @@ def test_old_days_go_whole_and_what_is_not_over_stays(ledger: Ledger) -> None:
     # What stood beside the others went, too.
     assert count(ledger, "attempts") == 2 + len(young)
     assert ledger.sql("select event_id::text from millrace.dead") == [(letter,)]
-    assert queries.find(over[0]) is queries.find(replayed) is None
+    assert queries.find(over[0]) is queries.find(replayed) is queries.find(discarded) is None
     told = ledger.sql("select day, removed, kept, swept_at is not null from millrace.retention order by day")
-    assert told == [(OLDER, 5, 1, True), (OLD, 101, 2, True)]
+    assert told == [(OLDER, 5, 1, True), (OLD, 102, 2, True)]
     assert clear(ledger) == {}
 
     ledger.check()

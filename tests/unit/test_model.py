@@ -58,6 +58,10 @@ FORMULA = ("-DNFAIR=3",)  #: weak fairness for up to 14 processes
 
 @pytest.fixture(autouse=True)
 def _tools() -> None:
+    need_tools()
+
+
+def need_tools() -> None:
     """Skip the test when its tools are missing; in CI that is a failure."""
     missing = [name for name in ("spin", "gcc") if shutil.which(name) is None]
     if missing and settings.environment("CI") == "true":
@@ -66,9 +70,16 @@ def _tools() -> None:
         pytest.skip(f"needs {' and '.join(missing)}")
 
 
-def violated(folder: Path, switches: str, *, compiled: tuple[str, ...] = SAFETY, options: tuple[str, ...] = ()) -> str:
+def violated(
+    folder: Path,
+    switches: str,
+    *,
+    compiled: tuple[str, ...] = SAFETY,
+    options: tuple[str, ...] = (),
+    model: Path = MODEL,
+) -> str:
     """Search; the name of the property that is violated, as the model calls it, or ``""`` if none is."""
-    run(folder, "spin", "-a", *switches.split(), str(MODEL))
+    run(folder, "spin", "-a", *switches.split(), str(model))
     run(folder, "gcc", "-w", *compiled, "-o", "pan", "pan.c")  # Optimising takes longer than it saves.
     found = run(folder, "./pan", "-n", "-w20", "-m200000", *options)
     if "errors: 0\n" in found:
@@ -76,15 +87,15 @@ def violated(folder: Path, switches: str, *, compiled: tuple[str, ...] = SAFETY,
         return ""
     verdict = re.search(r"^pan:1: ([a-z ]+) \(", found, re.MULTILINE)
     assert verdict, found
-    return asserted(folder, switches) if verdict[1] == "assertion violated" else verdict[1]
+    return asserted(folder, switches, model) if verdict[1] == "assertion violated" else verdict[1]
 
 
-def asserted(folder: Path, switches: str) -> str:
+def asserted(folder: Path, switches: str, model: Path) -> str:
     """The first name in the assertion that ends the trail, which spin left in the folder."""
-    told = run(folder, "spin", "-t", "-k", "road.pml.trail", *switches.split(), str(MODEL))
-    line = re.search(r"road\.pml:(\d+), Error: assertion violated", told)
+    told = run(folder, "spin", "-t", "-k", f"{model.name}.trail", *switches.split(), str(model))
+    line = re.search(rf"{model.name}:(\d+), Error: assertion violated", told)
     assert line, told
-    name = re.search(r"assert\((\w+)", MODEL.read_text().splitlines()[int(line[1]) - 1])
+    name = re.search(r"assert\((\w+)", model.read_text().splitlines()[int(line[1]) - 1])
     assert name
     return name[1]
 
@@ -117,7 +128,7 @@ def test_a_circle_without_end_is_found(tmp_path: Path) -> None:
 
 
 def test_the_model_its_page_and_its_tests_name_the_same_guards() -> None:
-    page = (FOLDER / "README.md").read_text()
+    page = (FOLDER / "README.md").read_text().partition("## The models beside it")[0]
     guards = MODEL.read_text().partition("The guards ----")[2].partition("#define WITH(")[0]
     assert set(re.findall(r"#define ([A-Z_]+) +\d", guards)) == set(GUARDS)
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \|.*\| `([A-Z_]+)` \|$", page, re.MULTILINE))

@@ -26,7 +26,7 @@ class Step(pydantic.BaseModel):
     seconds: float = 0.0  #: for slow, sleep, hang and mask
     times: int = 0  #: for fail: how many attempts fail
     megabytes: int = 0  #: for eat
-    gate: str = ""  #: for gate and seize: the folder with the files ``started``, ``go`` and ``fail``
+    gate: str = ""  #: for gate, need and seize: the folder with the files ``started``, ``go`` and ``fail``
     accounts: tuple[int, ...] = ()  #: for cross: which rows it locks, one after the other
     number: int | None = None  #: which post it was, for clients who count theirs
 
@@ -72,6 +72,12 @@ def alone(payload: Step, ctx: Context) -> Any:
     return ACTIONS[payload.do](payload, ctx)
 
 
+@handler("ledger.torn", payload=Step, bundle=1, attempts=1_000, backoff=Backoff(base=2.0, cap=4.0))
+def torn(payload: Step, ctx: Context) -> Any:
+    """The same, tried again and again: what it needs comes back some day."""
+    return ACTIONS[payload.do](payload, ctx)
+
+
 @handler("ledger.bulk", payload=Step, bulk=True, bundle=50, attempts=2, backoff=QUICK)
 def bulk(events: list[Event], ctx: Context) -> None:
     """All events in one call; the first that shall fail fails all."""
@@ -114,6 +120,13 @@ def _fail(payload: Step, ctx: Context) -> None:
     add(ctx, ctx.event)
     if ctx.attempt <= payload.times:
         raise RuntimeError(f"attempt {ctx.attempt} was asked to fail")
+
+
+def _need(payload: Step, ctx: Context) -> None:
+    """Fails until the gate is opened."""
+    add_apart(ctx, ctx.event)
+    if not (pathlib.Path(payload.gate) / "go").exists():
+        raise RuntimeError("what it needs is away")
 
 
 def _kill(payload: Step, ctx: Context) -> None:
@@ -223,6 +236,7 @@ ACTIONS = {
     "slow": _slow,
     "sleep": _sleep,
     "fail": _fail,
+    "need": _need,
     "kill": _kill,
     "leave": _leave,
     "cancel": _cancel,
