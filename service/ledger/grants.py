@@ -32,21 +32,23 @@ WORDS = {"s": "select", "i": "insert", "u": "update", "d": "delete"}
 TABLES: dict[str, tuple[str, str, str, str]] = {
     #                    web     worker  clock   reader
     "events":           ("siu",  "su",   "siu",  "s"),
-    "events_default":   ("s",    "",     "s",    "s"),  # What no partition was made for is counted.
+    "events_default":   ("s",    "",     "sd",   "s"),  # What no partition was made for is counted, what is over goes.
     "tickets":          ("siud", "siud", "siud", "s"),
-    "attempts":         ("s",    "i",    "",     "s"),
-    "dead":             ("su",   "i",    "s",    "s"),
-    "strays":           ("sd",   "",     "i",    "s"),
+    "attempts":         ("s",    "i",    "sd",   "s"),
+    "dead":             ("su",   "i",    "sd",   "s"),
+    "strays":           ("sd",   "",     "sid",  "s"),
     "idempotency_keys": ("si",   "",     "sd",   ""),
     "types":            ("siu",  "",     "siu",  "s"),
     "queues":           ("siu",  "",     "s",    "s"),
     "tallies":          ("si",   "i",    "sid",  "s"),
     "schedules":        ("siud", "",     "siu",  "s"),
-    "slots":            ("siu",  "",     "siu",  "s"),
+    "slots":            ("siu",  "",     "siud", "s"),
     "clocks":           ("s",    "",     "siud", "s"),
     "calendars":        ("s",    "",     "siud", "s"),
-    "duties":           ("",     "",     "su",   "s"),
+    "duties":           ("s",    "s",    "su",   "s"),
+    "retention":        ("s",    "",     "su",   "s"),
     "migrations":       ("s",    "s",    "s",    "s"),
+    "compatibility":    ("s",    "s",    "s",    "s"),  # What code may run is asked at each start.
     "keys":             ("siu",  "",     "",     ""),
     "users":            ("siud", "",     "",     ""),
     "sessions":         ("siud", "",     "",     ""),
@@ -56,7 +58,15 @@ TABLES: dict[str, tuple[str, str, str, str]] = {
     "deploys":          ("si",   "si",   "si",   "s"),
 }  # fmt: skip
 
-#: What the apps' handlers and views may do with the apps' own tables, which the migrator makes in schema ``public``.
+#: What only the owner can do, clocks have done by these functions.
+FUNCTIONS = (
+    "make_partitions(integer)",
+    "remove_day(date, uuid[], bigint)",
+    "thin_day(date, uuid[], bigint)",
+)
+
+#: What the apps' handlers and views may do with the apps' own tables, which the migrator makes in schema ``public``, or
+#: in schemas of their own.
 APPS = {WORKER: "select, insert, update, delete", WEB: "select", READER: "select"}
 
 #: Of every connection on the road; migration 0001 says why. Settings of a role are taken at login, by pgbouncer too.
@@ -123,6 +133,7 @@ def tables() -> str:
         for role, letters in zip(ROLES[1:], granted, strict=True)
         if letters
     )
+    functions = ",\n".join(f"    ('millrace.{function}')" for function in FUNCTIONS)
     return f"""do $$ declare one record;
 begin
     if to_regnamespace('millrace') is null then return; end if;
@@ -137,16 +148,44 @@ begin
     loop
         execute format('grant %s on millrace.%I to %I', one.words, one.what, one.role);
     end loop;
-    if exists (select from pg_roles where rolname = '{CLOCK}')
-        and to_regprocedure('millrace.make_partitions(integer)') is not null then
-        grant execute on function millrace.make_partitions(integer) to {CLOCK};
-    end if;
+    for one in select * from (values
+{functions}) as called (what)
+    where to_regprocedure(what) is not null and exists (select from pg_roles where rolname = '{CLOCK}')
+    loop
+        execute format('grant execute on function %s to {CLOCK}', one.what);
+    end loop;
+end $$;"""
+
+
+def apps() -> str:
+    """The SQL that grants ``APPS`` in every schema that an app's migrations have made; for its owner, after them."""
+    rows = ",\n".join(f"    ('{role}', '{words}')" for role, words in APPS.items())
+    return f"""do $$ declare one record;
+begin
+    for one in select nspname as s, role, words from pg_namespace cross join (values
+{rows}) as granted (role, words)
+    where nspowner = current_user::regrole and nspname not in ('millrace', 'public', 'information_schema')
+        and nspname !~ '^pg_' and role in (select rolname from pg_roles)
+    loop
+        execute format('grant usage on schema %I to %I', one.s, one.role);
+        execute format('grant %s on all tables in schema %I to %I', one.words, one.s, one.role);
+        execute format('alter default privileges in schema %I grant %s on tables to %I', one.s, one.words, one.role);
+        if one.role = '{WORKER}' then
+            execute format('grant usage on all sequences in schema %I to %I', one.s, one.role);
+            execute format('alter default privileges in schema %I grant usage on sequences to %I', one.s, one.role);
+        end if;
+    end loop;
 end $$;"""
 
 
 def apply(connection: sqlalchemy.Connection) -> None:
     """Grant what the table says, as the owner of the schema, to those of the roles that there are."""
     connection.exec_driver_sql(tables().replace("%", "%%"))
+
+
+def apply_to_apps(connection: sqlalchemy.Connection) -> None:
+    """Grant what handlers and views need of the apps' own schemas, as their owner."""
+    connection.exec_driver_sql(apps().replace("%", "%%"))
 
 
 def _quoted(names: tuple[str, ...]) -> str:

@@ -47,6 +47,11 @@ SOME = f"{SUMMARY} {TABLES} where e.id = any(%(ids)s::uuid[]) order by e.id desc
 
 ENDED = "select id::text from millrace.events where id = any(%(ids)s::uuid[]) and state <> all(%(open)s)"
 
+GONE = """
+select day, coalesce(removed_at, thinned_at) as removed_at from millrace.retention
+where day = millrace.day_of(%(id)s::uuid)
+"""
+
 ATTEMPTS = """
 select attempt as number, started_at, finished_at, worker, error, message
 from millrace.attempts where event_id = %(id)s::uuid order by attempt
@@ -118,6 +123,15 @@ class Queries:
         unhurt = found["attempt"] == 0 or (found["attempt"] == 1 and found["state"] == states.State.SUCCEEDED)
         failed = [] if unhurt else self._rows(ATTEMPTS, {"id": event_id})
         return found | {"attempts": [pages.in_utc(row) for row in failed]}
+
+    def missing(self, event_id: str) -> errors.EventNotFound:
+        """The error for an id that nothing was found of: it tells if retention has been at its day."""
+        said = f"there is no event {event_id[:100]!r}"
+        gone = self._rows(GONE, {"id": event_id}) if UUID.fullmatch(event_id) else []
+        if gone:
+            day, at = gone[0]["day"], gone[0]["removed_at"]
+            said += f"; events of {day} were removed {at:%Y-%m-%d}, for their retention was over"
+        return errors.EventNotFound(said)
 
     def search(self, filters: Filters, *, limit: int) -> list[dict[str, Any]]:
         """Summaries of events, the newest first."""

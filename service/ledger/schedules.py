@@ -21,7 +21,7 @@ from service.ledger import engine as engines
 
 LOCK = f"""
 select {firing.COLUMNS}, s.next_due, s.origin, s.revision, s.paused_at, s.retired_at, s.spec::text as spec,
-       clock_timestamp() as now
+       s.slots_since, clock_timestamp() as now
 from millrace.schedules s where s.name = %s for no key update of s
 """
 
@@ -184,12 +184,15 @@ class ScheduleLedger:
     ) -> Backfill:
         """Make events of the planned instants in ``[since, until)`` that became none, at most ``limit``.
 
-        Only what lies in the past is taken. Raises ScheduleNotFound, ScheduleRetired.
+        Only what lies in the past is taken, and no further back than the history of the schedule. Raises
+        ScheduleNotFound, ScheduleRetired.
         """
         with self._held(name) as (connection, row):
             _check_not_retired(row)
             due = firing.understand(row)
             until = min(until, row.now)
+            if row.slots_since is not None:  # What was fired before, nobody knows any more.
+                since = max(since, row.slots_since + slots.TICK)
             planned = list(itertools.islice(_between(due.course, since, until), _LOOKED_AT + 1))
             present = {r[0] for r in connection.exec_driver_sql(PRESENT, (name, since, until))}
             missing = [instant for instant in planned[:_LOOKED_AT] if instant not in present]

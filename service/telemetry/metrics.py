@@ -7,6 +7,7 @@ counts. Nothing in here raises into the business code that sends the signals.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import logging
 import operator
@@ -23,6 +24,7 @@ from service import __version__, signals
 from service.domain import objective
 from service.domain import outcome as outcomes
 from service.domain import ticket as tickets
+from service.domain.keeping import Kept
 from service.telemetry import catalogue, instruments
 
 log = logging.getLogger("millrace.metrics")
@@ -156,6 +158,17 @@ class Metrics:
         self._to.set("millrace_events_without_ticket", without_ticket)
         self._to.add("millrace_events_checked_total", checked)
         self._to.set("millrace_partitions_ahead", partitions)
+
+    def on_past_seen(self, *, kept: Kept) -> None:
+        """The clock has looked at what the ledger has of the past."""
+        if kept.oldest is not None:
+            begin = datetime.datetime.combine(kept.oldest, datetime.time(), datetime.UTC)
+            self._to.set("millrace_oldest_day_timestamp_seconds", begin.timestamp())
+        self._to.set("millrace_retention_overdue_days", kept.overdue)
+        if kept.last is not None:
+            self._to.set("millrace_retention_last_timestamp_seconds", kept.last.timestamp())
+        self._to.set("millrace_events_kept", kept.kept)
+        self._to.set("millrace_events_unpartitioned", kept.unpartitioned)
 
     def on_objectives_declared(self, *, objectives: Mapping[str, objective.Objective]) -> None:
         """What the handlers of this process promise."""

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 import click
 
-from service.verbs import access, completion, control, events, letters, looking, openapi, schedules, sending, strays
+from service.verbs import (
+    access,
+    completion,
+    control,
+    events,
+    letters,
+    looking,
+    openapi,
+    retention,
+    schedules,
+    sending,
+    strays,
+)
 
 VERBS: tuple[click.Command, ...] = (
     sending.send,
@@ -26,6 +38,7 @@ VERBS: tuple[click.Command, ...] = (
     looking.clocks,
     completion.completion,
     openapi.openapi,
+    retention.retention,
     access.keys,
     access.users,
     access.audit,

@@ -41,20 +41,24 @@ def seconds(duration: str) -> float:
 class Native:
     """Services as processes of this machine: the image's environment and theirs, with places put in for others.
 
-    ``places`` are texts that stand for something in a container → what stands for it here.
+    ``places`` are texts that stand for something in a container → what stands for it here. ``folder`` is the compose
+    file's, or a copy of it.
     """
 
-    def __init__(self, document: dict[str, Any], secrets: pathlib.Path) -> None:
+    def __init__(self, document: dict[str, Any], folder: pathlib.Path) -> None:
         self.document = document
-        self.secrets = secrets
+        self.folder = folder
 
     def environment(self, name: str, places: dict[str, str]) -> dict[str, str]:
         """What a service finds in its environment."""
         _, stages = dockerfile.read()
         service = self.document["services"][name]
         given = stages[-1].environment() | {k: str(v) for k, v in service.get("environment", {}).items()}
-        files = {f"/run/secrets/{secret}": str(self.secrets / secret) for secret in service["secrets"]}
-        return {k: _replaced(v, files | dict(self._volumes(service)) | places) for k, v in given.items()}
+        return {k: self.placed(service, v, places) for k, v in given.items()}
+
+    def placed(self, service: dict[str, Any], text: str, places: dict[str, str]) -> str:
+        """A text with the paths of this machine in the place of those in the container."""
+        return _replaced(text, dict(self._files(service)) | dict(self._volumes(service)) | places)
 
     def health(self, name: str, places: dict[str, str]) -> list[str]:
         """The words of a service's health check."""
@@ -62,18 +66,27 @@ class Native:
         assert kind == "CMD", shlex.join(words)
         return [_replaced(word, places) for word in words]
 
+    def _files(self, service: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """(where it is mounted, the file here) of each secret and configuration."""
+        for secret in service.get("secrets", ()):
+            source, target = (secret, secret) if isinstance(secret, str) else (secret["source"], secret["target"])
+            path = self.folder / self.document["secrets"][source]["file"]
+            yield target if target.startswith("/") else f"/run/secrets/{target}", os.path.normpath(path)
+        for config in service.get("configs", ()):
+            yield config["target"], os.path.normpath(self.folder / self.document["configs"][config["source"]]["file"])
+
     @staticmethod
     def _volumes(service: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        for volume in service["volumes"]:
+        for volume in service.get("volumes", ()):
             source, target, mode = volume.split(":")
             assert mode == "ro"
             yield target, os.path.normpath(FOLDER / source)
 
 
 def _replaced(text: str, places: dict[str, str]) -> str:
-    for place, here in places.items():
-        text = text.replace(place, here)
-    return text
+    """In one go, so that nothing is replaced in what has been put in."""
+    longest_first = sorted(places, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest_first)), lambda found: places[found[0]], text) if places else text
 
 
 def _filled(value: Any, variables: dict[str, str]) -> Any:

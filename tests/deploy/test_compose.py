@@ -1,16 +1,12 @@
-"""``deploy/compose``: well formed, guarded, and each of our services runs as it is written there."""
+"""``deploy/compose`` as text: well formed, and guarded. ``test_services.py`` runs it."""
 
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import re
-import signal
 import stat
 import subprocess
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -18,22 +14,15 @@ import pytest
 import yaml
 
 from service import settings
-from service.broker import topology
+from service.broker import users
 from service.domain import topology as names
-from service.local import ports
-from service.local.postgres import PostgresServer
-from service.local.rabbitmq import RabbitNode
 from service.web import server
 from tests.deploy import compose
-from tests.door import Door, accepted
-from tests.patience import wait
-from tests.processes import ROOT, Process
-from tests.road import Road
+from tests.processes import ROOT
 
 DOCUMENT = compose.read()
 OURS = compose.ours(DOCUMENT)
 THEIRS = {name: s for name, s in DOCUMENT["services"].items() if name not in OURS}
-DAEMONS = [name for name, s in OURS.items() if "healthcheck" in s]
 SCHEMA = json.loads((ROOT / "tests/deploy/assets/compose-spec.json").read_text())
 WORKERS = [name for name in OURS if name.startswith("worker-")]
 MARGIN = 10.0  #: seconds beside the longest handler
@@ -99,11 +88,11 @@ def test_the_servers_can_be_reached_by_us_only() -> None:
 def test_every_image_may_be_pinned_by_digest() -> None:
     text = (compose.FOLDER / "compose.yaml").read_text()
     images = re.findall(r"^ +(?:image|PYTHON_IMAGE): (.*)", text, re.MULTILINE)
-    assert len(images) == 7
+    assert len(images) == 8
     assert all(re.fullmatch(r"\$\{[A-Z]+_IMAGE:-[\w./:-]+\}", image) for image in images), images
 
 
-@pytest.mark.parametrize("name", [n for n in DOCUMENT["services"] if n not in ("migrate", "topology", "policies")])
+@pytest.mark.parametrize("name", [n for n in DOCUMENT["services"] if n not in ("migrate", "roles", "definitions")])
 def test_what_stays_up_is_looked_after(name: str) -> None:
     service = DOCUMENT["services"][name]
     assert service["restart"] == "unless-stopped"
@@ -124,9 +113,20 @@ def test_every_queue_has_a_worker() -> None:
     assert taken == {q.name for q in names.queues(frozenset({"http"}))} - {names.DEAD_QUEUE}
 
 
-def test_the_policy_is_that_of_the_topology() -> None:
-    command = THEIRS["policies"]["command"]
-    assert command[command.index("set_policy") :] == topology.policy_words()
+def test_each_kind_of_process_has_addresses_of_its_own() -> None:
+    for name, service in OURS.items():
+        kind = name.partition("-")[0]
+        given = {secret["target"]: DOCUMENT["secrets"][secret["source"]]["file"] for secret in service["secrets"]}
+        assert all(file.startswith(f"./secrets/{kind}/") for file in given.values()), name
+        more = {"web": {"access_secret"}, "clock": {"canary_key"}}.get(kind, set())
+        assert set(given) == {"database_url", "broker_url"} | more
+        files = {v for v in service["environment"].values() if str(v).startswith("/run/secrets/")}
+        assert files == {f"/run/secrets/{target}" for target in given}
+
+
+def test_nobody_comes_in_without_a_key() -> None:
+    assert [name for name, s in OURS.items() if "ports" in s] == ["web"]
+    assert OURS["web"]["environment"]["MILLRACE_ACCESS"] == "on"
 
 
 @pytest.mark.parametrize("role", ["web", "worker", "clock", "rabbitmq", "alertmanager"])
@@ -157,118 +157,33 @@ def test_the_nodes_of_the_cluster_know_each_other() -> None:
 def test_secrets_are_made_once_and_kept_from_others(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "secrets"
     prepare(folder)
-    before = {path.name: path.read_text() for path in folder.iterdir()}
+    before = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
     prepare(folder)
-    assert {path.name: path.read_text() for path in folder.iterdir()} == before
-    assert {pathlib.Path(secret["file"]).name for secret in DOCUMENT["secrets"].values()} == set(before)
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
-    password = before["postgres_password"].strip()
-    assert len(password) == 48
-    assert before["database_url"] == f"postgresql://millrace:{password}@postgres:5432/millrace\n"
-    assert before["broker_url"].split(":")[2].split("@")[0] in before["rabbitmq_user.conf"]
+    after = {path: (folder / path).read_text() for path in before}
+    assert after == before
+    wanted = {secret["file"].removeprefix("./secrets/") for secret in DOCUMENT["secrets"].values()}
+    assert wanted == set(before) - {"rabbitmq_passwords"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir()) if path.is_dir()} == {0o700}
+    modes = {path: stat.S_IMODE((folder / path).stat().st_mode) for path in before}
+    written_later = {"clock/canary_key", "rabbitmq_definitions"}
+    assert {modes.pop(path) for path in written_later} == {0o644}
+    assert set(modes.values()) == {0o444}
+    for path, text in before.items():
+        assert re.search("[0-9a-f]{48}", text) or path in written_later, path
+    for kind, role in {"migrate": "migrator", "web": "web", "worker": "worker", "clock": "clock"}.items():
+        password = re.findall(f"alter role millrace_{role} password '(.*)'", before["postgresql_passwords.sql"])[0]
+        address = f"postgresql://millrace_{role}:{password}@postgres:5432/millrace\n"
+        assert before[f"{kind}/database_url"] == address
+        user = "millrace-admin" if kind == "migrate" else f"millrace-{kind}"
+        password = users.read_passwords(before["rabbitmq_passwords"])[user]
+        assert before[f"{kind}/broker_url"] == f"amqp://{user}:{password}@broker:5672/\n"
 
 
-# --- as processes ---------------------------------------------------------------------------------------------------
-
-
-class Containers:
-    """Our services, each as a process with its own words and environment, on servers of the test."""
-
-    def __init__(self, road: Road, secrets: pathlib.Path) -> None:
-        self.road = road
-        self.native = compose.Native(DOCUMENT, secrets)
-        self.address = f"127.0.0.1:{ports.free()}"
-        self.metrics = {name: ports.free() for name in DAEMONS}
-        self.running: dict[str, Process] = {}
-
-    def places(self, name: str) -> dict[str, str]:
-        """What cannot be the same here: ports, which containers have to themselves, and the address of the door."""
-        port = self.metrics.get(name, 0)
-        return {"0.0.0.0:5000": self.address, "0.0.0.0": "127.0.0.1", "127.0.0.1:5000": self.address} | {
-            f"127.0.0.1:{usual}": f"127.0.0.1:{port}" for usual in (9101, 9102, 9103)
-        }
-
-    def start(self, name: str) -> Process:
-        """Start a service."""
-        program, *words = OURS[name]["command"]
-        environment = self.native.environment(name, self.places(name))
-        path = os.pathsep.join([environment.pop("PYTHONPATH"), str(ROOT), os.environ.get("PYTHONPATH", "")])
-        if name in self.metrics:
-            environment["MILLRACE_METRICS_PORT"] = str(self.metrics[name])
-        kept = {"PATH": os.environ["PATH"], "HOME": "/tmp", "PYTHONPATH": path}
-        module = {"millrace": "service", "celery": "celery"}[program]
-        folder = self.road.folder / name
-        folder.mkdir()
-        self.running[name] = Process(name, [module, *words], environment | kept, folder)
-        folder.chmod(0o500)  # Nothing is written where it runs; root may, so its content is looked at as well.
-        self.road.processes.append(self.running[name])
-        return self.running[name]
-
-    def healthy(self, name: str) -> bool:
-        """What the service's own health check says."""
-        program, *words = self.native.health(name, self.places(name))
-        assert program == "python"
-        return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, check=False).returncode == 0
-
-
-@pytest.fixture(scope="module")
-def containers(
-    postgres: PostgresServer, rabbitmq: RabbitNode, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Containers]:
-    """All of our services, as compose starts them."""
-    postgres.execute("create database compose")
-    database, broker = postgres.dsn_of("compose"), rabbitmq.add_vhost(f"compose-{os.getpid()}")
-    secrets = tmp_path_factory.mktemp("secrets")
-    for name, text in {"database_url": database, "broker_url": broker}.items():
-        (secrets / name).write_text(f"{text}\n")
-    road = Road(database, broker, tmp_path_factory.mktemp("compose"))
-    found = Containers(road, secrets)
-    try:
-        for name in ("migrate", "topology"):
-            assert found.start(name).wait_for_end(60) == 0, found.running[name].text()
-        for name in DAEMONS:
-            found.start(name)
-        yield found
-    finally:
-        print(road.logs())  # noqa: T201  # Shown when a test has failed.
-        road.stop()
-
-
-@pytest.mark.postgres
-@pytest.mark.rabbitmq
-class TestServices:
-    """In this order: they become healthy, work, and stop."""
-
-    def test_the_image_runs_one_program_per_service(self) -> None:
-        assert {s["command"][0] for s in OURS.values()} == {"millrace", "celery"}
-        assert sorted([*DAEMONS, "migrate", "topology"]) == sorted(OURS)
-
-    def test_every_service_becomes_healthy_by_its_own_check(self, containers: Containers) -> None:
-        for name in DAEMONS:
-            wait(lambda n=name: containers.healthy(n), 60, f"{name} is healthy", step=0.3)
-
-    def test_an_event_and_a_tick_go_through_them(self, containers: Containers) -> None:
-        door = Door(containers.running["web"], containers.address)
-        answer = door.post("numbers.requested", rid=1, numbers=[1, 2, 3], jobtodo=["sum", "sum", "sum"])
-        (event,) = accepted([answer])
-        containers.road.wait_until_closed([event])
-        assert door.get(f"/v1/events/{event}").document["state"] == "succeeded"
-        ran = "select count(*) from millrace.events where schedule is not null and state = 'succeeded'"
-        containers.road.sql("update millrace.schedules set next_due = now() where next_due > now()")
-        wait(lambda: containers.road.one(ran) >= 1, 30, "a tick is worked")
-
-    def test_they_write_nothing_where_they_run(self, containers: Containers) -> None:
-        written = [p for name in DAEMONS for p in (containers.road.folder / name).iterdir() if p.suffix != ".log"]
-        assert written == []
-
-    def test_they_end_in_order_and_in_time(self, containers: Containers) -> None:
-        for name in DAEMONS:
-            os.kill(containers.running[name].pid, signal.SIGTERM)
-        for name in DAEMONS:
-            grace = compose.seconds(OURS[name]["stop_grace_period"])
-            assert containers.running[name].wait_for_end(grace) == 0, name
-        assert not any(containers.healthy(name) for name in DAEMONS)
+def test_addresses_with_a_user_are_refused(tmp_path: pathlib.Path) -> None:
+    words = [ROOT / "deploy/secrets", tmp_path / "s", "postgresql://me:secret@db/d", "amqp://mq/"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "millrace: addresses without user and password are wanted\n")
+    assert not (tmp_path / "s").exists()
 
 
 def _option(command: list[Any], name: str) -> str:

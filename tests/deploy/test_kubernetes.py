@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import pathlib
 import re
 from typing import Any
 
@@ -15,7 +17,7 @@ from service.domain import topology
 from service.telemetry import catalogue, exposition
 from service.web import server
 from tests import memory
-from tests.deploy import dockerfile, manifests
+from tests.deploy import dockerfile, kustomize, manifests, typed
 from tests.monitoring import questions
 from tests.processes import ROOT
 from tests.repository import test_dashboards
@@ -26,6 +28,7 @@ FOREIGN = {"ScaledObject", "PodMonitor", "ServiceMonitor", "PrometheusRule", "Ra
 VERSION = kubernetes_validate.latest_version()
 ROLES = {"web": "web", "celery -A workers worker": "worker", "celery -A schedules beat": "clock"}
 MARGIN = 10  #: seconds
+FIELDS = settings.Settings.model_fields
 
 
 @pytest.fixture(params=manifests.OVERLAYS)
@@ -38,6 +41,26 @@ def found(request: pytest.FixtureRequest) -> list[manifests.Manifest]:
 def production() -> list[manifests.Manifest]:
     """Those of the largest one."""
     return manifests.rendered("production")
+
+
+@pytest.mark.parametrize("overlay", manifests.OVERLAYS)
+def test_kubectl_renders_the_same(overlay: str) -> None:
+    theirs = re.sub(r"\b(millrace-settings)-[a-z0-9]{10}\b", r"\1", _text(manifests.by_kubectl(overlay)))
+    assert theirs == _text(manifests.rendered(overlay))
+
+
+def _text(found: list[manifests.Manifest]) -> str:
+    return json.dumps(sorted(found, key=_key), indent=1, sort_keys=True)
+
+
+def _key(manifest: manifests.Manifest) -> tuple[str, str]:
+    return manifest["kind"], manifest["metadata"]["name"]
+
+
+def test_what_is_not_known_is_not_passed_over(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "kustomization.yaml").write_text("patches: []\n")
+    with pytest.raises(ValueError, match="patches"):
+        kustomize.render(tmp_path)
 
 
 def test_what_is_built_in_fits_its_schema(found: list[manifests.Manifest]) -> None:
@@ -154,16 +177,38 @@ def test_settings_exist_and_are_good(found: list[manifests.Manifest], monkeypatc
     safety.refuse(settings.Settings(**(values | servers)), "web")  # type: ignore[arg-type]
 
 
-def test_addresses_come_from_a_secret_that_is_mounted(found: list[manifests.Manifest]) -> None:
+def test_each_kind_of_process_finds_its_own_secret_and_no_other(
+    found: list[manifests.Manifest], tmp_path: pathlib.Path
+) -> None:
+    """As ``docs/deploy.md`` makes the secrets."""
+    page = (ROOT / "docs/deploy.md").read_text()
+    (block,) = typed.commands(page[page.index("\n## Kubernetes") :])
+    shell = typed.Shell(tmp_path, {})
+    (tmp_path / "bin/kubectl").write_text('#!/bin/sh\necho "$*" >> calls\n')
+    (tmp_path / "bin/kubectl").chmod(0o755)
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    for command in block:
+        shell.type_in(command)
+    calls = re.findall(r"secret generic (\S+) --from-file=(\S+) --from-file=(\S+)", (tmp_path / "calls").read_text())
+    made = {name: {*(p.name for p in (tmp_path / folder).iterdir()), file} for name, folder, file in calls}
     (given,) = [m["data"] for m in manifests.of_kind(found, "ConfigMap")]
-    for workload in manifests.workloads(found).values():
+    for name, workload in manifests.workloads(found).items():
         volumes = {v["name"]: v for v in workload["spec"]["template"]["spec"]["volumes"]}
-        assert volumes["servers"]["secret"]["secretName"] == "millrace-servers"
+        secret = volumes["servers"]["secret"]["secretName"]
+        assert secret == f"millrace-{name.partition('-')[0]}"
         for container in manifests.containers(workload):
             folder = next(m["mountPath"] for m in container["volumeMounts"] if m["name"] == "servers")
-            assert all(path.startswith(f"{folder}/") for name, path in given.items() if name.endswith("_FILE"))
+            own = {v["name"]: v["value"] for v in container.get("env", ())}
+            paths = {path for variable, path in (given | own).items() if variable.endswith("_FILE")}
+            assert paths <= {f"{folder}/{file}" for file in made[secret]}, name
             (source,) = container["envFrom"]
             assert manifests.named(found, "ConfigMap", source["configMapRef"]["name"])
+            assert all(v.removeprefix("MILLRACE_").removesuffix("_FILE").lower() in FIELDS for v in own)
+
+
+def test_nobody_comes_in_without_a_key(found: list[manifests.Manifest]) -> None:
+    (web,) = manifests.containers(manifests.named(found, "Deployment", "web"))
+    assert {"name": "MILLRACE_ACCESS", "value": "on"} in web["env"]
 
 
 def test_who_is_told_to_stop_has_time_to_end(found: list[manifests.Manifest]) -> None:
@@ -211,10 +256,11 @@ def test_everything_is_closed_but_what_is_opened(found: list[manifests.Manifest]
     }
     for name in ("servers", "metrics"):
         assert all(manifests.selects(policies[name]["podSelector"], labels) for labels, _ in pods.values()), name
-    for policy, workload in {"door": "web", "requests": "worker-http"}.items():
+    for policy, workload in {"door": "web", "requests": "worker-http", "canary": "clock"}.items():
         taken = [n for n, (labels, _) in pods.items() if manifests.selects(policies[policy]["podSelector"], labels)]
         assert taken == [workload]
     named = {p["name"] for _, pod in pods.values() for c in pod["containers"] for p in c.get("ports", ())}
+    assert policies["canary"]["egress"][0]["to"] == [{"podSelector": policies["door"]["podSelector"]}]
     rules = [rule for name in ("door", "metrics") for rule in policies[name]["ingress"]]
     assert {port["port"] for rule in rules for port in rule["ports"]} == named
 

@@ -1,4 +1,7 @@
-"""``docs/deploy.md`` is typed as far as that can be here, and names what there is; the handbook's site is built."""
+"""``docs/deploy.md`` is typed as far as that can be here, and names what there is; the handbook's site is built.
+
+Its part on compose is typed in ``test_services.py``, that on secrets for Kubernetes in ``test_kubernetes.py``.
+"""
 
 from __future__ import annotations
 
@@ -51,12 +54,15 @@ def test_what_is_typed_prints_what_the_page_says(folder: pathlib.Path, block: st
 
 
 def test_what_cannot_be_typed_here_names_what_there_is() -> None:
-    for path in set(re.findall(r"\bdeploy/[\w./-]+\w", PAGE)):
-        assert (ROOT / path).exists() or path in ("deploy/compose/.env", "deploy/compose/secrets"), path
+    made = ("deploy/compose/.env", "deploy/compose/secrets")
+    for path in set(re.findall(r"(?<!exec )\bdeploy/[\w./-]+\w", PAGE)):
+        assert (ROOT / path).exists() or path.startswith(made), path
     services = compose.read()["services"]
-    assert set(re.findall(r"compose.yaml (?:build|run --rm) (\w+)", OTHERS)) == {"web", "migrate"} <= set(services)
+    assert set(re.findall(r"compose (?:build|run(?: --?\S+)*) (\w+)", PAGE)) <= set(services)
     profiles = {profile for service in services.values() for profile in service.get("profiles", ())}
     assert set(re.findall(r"--profile (\w+)", OTHERS)) == profiles
+    for workload in re.findall(r"exec deploy/(\w+)", PAGE):
+        assert manifests.named(manifests.rendered("dev"), "Deployment", workload)
     for unit in re.findall(r"systemctl \w+ (?:--now )?(millrace[\w@.-]*)", PAGE):
         name = re.sub(r"@\w+", "@", unit)
         assert (units.FOLDER / name).exists() or (units.FOLDER / f"{name}.service").exists(), unit

@@ -12,18 +12,23 @@ import signal
 import stat
 import subprocess
 import sys
+import urllib.parse
 from collections.abc import Iterator
 
 import pytest
 
-from service import bootstrap, settings
+from service import bootstrap, client, settings
+from service.broker import topology as broker_topology
+from service.broker import users
 from service.domain import topology
 from service.local import ports
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from service.web import server
+from tests import roles, servers
 from tests.deploy import units
-from tests.door import Door, accepted
+from tests.deploy.containers import PASSWORDS
+from tests.door import Door
 from tests.processes import ROOT, Process
 from tests.road import Road
 
@@ -57,6 +62,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
     return found
+
+
+def secrets(folder: pathlib.Path, database: str = "postgresql://db.test/d", broker: str = "amqps://mq.test/") -> None:
+    """What deploy/secrets makes."""
+    subprocess.run([ROOT / "deploy/secrets", folder, database, broker], check=True, capture_output=True)
 
 
 def analyze(*words: str) -> subprocess.CompletedProcess[str]:
@@ -99,14 +109,14 @@ def test_the_script_lays_out_units_and_keeps_what_is_there(tmp_path: pathlib.Pat
     said = install(tmp_path)
     assert "still to write" in said
     there = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    there.remove("usr/local/sbin/millrace")
     laid = {"millrace.target", *units.SERVICES, "millrace-.service.d/10-millrace.conf"}
     assert there == {f"etc/systemd/system/{name}" for name in laid} | {"etc/millrace/millrace.env"}
     assert stat.S_IMODE((tmp_path / "etc/millrace").stat().st_mode) == 0o700
     file = tmp_path / "etc/millrace/millrace.env"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     file.write_text("MILLRACE_APPS=shop\n")
-    for name in ("database_url", "broker_url"):
-        (tmp_path / "etc/millrace" / name).write_text("x")
+    (tmp_path / "etc/millrace/web").mkdir()
     assert "still to write" not in install(tmp_path)
     assert file.read_text() == "MILLRACE_APPS=shop\n"
 
@@ -118,7 +128,19 @@ def test_settings_exist() -> None:
         if name.startswith(settings.PREFIX):
             field = name.removeprefix(settings.PREFIX).removesuffix("_FILE").lower()
             assert field in settings.Settings.model_fields, name
-    assert given >= {"MILLRACE_DATABASE_URL_FILE", "MILLRACE_BROKER_URL_FILE"}
+    assert given >= {"MILLRACE_DATABASE_URL_FILE", "MILLRACE_BROKER_URL_FILE", "MILLRACE_ACCESS_SECRET_FILE"}
+
+
+@pytest.mark.parametrize("name", units.SERVICES)
+def test_each_service_is_handed_its_own_secrets_and_no_others(name: str, tmp_path: pathlib.Path) -> None:
+    secrets(tmp_path)
+    unit, kind = units.read(name), re.split("[-@.]", name)[1]
+    handed = dict(value.split(":", 1) for value in units.values(unit, "Service", "LoadCredential"))
+    there = {path.name for path in (tmp_path / kind).iterdir()}
+    assert handed == {file: f"/etc/millrace/{kind}/{file}" for file in there}
+    asked = {v.removeprefix("%d/") for v in units.environment(unit).values() if v.startswith("%d/")}
+    assert asked == there
+    assert not units.values(unit, "Service", "User"), "a user that services share"
 
 
 def test_who_is_told_to_stop_has_time_to_end() -> None:
@@ -148,25 +170,56 @@ def test_the_target_wants_a_worker_for_each_queue_that_is_always_there() -> None
 
 
 @pytest.fixture
-def road(postgres: PostgresServer, rabbitmq: RabbitNode, tmp_path: pathlib.Path) -> Iterator[Road]:
-    """Servers, and files with their addresses where systemd would put them."""
-    postgres.execute("create database units")
-    found = Road(postgres.dsn_of("units"), rabbitmq.add_vhost(f"units-{os.getpid()}"), tmp_path)
-    (tmp_path / "database_url").write_text(found.database)
-    (tmp_path / "broker_url").write_text(found.broker)
+def road(rabbitmq: RabbitNode, tmp_path: pathlib.Path) -> Iterator[Road]:
+    """Servers with the roles and users, and files with addresses where the units look for them."""
+    servers.need_postgres()
+    server = PostgresServer(tmp_path / "postgres", options=servers.FAST).start()
+    found = Road(server.dsn, rabbitmq.add_vhost(f"units-{os.getpid()}"), tmp_path)
+    folder = tmp_path / "etc/millrace"
+    install(tmp_path)
+    (folder / "rabbitmq_passwords").write_text(PASSWORDS)
+    places = [address.rpartition("@")[2] for address in (found.database, found.broker)]
+    secrets(folder, f"postgresql://{places[0]}", f"amqp://{places[1]}")
+    scripts = (ROOT / "deploy/postgresql/roles.sql", folder / "postgresql_passwords.sql")
+    roles.run(server.dsn, "\n".join(path.read_text() for path in scripts))
+    vhost = urllib.parse.unquote(found.broker.rpartition("/")[2])
+    known = users.read_passwords(PASSWORDS)
+    (tmp_path / "definitions.json").write_text(broker_topology.definitions(frozenset({"http"}), vhost, known))
+    rabbitmq.ctl("import_definitions", str(tmp_path / "definitions.json"))
     try:
         yield found
     finally:
         print(found.logs())  # noqa: T201  # Shown when a test has failed.
         found.stop()
+        server.stop()
+
+
+def operate(road: Road, *words: str) -> str:
+    """What an operator types on the host; what is printed, and nothing of what is told beside it."""
+    text = (road.folder / "usr/local/sbin/millrace").read_text()
+    text = text.replace("/etc/millrace", str(road.folder / "etc/millrace"))
+    (road.folder / "operate").write_text(text.replace("/opt/millrace/bin/millrace", f'"{sys.executable}" -m service'))
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}
+    path = os.pathsep.join([str(ROOT / "examples/numbers"), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        ["sh", road.folder / "operate", *words],
+        env=kept | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def start(road: Road, name: str, instance: str = "", **settings: str) -> list[Process]:
     """A unit's own commands, with its environment, by processes that may do no more than under systemd."""
-    unit = units.read(name)
+    unit, kind = units.read(name), re.split("[-@.]", name)[1]
     path = [str(ROOT / "examples/numbers"), str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(path)} | settings
-    environment |= {k: v.replace("%d", str(road.folder)) for k, v in units.environment(unit).items()}
+    environment |= {
+        k: v.replace("%d", str(road.folder / "etc/millrace" / kind)) for k, v in units.environment(unit).items()
+    }
     begun = []
     for number, command in enumerate(units.values(unit, "Service", "ExecStart")):
         program, *words = shlex.split(command.replace("${CHILDREN}", "2").replace("%i", instance).replace("%%", "%"))
@@ -188,11 +241,14 @@ def test_an_event_goes_through_the_units_as_they_are_written(road: Road) -> None
     (web,) = start(road, "millrace-web.service", **given)
     daemons = [web, *start(road, "millrace-worker@.service", "events", **given)]
     daemons += start(road, "millrace-clock.service", **given)
-    door = Door(web, address)
-    door.wait_until_open()
-    events = accepted([door.post("numbers.requested", rid=1, numbers=[1], jobtodo=["sum"])])
-    road.wait_until_closed(events, 60)
-    assert road.states(events) == {"succeeded": 1}
+    Door(web, address).wait_until_open()
+    key = operate(road, "keys", "create", "ada", "--role", "admin").strip()
+    door = client.Client(f"http://{address}", key=key)
+    event = door.submit("numbers.requested", {"rid": 1, "numbers": [1], "jobtodo": ["sum"]})
+    road.wait_until_closed([event.id], 60)
+    assert road.states([event.id]) == {"succeeded": 1}
+    assert "FAULT" not in operate(road, "doctor")
+    assert not re.search("permission denied|ACCESS_REFUSED", road.logs())
     for process in daemons:
         os.kill(process.pid, signal.SIGTERM)
     for process in daemons:

@@ -41,6 +41,7 @@ VERBS = (
     "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
     *(f"schedules {verb}" for verb in OF_SCHEDULES), "keys", "keys create", "keys list", "keys rotate", "keys revoke",
     "users", "users add", "users list", "users password", "users remove", "audit", "audit list", "audit verify",
+    "retention",
 )  # fmt: skip
 
 Millrace = Callable[..., Result]

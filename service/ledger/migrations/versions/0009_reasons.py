@@ -3,7 +3,8 @@
 from alembic import op
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
+phase = "pre"
 
 PAUSABLE = ("types", "queues", "schedules")
 DISCARDED = """
