@@ -11,6 +11,7 @@ import click
 
 from service import __version__, bootstrap, plugins, rollout, verbs
 from service import doctor as doctors
+from service.ledger import schema
 from service.telemetry import objectives as rules
 from service.terminal import told
 
@@ -83,13 +84,21 @@ def web() -> None:
 
 
 @main.command()
+@click.option("--post", is_flag=True, help="Also take away what only older code needs; refused while such code runs.")
 @told
-def migrate() -> None:
-    """Bring the ledger and the apps' own tables to this version's schema."""
+def migrate(post: bool) -> None:
+    """Bring the ledger and the apps' own tables to this version's schema.
+
+    Before new code is rolled out, while older code runs: nothing that it needs
+    is taken away. That comes afterwards, with --post; see docs/upgrades.md.
+    """
     settings = bootstrap.prepare("migrate").require("database_url")
     from service.ledger import migrate as migrations  # Alembic is slow to import.
 
-    click.echo(f"the ledger is at {migrations.migrate(settings.database_url, app_migrations(settings.apps))}")
+    here = migrations.migrate(settings.database_url, app_migrations(settings.apps), post=post)
+    click.echo(f"the ledger is at {here}")
+    if here < schema.HEAD:
+        click.echo(f"when no older code runs any more: `millrace migrate --post` brings it to {schema.HEAD}")
 
 
 @main.command()

@@ -17,7 +17,7 @@ import pytest
 
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
-from tests import ledgers
+from tests import databases, ledgers, order
 from tests.servers import Run
 
 _RUN = pytest.StashKey[Run]()
@@ -49,6 +49,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[_RUN].finish()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first."""
+    order.sort(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> order.Scheduler | None:
+    """Divide the tests between processes."""
+    return order.Scheduler(config, log) if config.getoption("dist") == "loadscope" else None
+
+
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     """A PostgreSQL server for the tests of this process. Tests that stop or kill it start their own instead."""
@@ -67,29 +79,37 @@ def rabbitmq(request: pytest.FixtureRequest) -> RabbitNode:
 @pytest.fixture(scope="session")
 def ledger_template(postgres: PostgresServer) -> str:
     """The name of a database that holds an empty ledger of this version."""
-    from service.ledger import migrate
+    return databases.make_template(postgres)
 
-    postgres.execute("create database ledger_template")
-    migrate.migrate(postgres.dsn_of("ledger_template"))
-    return "ledger_template"
+
+@pytest.fixture(scope="session")
+def fresh_ledgers(postgres: PostgresServer, ledger_template: str) -> Iterator[databases.Fresh]:
+    """Where each test gets a ledger of its own."""
+    found = databases.Fresh(postgres, ledger_template)
+    yield found
+    found.close()
 
 
 @pytest.fixture
-def database(postgres: PostgresServer, ledger_template: str) -> Iterator[str]:
+def database(postgres: PostgresServer, fresh_ledgers: databases.Fresh) -> Iterator[str]:
     """The address of a fresh ledger: a database of the test's own, with the schema in it."""
-    yield from _fresh(postgres, f"template {ledger_template}")
+    yield from _taken(postgres, fresh_ledgers)
 
 
 @pytest.fixture(scope="module")
-def shared_database(postgres: PostgresServer, ledger_template: str) -> Iterator[str]:
+def shared_database(postgres: PostgresServer, fresh_ledgers: databases.Fresh) -> Iterator[str]:
     """The same for all tests of a module, which clear away what would disturb the next one."""
-    yield from _fresh(postgres, f"template {ledger_template}")
+    yield from _taken(postgres, fresh_ledgers)
 
 
 @pytest.fixture
 def empty_database(postgres: PostgresServer) -> Iterator[str]:
     """The address of a database of the test's own with nothing in it."""
-    yield from _fresh(postgres, "")
+    name = f"empty_{next(_numbers)}"
+    postgres.execute(f"create database {name}")
+    yield postgres.dsn_of(name)
+    ledgers.close_all()
+    postgres.execute(f"drop database {name} with (force)")
 
 
 @pytest.fixture
@@ -98,9 +118,8 @@ def vhost(rabbitmq: RabbitNode) -> str:
     return rabbitmq.add_vhost(f"test-{os.getpid()}-{next(_numbers)}")
 
 
-def _fresh(server: PostgresServer, template: str) -> Iterator[str]:
-    name = f"test_{next(_numbers)}"
-    server.execute(f"create database {name} {template}")
+def _taken(server: PostgresServer, fresh: databases.Fresh) -> Iterator[str]:
+    name = fresh.take()
     yield server.dsn_of(name)
     ledgers.close_all()
-    server.execute(f"drop database {name} with (force)")
+    fresh.drop(name)

@@ -16,26 +16,35 @@ from service.ledger import engine as engines
 from service.ledger.queries import Queries
 from service.settings import Settings
 from tests.ledgers import Ledger
+from tests.threads import beside
 
 
 class Front:
-    """A road for ``create_app``."""
+    """A road for ``create_app``. ``size``: of its own pool of connections; 0: it shares that of the ledger."""
 
-    def __init__(self, ledger: Ledger, **settings: Any) -> None:
+    def __init__(self, ledger: Ledger, *, size: int = 0, **settings: Any) -> None:
         # Not from the environment, which is nobody's business here.
         self.settings = Settings.model_construct(**{"database_url": ledger.url} | settings)
         self.ledger = ledger
         self.registry = ledger.registry
         self.intake = ledger.intake
         self.publisher = ledger.publisher
-        self.queries = Queries(ledger.engine)
-        self.operations = bootstrap.operations(self.settings, ledger.engine, ledger.registry)
+        engine = engines.Engine(ledger.url, size=size) if size else ledger.engine
+        self.queries = Queries(engine)
+        self.operations = bootstrap.operations(self.settings, engine, ledger.registry)
         watching = Queries(engines.Engine(ledger.url, role="millrace-watch"))
         self.watch = Watch(watching, room=self.settings.web_threads // 4)
 
     def client(self) -> FlaskClient:
         """A client at the door of this road."""
         return web.create_app(self).test_client()
+
+
+def operator(ledger: Ledger, name: str) -> FlaskClient:
+    """A client whose acts are those of this operator; several may act at once."""
+    client = Front(ledger, size=8).client()
+    client.environ_base["HTTP_X_PRODUCER"] = name
+    return client
 
 
 @contextlib.contextmanager
@@ -56,18 +65,12 @@ def served(ledger: Ledger, around: Callable[[Any], Any] = lambda app: app, **set
 @contextlib.contextmanager
 def worked(ledger: Ledger, *, leaving: str = "") -> Iterator[None]:
     """A worker beside the test: tickets are delivered again and again, but for that of the event ``leaving``."""
-    stop = threading.Event()
 
-    def run() -> None:
-        while not stop.wait(0.02):
+    def run(over: threading.Event) -> None:
+        while not over.wait(0.02):
             for delivery in ledger.tickets():
                 if leaving not in delivery.event_ids:
                     ledger.executor.execute(delivery)
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    with beside([run]):
         yield
-    finally:
-        stop.set()
-        thread.join()

@@ -18,6 +18,7 @@ from service.ledger import balance
 from service.ledger import engine as engines
 from service.ledger.intake import IntakeLedger
 from service.ledger.leases import LeaseLedger
+from service.ledger.release import ReleaseLedger
 from service.ledger.work import WorkLedger
 from tests.patience import wait
 
@@ -127,3 +128,19 @@ class Ledger:
                 return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()
+
+
+def all_out(ledger: Ledger) -> None:
+    """Every ticket was published, and that is noted."""
+    ledger.until(lambda: not ledger.sql("select 1 from millrace.tickets where published_at is null"))
+
+
+def due_now(ledger: Ledger) -> None:
+    """As when the process that accepted them died before it published."""
+    all_out(ledger)
+    ledger.sql("update millrace.tickets set due_at = now() - interval '1 s', published_at = null, publishes = 0")
+
+
+def a_release(ledger: Ledger, **options: Any) -> ReleaseLedger:
+    """What a clock asks for tickets that are due."""
+    return ReleaseLedger(ledger.engine, **({"patience": 300.0, "window": 20_000, "forgetful": False} | options))

@@ -51,7 +51,10 @@ NEVER = 3600.0  #: seconds of head start after which no test runs any more: the 
 class Road:
     """One ledger, one broker, and the processes between them."""
 
-    def __init__(self, database: str, broker: str, folder: pathlib.Path, **settings: str) -> None:
+    def __init__(
+        self, database: str, broker: str, folder: pathlib.Path, *, code: pathlib.Path = processes.ROOT, **settings: str
+    ) -> None:
+        self.code = code  # What the processes run: this checkout, or another one.
         self.database = database
         self.broker = broker
         self.folder = folder
@@ -75,7 +78,7 @@ class Road:
         """What a process of this road finds in its environment."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}
         more = {f"MILLRACE_{name.upper()}": value for name, value in settings.items()}
-        python = os.pathsep.join(filter(None, [str(processes.ROOT), os.environ.get("PYTHONPATH")]))
+        python = os.pathsep.join(filter(None, [str(self.code), os.environ.get("PYTHONPATH")]))
         servers = {"MILLRACE_DATABASE_URL": self.database, "MILLRACE_BROKER_URL": self.broker}
         metrics = {"MILLRACE_METRICS_PORT": str(ports.free())}
         return kept | self.settings | servers | metrics | {"PYTHONPATH": python} | more

@@ -125,14 +125,15 @@ class Executor:
                 claimed = work.claim(delivery, delivery.event_ids)
                 crashpoints.reach("after_claim")
                 runs, rest = self._run_bundle(work, handler, claimed)
-                if all(r.outcome.word in FINE for r in runs):
+                fine = all(r.outcome.word in FINE for r in runs)
+                if fine:
                     work.check_session()
                     self._commit(work, delivery, runs, rest)
         except Exception as error:
             if self._ledger.is_infrastructure(error):
                 raise
             return False
-        if all(r.outcome.word in FINE for r in runs):
+        if fine:
             self._count(report, runs, skipped=len(delivery.event_ids) - len(claimed))
             return True
         return self._give_way(delivery, handler, runs[-1], report)

@@ -47,6 +47,7 @@ TABLES: dict[str, tuple[str, str, str, str]] = {
     "calendars":        ("s",    "",     "siud", "s"),
     "duties":           ("",     "",     "su",   "s"),
     "migrations":       ("s",    "s",    "s",    "s"),
+    "compatibility":    ("s",    "s",    "s",    "s"),  # What code may run is asked at each start.
     "keys":             ("siu",  "",     "",     ""),
     "users":            ("siud", "",     "",     ""),
     "sessions":         ("siud", "",     "",     ""),

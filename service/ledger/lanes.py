@@ -9,23 +9,18 @@ from typing import Any
 
 from service.domain import processes
 from service.ledger import engine as engines
-from service.ledger import pages, transactions, watching
+from service.ledger import pages, scans, transactions, watching
 
 COUNTED = 10_000  #: tickets of each queue that are counted, of each kind
 
 QUEUES = f"""
-with recursive {watching.LANES},
-sent (queue) as (
-    (select queue from millrace.tickets where published_at is not null order by queue limit 1)
-    union all
-    select next.queue from sent cross join lateral (
-        select t.queue from millrace.tickets t where t.published_at is not null and t.queue > sent.queue
-        order by t.queue limit 1) next),
+with recursive {scans.LANES},
+{scans.QUEUES},
 alive as (
     select queues, slots from millrace.processes
     where kind = 'worker' and seen_at > clock_timestamp() - interval '{processes.LIVE} seconds'),
 names (name) as (
-    select unnest(%(known)s::text[]) union select queue from lanes union select queue from sent
+    select unnest(%(known)s::text[]) union select queue from lanes union select queue from queues
     union select name from millrace.queues union select unnest(queues) from alive)
 select n.name, coalesce(d.tickets, 0) as due, coalesce(o.tickets, 0) as out, coalesce(o.over, 0) as overdue,
        coalesce(d.tickets, 0) >= {COUNTED} or coalesce(o.tickets, 0) >= {COUNTED} as is_more,

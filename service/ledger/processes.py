@@ -7,7 +7,7 @@ from typing import Any
 
 from service.domain import processes
 from service.ledger import engine as engines
-from service.ledger import fence, pages, transactions
+from service.ledger import fence, pages, schema, transactions
 
 MOST = 1_000  #: processes in a list, the ones that were seen last
 FORGOTTEN = 600  #: seconds after its last note for which a process that is gone is remembered
@@ -15,12 +15,13 @@ FORGOTTEN = 600  #: seconds after its last note for which a process that is gone
 # A pid may come again, in a container after each restart: then it is another process, which began at another time.
 NOTE = """
 insert into millrace.processes as p
-    (kind, host, pid, version, queues, types, digest, slots, broker, holding, started_at)
-values (%(kind)s, %(host)s, %(pid)s, %(version)s, %(queues)s, %(types)s, %(digest)s, %(slots)s, %(broker)s,
+    (kind, host, pid, version, schema, queues, types, digest, slots, broker, holding, started_at)
+values (%(kind)s, %(host)s, %(pid)s, %(version)s, %(schema)s, %(queues)s, %(types)s, %(digest)s, %(slots)s, %(broker)s,
         %(holding)s::jsonb, clock_timestamp() - make_interval(secs => %(age)s))
 on conflict (kind, host, pid) do update
-set version = excluded.version, queues = excluded.queues, types = excluded.types, digest = excluded.digest,
-    slots = excluded.slots, broker = excluded.broker, holding = excluded.holding, seen_at = clock_timestamp(),
+set version = excluded.version, schema = excluded.schema, queues = excluded.queues, types = excluded.types,
+    digest = excluded.digest, slots = excluded.slots, broker = excluded.broker, holding = excluded.holding,
+    seen_at = clock_timestamp(),
     started_at = case when abs(extract(epoch from excluded.started_at - p.started_at)) < 5 then p.started_at
                       else excluded.started_at end
 """
@@ -46,6 +47,7 @@ class ProcessLedger:
         """Write that a process lives, and what it says of itself."""
         values = {
             "kind": process.kind, "host": process.host, "pid": process.pid, "version": process.version,
+            "schema": schema.HEAD,  # Which code it is; see `service/ledger/migrate.py`.
             "queues": list(process.queues), "types": list(process.types), "digest": process.digest,
             "slots": process.slots, "broker": note.broker, "age": note.age,
             "holding": json.dumps([held.document() for held in note.holding]),

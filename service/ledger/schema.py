@@ -9,8 +9,10 @@ from sqlalchemy import exc
 
 from service.domain import errors
 
-#: The revision that this code works on. Revisions are numbers of four digits, so that they can be compared as text.
-HEAD = "0007"
+#: The newest migration that this code brings; code is named by it. Four digits, so that they can be compared as text.
+HEAD = "0010"
+#: The one that this code works on: the newest that is `pre`. What is newer takes away what older code needs.
+NEEDED = "0010"
 REVISION = re.compile(r"\d{4}")
 
 
@@ -26,17 +28,27 @@ def check(engine: sqlalchemy.Engine) -> None:
     """Raises LedgerUnavailable or SchemaNotReady when the road cannot work on this database."""
     try:
         with engine.connect() as connection:
-            here = revision(connection)
+            _check(connection)
     except exc.SQLAlchemyError as error:
         raise unreachable(engine, error) from error
+
+
+def _check(connection: sqlalchemy.Connection) -> None:
+    here = revision(connection)
     if here is not None and not REVISION.fullmatch(here):
         raise errors.SchemaNotReady(
             f"the ledger's schema is at {here!r}, which no version of Millrace knows: is it the right database?"
         )
     # A newer schema is no fault: migrations come before the code that needs them, and old code works on until then.
-    if here is None or here < HEAD:
+    if here is None or here < NEEDED:
         raise errors.SchemaNotReady(
-            f"the ledger's schema is at {here or 'nothing'}, {HEAD} is wanted: run `millrace migrate`"
+            f"the ledger's schema is at {here or 'nothing'}, {NEEDED} is wanted: run `millrace migrate`"
+        )
+    oldest: str = connection.scalar(sqlalchemy.text("select oldest from millrace.compatibility")) or ""
+    if oldest > HEAD:
+        raise errors.SchemaNotReady(
+            f"the ledger's schema is at {here}, which has no room for code older than {oldest}, and this code is of"
+            f" {HEAD}: start newer code (docs/upgrades.md)"
         )
 
 

@@ -242,23 +242,23 @@ class Work:
         ran: float | None,
     ) -> None:
         """Write what came of the events, and count it. ``ran``: seconds that the handler took for all of them."""
-        done = [o for o in outcomes if o.word is outcome.Word.DONE]
+        # Each look at a member of an enum costs, and a bundle may have hundreds of outcomes.
+        by_word: dict[outcome.Word, list[outcome.Outcome]] = {}
+        for o in outcomes:
+            by_word.setdefault(o.word, []).append(o)
+        done = by_word.get(outcome.Word.DONE, [])
         self._finish_done([o.event_id for o in done if o.result is None], [o for o in done if o.result is not None])
-        expired = [o.event_id for o in outcomes if o.word is outcome.Word.EXPIRED]
-        if expired:
-            self._add(EXPIRED, expired)
-        for o in outcomes:
-            if o.word in (outcome.Word.RETRY, outcome.Word.DEAD, outcome.Word.SNOOZED):
+        if expired := by_word.get(outcome.Word.EXPIRED):
+            self._add(EXPIRED, [o.event_id for o in expired])
+        for word in (outcome.Word.RETRY, outcome.Word.DEAD, outcome.Word.SNOOZED):
+            for o in by_word.get(word, ()):
                 self._finish_failed(o, attempts[o.event_id])
-        words: dict[str, int] = {}
-        for o in outcomes:
-            words[o.word.value] = words.get(o.word.value, 0) + 1
-        if words:
+        if by_word:
             rows: list[Any] = []
-            for word, number in words.items():
+            for word, those in by_word.items():
                 # The seconds are those of all, and stand once.
-                rows += [delivery.type, word, number, delivery.queue, delivery.at, None if rows else ran]
-            self._add(TALLIES + ",".join([TALLY] * len(words)), *rows)
+                rows += [delivery.type, word.value, len(those), delivery.queue, delivery.at, None if rows else ran]
+            self._add(TALLIES + ",".join([TALLY] * len(by_word)), *rows)
 
     def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None:
         """End the ticket, or keep it for what is still open: ``rest`` at once, what others hold a little later."""

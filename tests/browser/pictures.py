@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import pathlib
 import random
 import shutil
@@ -27,6 +28,7 @@ from service.local.rabbitmq import RabbitNode
 from tests import servers
 from tests.browser.stage import NARROW, Stage
 from tests.road import Road
+from tests.threads import beside
 
 ROOT = pathlib.Path(__file__).parents[2]
 PLACE = ROOT / "docs/console"
@@ -81,26 +83,17 @@ def parcel_service(folder: pathlib.Path) -> Iterator[tuple[Road, Any]]:
         yield road, door
 
 
-@contextlib.contextmanager
-def traffic(stage: Stage) -> Iterator[None]:
+def traffic(stage: Stage) -> contextlib.AbstractContextManager[None]:
     """Post steadily while the block lasts."""
-    over, dice = threading.Event(), random.Random(7)
+    dice = random.Random(7)
 
-    def produce(type_name: str, rate: float) -> None:
+    def produce(type_name: str, rate: float, over: threading.Event) -> None:
         number = 88_000
         while not over.wait(dice.expovariate(rate * (1 + 0.5 * (int(time.time()) % 120 < 40)))):
             number += 1
             stage.send(type_name, **payload(type_name, number, dice))
 
-    threads = [threading.Thread(target=produce, args=one, daemon=True) for one in TRAFFIC.items()]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
+    return beside(functools.partial(produce, *one) for one in TRAFFIC.items())
 
 
 def payload(type_name: str, number: int, dice: random.Random) -> dict[str, Any]:

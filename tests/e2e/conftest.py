@@ -24,9 +24,10 @@ TIMEOUT = 60.0  #: seconds; a list of 100,000 numbers takes its time on a busy m
 class Stack:
     """Web, worker and clock on real servers."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, road: Road) -> None:
         self.address = address
         self.url = f"http://{address}"
+        self._road = road
 
     def http(self, method: str, path: str, json: Any = None) -> tuple[int, Any]:
         """One request; status and document."""
@@ -39,6 +40,10 @@ class Stack:
         finally:
             connection.close()
         return response.status, jsons.loads(text) if text else None
+
+    def let_time_go_by(self) -> None:
+        """As if the clock had come to the next instant of every schedule."""
+        self._road.sql("update millrace.schedules set next_due = now() where next_due > now()")
 
     def wait(self, condition: Callable[[], object], within: float) -> None:
         """Wait for a condition."""
@@ -64,7 +69,7 @@ def stack(postgres: PostgresServer, rabbitmq: RabbitNode, tmp_path_factory: pyte
         door = road.web()
         road.worker()
         road.clock()
-        yield Stack(door.address)
+        yield Stack(door.address, road)
     finally:
         log.warning(road.logs())  # Shown when a test fails.
         road.stop()

@@ -17,7 +17,7 @@ import pytest
 
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
-from tests import servers
+from tests import databases, servers
 from tests.faults import checker
 from tests.faults.proxy import Proxy
 from tests.road import Road
@@ -89,7 +89,7 @@ def _roads(server: PostgresServer, node: RabbitNode, folder: Callable[[], pathli
 
     def make(**settings: str) -> Road:
         database = f"road{next(_numbers)}"
-        server.execute(f"create database {database}")
+        server.execute(f"create database {database} template {databases.make_template(server)}")
         found = Road(server.dsn_of(database), node.url, folder(), **settings).prepare()
         made.append(found)
         return found

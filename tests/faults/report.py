@@ -1,4 +1,4 @@
-"""What `make faults` adds to pytest: it keeps to tests of faults, and writes down what came of each fault.
+"""What `make faults` adds to pytest: it keeps to faults and to what takes long, and writes down what came of them.
 
 A plugin (``-p tests.faults.report --reliability docs/reliability.md``). What a test measured travels in its own report
 (``record_property``), so it arrives from the processes of pytest-xdist as well.
@@ -102,12 +102,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is neither here nor marked, and have each report say which faults it is about."""
-    ours = [item for item in items if FOLDER in item.path.parents or item.get_closest_marker("fault")]
+    """Leave out what `make test` has had, and have each report say which faults it is about."""
+    ours = [item for item in items if FOLDER in item.path.parents or _is_marked(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in ours])
     items[:] = ours
     for item in items:
         item.user_properties += [("fault", n) for mark in item.iter_markers("fault") for n in mark.args]
+
+
+def _is_marked(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("fault", "heavy"))
 
 
 class Writer:

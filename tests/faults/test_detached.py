@@ -215,7 +215,7 @@ def test_in_a_pool_of_threads_nothing_is_ended_by_force(make_road: MakeRoad) -> 
 def test_the_time_limits_of_atomic_handlers_hold_beside_them(make_road: MakeRoad) -> None:
     """They are those of each task, for one of the worker would hold for detached handlers too."""
     road = make_road(apps=APPS)
-    road.worker()
+    worker = road.worker()
     slow, deaf = (
         road.store(name, [f'{{"do": "{do}", "seconds": 30}}'])[0]
         for name, do in (("ledger.step", "sleep"), ("ledger.alone", "hang"))
@@ -225,6 +225,7 @@ def test_the_time_limits_of_atomic_handlers_hold_beside_them(make_road: MakeRoad
     wait(lambda: road.one(found, slow.event_ids[0]) == "TimeLimit", 15, "the soft limit was heard")
     found = "select crashes from millrace.events where id = %s"
     wait(lambda: road.one(found, deaf.event_ids[0]) > 0, 15, "the hard limit ended its process")
+    worker.kill()  # Told to stop, it would wait for what hangs.
 
 
 @pytest.fixture

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pathlib
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from tests.faults import report as plugin
 from tests.faults.catalogue import FAULTS, UNCOVERED
 from tests.faults.report import Results
 
@@ -61,3 +64,34 @@ def test_every_mark_names_a_fault_of_the_catalogue() -> None:
     marks = {int(n) for path in TESTS.rglob("test_*.py") for n in re.findall(r"mark\.fault\((\d+)\)", path.read_text())}
     assert marks <= FAULTS.keys()
     assert not marks & UNCOVERED.keys()
+
+
+@pytest.mark.parametrize(
+    ("path", "marks", "is_kept"),
+    [
+        ("tests/faults/test_clocks.py", [], True),
+        ("tests/integration/test_lane.py", [], False),
+        ("tests/integration/test_lane.py", ["fault"], True),
+        ("tests/integration/test_lane.py", ["heavy"], True),
+    ],
+)
+def test_what_takes_long_is_run_wherever_it_stands(path: str, marks: list[str], is_kept: bool) -> None:
+    """`make test` leaves it out, and nobody else would run it."""
+    item = Item(TESTS.parent / path, [getattr(pytest.mark, name)(1).mark for name in marks])
+    items: list[Any] = [item]
+    config: Any = SimpleNamespace(hook=SimpleNamespace(pytest_deselected=lambda items: None))
+    plugin.pytest_collection_modifyitems(config, items)
+    assert items == [item] * is_kept
+
+
+class Item(SimpleNamespace):
+    """As much of a test as the plugin looks at."""
+
+    def __init__(self, path: pathlib.Path, marks: list[pytest.Mark]) -> None:
+        super().__init__(path=path, marks=marks, user_properties=[])
+
+    def iter_markers(self, name: str) -> list[pytest.Mark]:
+        return [mark for mark in self.marks if mark.name == name]
+
+    def get_closest_marker(self, name: str) -> pytest.Mark | None:
+        return next(iter(self.iter_markers(name)), None)

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from service.ledger import migrate
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
+from tests import databases
 from tests.door import Door
 from tests.road import Road
 
@@ -23,7 +23,7 @@ _numbers = itertools.count(1)
 @contextmanager
 def _road(server: PostgresServer, broker: str, folder: pathlib.Path, apps: str) -> Iterator[Road]:
     name = f"inputs_{next(_numbers)}"
-    server.execute(f"create database {name}")
+    server.execute(f"create database {name} template {databases.make_template(server)}")
     road = Road(server.dsn_of(name), broker, folder, apps=apps)
     try:
         yield road
@@ -36,7 +36,6 @@ def _road(server: PostgresServer, broker: str, folder: pathlib.Path, apps: str) 
 def ledger_road(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
     """A road that ends at the ledger, for all tests of a module."""
     with _road(postgres, AWAY, tmp_path_factory.mktemp("door"), "tests.apps.open_app") as road:
-        migrate.migrate(road.database)
         yield road
 
 

@@ -207,7 +207,7 @@ def test_each_is_answered_and_only_the_good_ones_are_stored(ledger_road: Road, d
 
 
 def test_of_fifty_twins_at_once_one_is_stored_and_other_minds_are_refused(door: Door, ledger_road: Road) -> None:
-    """Group 49. What becomes of a key after its time is in ``tests/integration/test_clock.py``."""
+    """Group 49. What becomes of a key after its time is in ``tests/integration/clock/test_upkeep.py``."""
     before = len(ledger_road.ids())
 
     def send(number: int) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import pathlib
@@ -10,7 +11,6 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any, Self
 
 from service.domain import topology
@@ -21,6 +21,7 @@ from tests import servers
 from tests.monitoring.prometheus import Jobs, Prometheus
 from tests.processes import Process
 from tests.road import Road
+from tests.threads import beside
 
 RULES = pathlib.Path(__file__).parents[2] / "monitoring/prometheus/rules"
 DETAILED = "/metrics/detailed?family=queue_coarse_metrics&family=queue_consumer_count"
@@ -103,22 +104,11 @@ class Story:
 
     # --- what happens -------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def traffic(self, times: float = 1.0) -> Iterator[None]:
+    def traffic(self, times: float = 1.0) -> contextlib.AbstractContextManager[None]:
         """Post steadily while the block lasts, as the shop's producers do."""
-        over = threading.Event()
-        threads = [
-            threading.Thread(target=self._produce, args=(name, rate * times, seconds, over))
-            for name, (rate, seconds) in TRAFFIC.items()
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join()
+        return beside(
+            functools.partial(self._produce, name, rate * times, seconds) for name, (rate, seconds) in TRAFFIC.items()
+        )
 
     def _produce(self, name: str, rate: float, seconds: float, over: threading.Event) -> None:
         chance = random.Random(name)

@@ -15,21 +15,12 @@ from werkzeug.test import TestResponse
 
 from service.domain import handlers
 from service.web import body
+from tests.answers import problem
 from tests.inputs.documents import ENCODINGS, MAX_DEPTH, OTHER_MEDIA, REFUSED, TAKEN
 from tests.memory import Road
 
 URL = "/v1/events/a.b"
 MAX_BODY = 256 * 1024  #: bytes
-
-
-@pytest.fixture
-def road() -> Road:
-    return Road(handlers.Handler("a.b", print))
-
-
-@pytest.fixture
-def client(road: Road) -> FlaskClient:
-    return road.client()
 
 
 def post(client: FlaskClient, data: bytes, content_type: str | None = "application/json", **headers: str) -> Any:
@@ -40,14 +31,6 @@ def post_chunked(client: FlaskClient, data: bytes) -> TestResponse:
     """As servers hand over a body whose length nobody has told."""
     environ = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
     return client.post(URL, input_stream=io.BytesIO(data), content_type="application/json", environ_overrides=environ)
-
-
-def problem(answer: TestResponse, status: int) -> dict[str, Any]:
-    """The problem document of an answer with this status."""
-    assert (answer.status_code, answer.content_type) == (status, "application/problem+json")
-    document: dict[str, Any] = json.loads(answer.data)
-    assert document["status"] == status
-    return document
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

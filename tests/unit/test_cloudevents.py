@@ -15,22 +15,13 @@ from werkzeug.test import TestResponse
 
 from service.domain import event, handlers
 from service.web import cloudevents
+from tests.answers import problem
 from tests.memory import Road
 
 STRUCTURED = "application/cloudevents+json"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 EVENT = {"specversion": "1.0", "id": "A-1", "source": "/shop/7", "type": "a.b"}
 HEADERS = {f"ce-{name}": value for name, value in EVENT.items()}
-
-
-@pytest.fixture
-def road() -> Road:
-    return Road(handlers.Handler("a.b", print))
-
-
-@pytest.fixture
-def client(road: Road) -> FlaskClient:
-    return road.client()
 
 
 def post(client: FlaskClient, document: Any, kind: str = STRUCTURED, query: str = "") -> TestResponse:
@@ -45,12 +36,6 @@ def stored(road: Road) -> event.NewEvent:
 
 def attributes(road: Road) -> Any:
     return json.loads(stored(road).attributes or "null")
-
-
-def problem(answer: TestResponse, status: int) -> dict[str, Any]:
-    assert (answer.status_code, answer.content_type) == (status, "application/problem+json"), answer.text
-    found: dict[str, Any] = json.loads(answer.data)
-    return found
 
 
 # --- structured mode (HTTP 3.2) -------------------------------------------------------------------------------------

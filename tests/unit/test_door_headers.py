@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from service.domain import handlers
 from service.web import prefer, trace
+from tests.answers import document
 from tests.memory import Road
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-@pytest.fixture
-def road() -> Road:
-    return Road(handlers.Handler("a.b", print))
-
-
-@pytest.fixture
-def client(road: Road) -> FlaskClient:
-    return road.client()
-
-
 def post(client: FlaskClient, query: str = "", **headers: str) -> TestResponse:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return client.post(f"/v1/events/a.b{query}", json=1, headers=named)
-
-
-def document(answer: TestResponse, status: int) -> Any:
-    assert answer.status_code == status, answer.text
-    return json.loads(answer.data)
 
 
 # --- times ----------------------------------------------------------------------------------------------------------

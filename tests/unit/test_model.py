@@ -26,6 +26,9 @@ POISON_SECOND = "-DPOISON=2 -DFAULTS=0"
 #: The switches of the model with which every property holds, and each search comes to its end.
 TRIED = [ONE_DEATH, ONE_FAULT, ERRORS, APART, DEMO, DEMO_POISON, POISON_FIRST, POISON_SECOND]
 
+#: Those whose search takes longest.
+LONGEST = (ONE_FAULT, POISON_FIRST)
+
 #: A guard; where, of all that is tried, it is taken out; and the property that is gone with it.
 GUARDS = {
     "ANSWER_LAST": (ONE_DEATH, "ENDED"),
@@ -92,7 +95,7 @@ def run(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("switches", TRIED)
+@pytest.mark.parametrize("switches", [pytest.param(s, marks=[pytest.mark.heavy] * (s in LONGEST)) for s in TRIED])
 def test_no_event_is_lost_doubled_or_stuck(switches: str, tmp_path: Path) -> None:
     assert violated(tmp_path, switches) == ""
 

@@ -81,16 +81,6 @@ KNOWN: dict[int, list[errors.MillraceError]] = {
 }
 
 
-@pytest.fixture
-def road() -> Road:
-    return Road(handlers.Handler("a.b", print))
-
-
-@pytest.fixture
-def client(road: Road) -> FlaskClient:
-    return road.client()
-
-
 def problem(answer: TestResponse, status: int) -> dict[str, Any]:
     """The problem document of an answer with this status, looked through."""
     assert (answer.status_code, answer.content_type) == (status, "application/problem+json")

@@ -4,6 +4,7 @@ from alembic import op
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
+phase = "pre"  # "post": old code must not run on it any more; see docs/upgrades.md
 
 
 def upgrade() -> None:

@@ -4,6 +4,7 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
+phase = "pre"
 
 # Partitioned by day through the time in the id, so that old days are dropped and not deleted. No index names the
 # state, in a predicate either: every outcome is then a HOT update, which touches no index. Open events are found

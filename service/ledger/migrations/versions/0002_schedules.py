@@ -7,6 +7,7 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
+phase = "pre"
 
 # `next_due` stays what a clock waits for. Where the slot's planned instant is another one, it is in `planned`.
 # The digest tells versions of a schedule apart, without sending the whole of it.

@@ -4,6 +4,7 @@ from alembic import op
 
 revision = "0005"
 down_revision = "0004"
+phase = "pre"
 
 # A row is written every ten seconds by its process: room in its page, and no index on what changes, make that cheap.
 PROCESSES = """

@@ -1,0 +1,39 @@
+"""What a process shows of itself: metrics, health and traces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from service import plugins, signals
+from service.domain import topology as domain_topology
+from service.settings import Settings
+from service.telemetry import exposition, metrics, tracing
+
+
+def watch(
+    settings: Settings,
+    role: str,
+    routes: Iterable[tuple[str, str]] = (),
+    health: exposition.Health | None = None,
+) -> None:
+    """Count what happens in this process, and show it on /metrics. ``routes``: (method, template) of the web.
+
+    ``health`` is shown beside it, on /healthz.
+    """
+    types, names = [h.type for h in plugins.registry], [s.name for s in plugins.calendar]
+    queues = [q.name for q in domain_topology.queues(plugins.registry.queues()) if q.name != domain_topology.DEAD_QUEUE]
+    detached = [h.type for h in plugins.registry if h.detached]
+    metrics.install(role, types, detached=detached, schedules=names, routes=routes, queues=queues)
+    objectives = {h.type: h.objective for h in plugins.registry if h.objective is not None}
+    signals.objectives_declared.send(None, objectives=objectives)
+    exposition.serve(settings, role, health)
+
+
+def trace(settings: Settings, role: str) -> None:
+    """Trace what this process does, if that is wanted. To be called in the process that does it, after any fork."""
+    tracing.install(settings, role)
+
+
+def end_traces() -> None:
+    """Send the last spans of this process."""
+    tracing.uninstall()

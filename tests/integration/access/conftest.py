@@ -1,0 +1,31 @@
+"""A ledger that the tests of a file share, each of which finds it empty; and an issuer of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import issuer as issuers
+from tests.entrance import CLEAR
+from tests.ledgers import Ledger
+
+
+@pytest.fixture(scope="module")
+def one_ledger(shared_database: str) -> Ledger:
+    ledger = Ledger(shared_database)
+    ledger.handler("orders.created", print)
+    ledger.handler("other", print)
+    return ledger
+
+
+@pytest.fixture
+def ledger(one_ledger: Ledger) -> Ledger:
+    one_ledger.sql(CLEAR)
+    return one_ledger
+
+
+@pytest.fixture
+def issuer() -> Iterator[issuers.Issuer]:
+    with issuers.issuer() as found:
+        yield found

@@ -1,0 +1,55 @@
+"""Parts of a clock, on a real ledger, and what stands in their way."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import psycopg2
+
+from service.domain import schedules
+from service.ledger import engine as engines
+from service.ledger import firing
+from service.ledger.declared import Declarations
+from service.ledger.slots import SlotLedger
+from tests.ledgers import Ledger
+
+
+def a_calendar(*found: schedules.Schedule) -> schedules.Calendar:
+    calendar = schedules.Calendar()
+    for one in found:
+        calendar.add(one)
+    return calendar
+
+
+class Clock:
+    """The slots and declarations of one clock, without its threads."""
+
+    def __init__(
+        self, ledger: Ledger, *found: schedules.Schedule, name: str = "clock", apps: Sequence[str] = ()
+    ) -> None:
+        engine = engines.Engine(ledger.url)
+        self.declarations = Declarations(engine, a_calendar(*found), clock=name, apps=apps)
+        self.slots = SlotLedger(engine, self.declarations.calendar, clock=name)
+
+    def declare(self) -> Clock:
+        self.declarations.declare()
+        return self
+
+    def fire(self, limit: int = 100) -> list[firing.Settled]:
+        """A look: what it has settled; what nobody fires any more it takes over."""
+        settled, orphans = self.slots.fire_due(limit)
+        self.declarations.take_over(orphans)
+        return settled
+
+
+@contextlib.contextmanager
+def held(ledger: Ledger, rows: str) -> Iterator[None]:
+    """Rows that another clock holds, for two seconds at most: so does a test end that would wait for them."""
+    with contextlib.closing(psycopg2.connect(ledger.url)) as other:
+        cursor = other.cursor()
+        cursor.execute("set idle_in_transaction_session_timeout = '2s'")
+        cursor.execute(f"select from {rows} for update")
+        yield
+        with contextlib.suppress(psycopg2.Error):
+            other.rollback()  # A connection that is only closed lets go a little later.

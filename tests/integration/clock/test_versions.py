@@ -1,0 +1,102 @@
+"""Clocks of two versions of the code, side by side: who fires, retires and takes over what."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from service.domain import schedules
+from service.plans import Interval
+from tests.integration.clock.parts import Clock
+from tests.ledgers import Ledger
+
+pytestmark = pytest.mark.postgres
+
+
+def two_versions(ledger: Ledger) -> tuple[Clock, ...]:
+    """Two clocks that declare the schedule ``s``, one after the other."""
+    versions = ("old", "new")
+    plan = Interval(60)
+    return tuple(Clock(ledger, schedules.Schedule("s", "a.a", plan, {"v": v}), name=v).declare() for v in versions)
+
+
+@pytest.mark.fault(42)
+def test_a_schedule_is_fired_by_the_version_that_declared_it_last(ledger: Ledger) -> None:
+    old, new = two_versions(ledger)
+    ledger.sql("update millrace.schedules set next_due = date_trunc('minute', now())")
+    assert old.fire() == []
+    assert len(new.fire()) == 1
+    assert ledger.sql("select payload->>'v' from millrace.events") == [("new",)]
+
+
+@pytest.mark.fault(42)
+def test_a_clock_does_not_wait_for_slots_of_another_version(ledger: Ledger) -> None:
+    old, _ = two_versions(ledger)
+    assert old.slots.next_in() is None
+
+
+@pytest.mark.fault(42)
+def test_a_schedule_whose_version_is_gone_is_taken_over_without_losing_a_slot(ledger: Ledger) -> None:
+    old, _ = two_versions(ledger)  # The new version is taken back, and its clock ends.
+    [(due,)] = ledger.sql(
+        "update millrace.schedules set next_due = date_trunc('minute', now()) - interval '2 min' returning next_due"
+    )
+    assert old.fire() == []
+    [(at, missed, version)] = ledger.sql(
+        "select s.due_at, missed, payload->>'v' from millrace.slots s join millrace.events e on e.id = s.event_id"
+    )
+    assert (at - datetime.timedelta(minutes=missed), version) == (due, "new")  # It was due by that plan and payload.
+    ledger.sql("update millrace.schedules set next_due = next_due - interval '1 min'")
+    old.fire()
+    assert ledger.sql("select spec->'payload'->>'v' from millrace.schedules") == [("old",)]
+
+
+@pytest.mark.fault(42)
+def test_what_an_app_declares_no_more_is_retired_and_what_others_declare_stays(ledger: Ledger) -> None:
+    gone, kept = (schedules.Schedule(n, "a.a", Interval(60), app="shop") for n in ("gone", "kept"))
+    Clock(ledger, gone, kept, apps=["shop"]).declare()
+    Clock(ledger, schedules.Schedule("other", "a.a", Interval(60), app="bank"), apps=["bank"]).declare()
+    Clock(ledger, kept, apps=["shop"], name="new").declare()
+    retired = "select name from millrace.schedules where retired_at is not null"
+    assert ledger.sql(retired) == [("gone",)]
+    Clock(ledger, gone, kept, apps=["shop"], name="back").declare()
+    assert ledger.sql(retired) == []
+    assert ledger.sql("select 1 from millrace.schedules where name = 'gone' and next_due > now()") == [(1,)]
+
+
+@pytest.mark.fault(42)
+def test_what_a_version_has_retired_that_is_gone_goes_on_where_a_clock_still_declares_it(ledger: Ledger) -> None:
+    schedule = schedules.Schedule("s", "a.a", Interval(60), app="shop")
+    old = Clock(ledger, schedule, apps=["shop"], name="old").declare()
+    new = Clock(ledger, apps=["shop"], name="new").declare()
+    new.declarations.live()
+    ledger.sql("update millrace.schedules set retired_at = now() - interval '2 min'")
+    old.declarations.live()
+    assert ledger.sql("select count(*) from millrace.schedules where retired_at is null") == [(0,)]
+    ledger.sql("update millrace.clocks set seen_at = now() - interval '2 min' where name = 'new'")
+    old.declarations.live()
+    assert ledger.sql("select count(*) from millrace.schedules where retired_at is null") == [(1,)]
+
+
+@pytest.mark.fault(43)
+def test_a_clock_of_the_version_before_fires_on_beside_new_ones(ledger: Ledger) -> None:
+    """What it wrote into the tables of the version before, as it stood there."""
+    schedule = schedules.Schedule("s", "a.a", Interval(60), {"n": 1})
+    clock = Clock(ledger, schedule, name="new")
+    declare = "insert into millrace.schedules (name, type, spec, next_due) values (%s, %s, %s, %s)"
+    before = datetime.datetime.now(datetime.UTC).replace(second=0, microsecond=0) - datetime.timedelta(minutes=5)
+    ledger.sql(declare, "s", "a.a", schedule.spec(), before)
+    clock.declare()
+    assert ledger.sql("select next_due from millrace.schedules") == [(before,)]  # It is the same, and goes on.
+    fire = (
+        "insert into millrace.slots (schedule, due_at, outcome, event_id, clock, missed)"
+        " values (%s, %s, 'fired', %s, %s, 0)"
+    )
+    ledger.sql(fire, "s", before, None, "old")
+    ledger.sql("update millrace.schedules set next_due = %s where name = 's'", before - datetime.timedelta(minutes=2))
+    [slot] = clock.fire()
+    assert slot.due_at >= before
+    assert ledger.sql("select spec = %s::jsonb, planned, retired_at from millrace.schedules", schedule.spec()) == [
+        (True, None, None)
+    ]

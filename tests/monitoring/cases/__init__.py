@@ -1,0 +1,17 @@
+"""What each alert is tried with: series that are well and then are not, when it must be quiet, when it must tell."""
+
+from __future__ import annotations
+
+from tests.monitoring.cases import broker, budgets, clocks, road, watch, workers
+from tests.monitoring.cases.case import Case
+
+CASES: tuple[Case, ...] = (
+    *budgets.CASES,
+    *road.CASES,
+    *clocks.CASES,
+    *workers.CASES,
+    *broker.CASES,
+    *watch.CASES,
+)
+
+__all__ = ["CASES", "Case"]

@@ -1,0 +1,77 @@
+"""Budgets: posts that fail, events that begin late, types that miss their objective."""
+
+from __future__ import annotations
+
+from tests.monitoring.cases.case import Case
+
+POST = 'millrace_http_requests_total{method="POST",route="/v1/events/<name>",code="%s"}'
+START = 'millrace_event_start_latency_seconds_%s{type="numbers.requested"%s}'
+FINISHED = 'millrace_events_finished_total{type="numbers.requested",outcome="%s"}'
+
+CASES = (
+    Case(
+        "MillraceAcceptBudgetBurn",
+        {POST % 202: "0+100x800", POST % 503: "0x720 10+10x80", POST % 400: "0+9000x800"},
+        "6h",
+        "6h20m",
+        severity="critical",
+        says="3.226% of the posts were answered 5xx; 0.05 % are allowed.",
+    ),
+    Case(
+        "MillraceAcceptBudgetBurn",
+        {POST % 202: "0+1000x900", POST % 503: "0+1x900"},
+        "30m",
+        "2h",
+        says="0.0999% of the posts of three days were answered 5xx; 0.05 % are allowed.",
+    ),
+    Case("MillraceAcceptBudgetBurn", {POST % 400: "0+100x300", POST % 422: "0+100x300"}, "2h"),
+    Case(
+        "MillraceStartBudgetBurn",
+        {START % ("count", ""): "0+100x800", START % ("bucket", ',le="5.0"'): "0+100x720 72000+50x80"},
+        "6h",
+        "6h20m",
+        severity="critical",
+        says="17.08% of the events were begun more than 5 s after they were due; 1 % is allowed.",
+    ),
+    Case(
+        "MillraceStartBudgetBurn",
+        {START % ("count", ""): "0+1000x900", START % ("bucket", ',le="5.0"'): "0+980x900"},
+        "30m",
+        "2h",
+        says="2% of the events of three days were begun more than 5 s after they were due; 1 % is allowed.",
+    ),
+    Case(
+        "MillraceObjectiveStartBurn",
+        {START % ("count", ""): "0+100x800", START % ("bucket", ',le="5.0"'): "0+100x720 72000+50x80"},
+        "6h",
+        "6h20m",
+        {"type": "numbers.requested"},
+        "critical",
+        says="17.08% of numbers.requested were begun more than 5 s after they were due; 1 % may be.",
+    ),
+    Case(
+        "MillraceObjectiveStartBurn",
+        {START % ("count", ""): "0+1000x900", START % ("bucket", ',le="5.0"'): "0+980x900"},
+        "30m",
+        "2h",
+        {"type": "numbers.requested"},
+        says="2% of numbers.requested were begun more than 5 s after they were due; 1 % may be.",
+    ),
+    Case(
+        "MillraceObjectiveSuccessBurn",
+        {FINISHED % "done": "0+100x800", FINISHED % "retry": "0+90x800", FINISHED % "dead": "0x720 5+5x80"},
+        "6h",
+        "6h20m",
+        {"type": "numbers.requested"},
+        "critical",
+        says="1.639% of numbers.requested did not succeed; 0.1 % may not.",
+    ),
+    Case(
+        "MillraceObjectiveSuccessBurn",
+        {FINISHED % "done": "0+1000x900", FINISHED % "expired": "0+3x900"},
+        "30m",
+        "2h",
+        {"type": "numbers.requested"},
+        says="0.2991% of numbers.requested did not succeed; 0.1 % may not.",
+    ),
+)

@@ -1,0 +1,86 @@
+"""Clocks: none, one that stalls, one that is late, and what they are to keep."""
+
+from __future__ import annotations
+
+from tests.monitoring.cases.case import Case
+
+DUTY = 'millrace_duty_last_success_timestamp_seconds{job="millrace-clock",instance="%s",duty="%s"}'
+CLOCK = 'job="millrace-clock",instance="c"'
+
+CASES = (
+    Case(
+        "MillraceNoClock",
+        {f"up{{{CLOCK}}}": "1x10 0x10"},
+        "5m",
+        "7m",
+        {},
+        "critical",
+        "Events that are posted are worked all the same.",
+    ),
+    Case(
+        "MillraceNoClock",
+        {'up{job="millrace-web",instance="w"}': "1x20"},
+        "30s",
+        "3m",
+        {},
+        "critical",
+        "Events that are posted are worked all the same.",
+    ),
+    Case("MillraceNoClock", {f"up{{{CLOCK}}}": "0x20", 'up{job="millrace-clock",instance="d"}': "1x20"}, "7m"),
+    Case(
+        "MillraceTicksStall",
+        {DUTY % ("c", "slots"): "0+30x10 300x20"},
+        "5m",
+        "7m",
+        {},
+        "critical",
+        "The last look was 2m 0s ago.",
+    ),
+    Case("MillraceTicksStall", {DUTY % ("c", "slots"): "0x30", DUTY % ("d", "slots"): "0+30x30"}, "9m"),
+    Case(
+        "MillraceReleaseStalls",
+        {DUTY % ("c", "release"): "0+30x10 300x20"},
+        "5m",
+        "8m",
+        {},
+        "critical",
+        "The last round was 3m 0s ago.",
+    ),
+    Case(
+        "MillraceUpkeepStalls",
+        {DUTY % ("c", "keys"): "0+30x10 300x60"},
+        "14m",
+        "25m",
+        {"duty": "keys"},
+        says="No clock has done keys for 20m 0s.",
+    ),
+    Case(
+        "MillraceUpkeepStalls",
+        {
+            'millrace_duty_failures_total{duty="keys"}': "0+1x60",
+            DUTY % ("c", "keys"): "_x60",
+            'millrace_duty_failures_total{duty="tallies"}': "0+1x60",
+            DUTY % ("c", "tallies"): "0+30x60",
+        },
+        "2m",
+        "20m",
+        {"duty": "keys"},
+        says="keys has failed 20 times in 10 minutes.",
+    ),
+    Case(
+        "MillraceClockLate",
+        {"millrace_clock_lateness_seconds": "0x9 2 40x20"},
+        "5m",
+        "8m",
+        {},
+        "critical",
+        "It is late by 40s.",
+    ),
+    Case(
+        "MillracePartitionsRunOut",
+        {"millrace_partitions_ahead": "14x10 2x40"},
+        "6m",
+        "16m",
+        says="There are partitions for 2 more days.",
+    ),
+)

@@ -1,0 +1,45 @@
+"""The watch itself: what is scraped, and whether it stays up."""
+
+from __future__ import annotations
+
+from tests.monitoring.cases.case import Case
+
+CASES = (
+    Case(
+        "MillraceTargetDown",
+        {'up{job="millrace-web",instance="w"}': "1x10 0x20"},
+        "7m",
+        "9m",
+        {"job": "millrace-web", "instance": "w"},
+        says="millrace-web w.",
+    ),
+    Case(
+        "MillraceScrapeSlow",
+        {'scrape_duration_seconds{job="rabbitmq",instance="r"}': "0.1x10 6x40"},
+        "14m",
+        "16m",
+        {"job": "rabbitmq", "instance": "r"},
+        says="6s for rabbitmq r.",
+    ),
+    Case(
+        "MillraceRestartLoop",
+        {'process_start_time_seconds{job="millrace-web",instance="w"}': "1x20 2 3 4 5x20"},
+        "11m",
+        "13m",
+        {"job": "millrace-web", "instance": "w"},
+        says="4 times in 15 minutes: millrace-web w.",
+    ),
+    Case(
+        "MillraceMixedVersions",
+        {
+            'millrace_build_info{role="worker",version="1"}': "1x300",
+            'millrace_build_info{role="worker",version="2"}': "_x20 1x300",
+        },
+        "1h",
+        "1h15m",
+        {"role": "worker"},
+        "info",
+        "2 versions of worker.",
+    ),
+    Case("MillraceWatchdog", {"up": "1x5"}, "", "1m", {}, "none", "When it stops, the watch is blind."),
+)
