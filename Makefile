@@ -23,7 +23,7 @@ ARGS ?=
 MILLRACE_APPS ?= numbers_app
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header
 
-.PHONY: help venv run stack monitor test cover faults chaos matrix lint verify bench bench-quick bench-backlog bench-soak pictures docs model release lock clean
+.PHONY: help venv run stack monitor test cover faults chaos matrix lint verify bench bench-quick bench-backlog bench-soak bench-ledger pictures docs model release lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,8 @@ PROFILE ?= full
 ORDERS ?= 20000
 # Seconds between two looks of a soak.
 EVERY ?= 10
+# Events in the larger of the two ledgers.
+EVENTS ?= 10000000
 
 bench: $(READY) ## Measure all peers, keep it, write docs/performance.md; about 11 minutes
 	@deploy/install-packages
@@ -91,6 +93,10 @@ bench-backlog: $(READY) ## Accept with no worker running, then drain: make bench
 bench-soak: $(READY) ## A steady flow for long: make bench-soak MINUTES=30 EVERY=60
 	@deploy/install-packages
 	@$(BIN)/python -m bench soak --minutes $(MINUTES) --every $(EVERY) $(if $(KEEP),--keep) $(ARGS)
+
+bench-ledger: $(READY) ## Every query at 10,000 and at 10 million events: make bench-ledger EVENTS=10000000
+	@deploy/install-packages
+	@$(BIN)/python -m bench ledger --events $(EVENTS) $(if $(KEEP),--keep) $(ARGS)
 
 pictures: $(READY) ## Draw dashboards and console for the docs, over real runs (Chromium)
 	@deploy/install-packages

@@ -17,7 +17,21 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench import backlog, bars, compare, contestants, footprint, kept, profiles, report, run, schedules, soak, terminal
+from bench import (
+    backlog,
+    bars,
+    compare,
+    contestants,
+    footprint,
+    kept,
+    ledger,
+    profiles,
+    report,
+    run,
+    schedules,
+    soak,
+    terminal,
+)
 from bench.errors import BenchError
 from bench.results import Measurement
 from service.local.spawn import LocalError
@@ -125,6 +139,22 @@ def footprint_command(name: str, keep: bool) -> None:
         found = footprint.measure(contestants.named([name])[0], _command(), display)
         _save(found.document(), footprint.KIND, found.taken_at, keep=keep, sound=True)
     click.echo("\n".join(footprint.lines(found)))
+
+
+@main.command("ledger")
+@click.option("--events", default=1_000_000, show_default=True, type=click.IntRange(20_000), help="In the large one.")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(2, 100), help="How often each is measured.")
+@_keep
+def ledger_command(events: int, rounds: int, keep: bool) -> None:
+    """Measure what asks the ledger, at ten thousand events and at many more.
+
+    Ten million take about 15 minutes, and 10 GB below var/bench.
+    """
+    with _errors():
+        found = ledger.measure(events, rounds, _command(), click.echo)
+        _save(found, "ledger", found["taken_at"], keep=keep, sound=not found["failed"])
+    if found["failed"]:
+        raise SystemExit(1)
 
 
 @main.command("report")

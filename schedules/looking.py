@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from service import signals
+from service.domain.keeping import Kept
 from service.ledger.watching import LedgerWatch
 
 EVERY = 5.0  #: seconds between rounds
@@ -35,7 +36,7 @@ class Unhurried:
             self._not_before = now + (now - begin) / SHARE - EVERY
 
 
-def looks(ledger: LedgerWatch) -> dict[str, Callable[[], None]]:
+def looks(ledger: LedgerWatch, kept: Callable[[], Kept]) -> dict[str, Callable[[], None]]:
     """The looks by the names of their duties. Each raises LedgerUnavailable."""
 
     def tickets() -> None:
@@ -57,7 +58,10 @@ def looks(ledger: LedgerWatch) -> dict[str, Callable[[], None]]:
         lost, checked = ledger.check_tickets()
         signals.balance_seen.send(None, without_ticket=lost, checked=checked, partitions=ledger.partitions_ahead())
 
-    return {f"watch_{look.__name__}": Unhurried(look) for look in (tickets, waiting, tallies, letters, balance)}
+    def past() -> None:
+        signals.past_seen.send(None, kept=kept())
+
+    return {f"watch_{look.__name__}": Unhurried(look) for look in (tickets, waiting, tallies, letters, balance, past)}
 
 
 def _opened(sums: dict[tuple[str, str], int]) -> dict[str, int]:

@@ -24,7 +24,7 @@ from service.application import publish, returned
 from service.broker.factory import App
 from service.domain import errors, processes
 from service.domain.slots import Outcome
-from service.ledger import firing, replan
+from service.ledger import firing, kept, replan
 from service.telemetry import canary
 
 log = logging.getLogger("millrace.clock")
@@ -41,6 +41,8 @@ UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
 STALLED = duty.SILENT + 15.0  #: seconds without a round of what the road waits for, after which a clock is not healthy
 ROAD_REST = 1.0  #: seconds, the longest rest of what the road waits for
 UPKEEP_REST = 10.0  #: seconds, the longest rest of any other duty
+RETENTION_EVERY = 2.0  #: seconds between looks whether somebody asks for what is over to be removed
+RETENTION_REST = 300.0  #: seconds, its longest rest
 
 
 class Scheduler(celery.beat.Scheduler):
@@ -62,7 +64,7 @@ class Scheduler(celery.beat.Scheduler):
             bootstrap.check_or_wait(self.road.settings, action="clock.waiting")
         except errors.SchemaNotReady as error:
             bootstrap.give_up(error)
-        road = self.road
+        road, keep = self.road, self.road.settings.retention
         release = duty.Duty("release", self._release, longest=ROAD_REST, hang_up=road.release_engine.hang_up)
         emptied = duty.Duty("returned", self._empty_dead, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)
         upkeep = [
@@ -82,7 +84,7 @@ class Scheduler(celery.beat.Scheduler):
         ]
         looks = [
             duty.Duty(name, once, longest=UPKEEP_REST, hang_up=road.looks_engine.hang_up)
-            for name, once in looking.looks(road.looks).items()
+            for name, once in looking.looks(road.looks, lambda: kept.look(road.looks_engine, keep)).items()
         ]
         self._all = [self._slots, release, emptied, *upkeep, *looks]
         self._road_duties = (self._slots, release)
@@ -90,6 +92,10 @@ class Scheduler(celery.beat.Scheduler):
         self._start("release", 0.0, release)
         self._start("upkeep", UPKEEP_EVERY, *upkeep)
         self._start("looks", looking.EVERY, *looks)
+        if road.retention is not None:
+            # It may take hours, and is not hung up on.
+            cleared = duty.Duty("retention", self._clear, longest=RETENTION_REST)
+            self._start("retention", RETENTION_EVERY, cleared)
         if road.canary is not None:
             self._start("canary", canary.STEP, duty.Duty("canary", road.canary.run_once, longest=UPKEEP_REST))
         if road.dead_queue is not None:
@@ -171,6 +177,18 @@ class Scheduler(celery.beat.Scheduler):
         if sent < publish.BATCH // 2:
             self._due.wait(RELEASE_PAUSE)
             self._due.clear()
+
+    def _clear(self) -> None:
+        assert self.road.retention is not None
+        found = self.road.retention.run_once()
+        if found is not None and found.days:
+            words = Counter(day.word for day in found.days)
+            log.info(
+                "Retention: of %d days, %s",
+                len(found.days),
+                ", ".join(f"{n} {word}" for word, n in sorted(words.items())),
+                extra={"action": "clock.retention"},
+            )
 
     def _empty_dead(self) -> None:
         assert self.road.dead_queue is not None

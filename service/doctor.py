@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import math
 
 from service import bootstrap, plugins, safety
-from service.domain import errors
-from service.ledger import balance
+from service.domain import durations, errors, keeping
+from service.ledger import balance, kept
 from service.ledger import engine as engines
 from service.settings import Settings
 
@@ -74,6 +76,7 @@ def _access(settings: Settings) -> Finding:
 def _balance(settings: Settings) -> list[Finding]:
     engine = engines.Engine(settings.database_url, role="millrace-doctor")
     found = balance.count(engine)
+    past = kept.look(engine, settings.retention)
     engine.dispose()
     return [
         Finding(
@@ -89,9 +92,22 @@ def _balance(settings: Settings) -> list[Finding]:
         Finding(
             "partitions",
             found.unpartitioned == 0,
-            f"{found.unpartitioned} events in the default partition (a clock makes partitions; is one running?)",
+            f"{found.unpartitioned} events in the default partition that have no day (a clock makes partitions; is one"
+            f" running?), {found.kept} that were kept of days that are gone",
         ),
+        _retention(past, settings.retention),
     ]
+
+
+def _retention(past: keeping.Kept, keep: float) -> Finding:
+    """Whether what is over goes."""
+    if math.isinf(keep):
+        return Finding("retention", True, f"all is kept for ever; the oldest day is {past.oldest}")
+    last = "never done" if past.last is None else f"last done {past.last.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+    said = f"{durations.text(keep)}, {last}; the oldest day is {past.oldest}"
+    if not past.keeps_up:
+        said += f"; {past.overdue} days should have gone (`millrace retention --dry-run`, docs/retention.md)"
+    return Finding("retention", past.keeps_up, said)
 
 
 def _lost(found: balance.Balance) -> str:

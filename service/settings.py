@@ -6,6 +6,7 @@ Each field is ``MILLRACE_<NAME>`` in the environment; a secret may stand in a fi
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import pathlib
 import re
@@ -16,7 +17,8 @@ from typing import Annotated, Any, Literal
 import pydantic
 import pydantic_settings
 
-from service.domain import credentials, errors, masks, webhooks
+from service import __version__
+from service.domain import credentials, durations, errors, masks, webhooks
 from service.domain.access import Role
 
 PREFIX = "MILLRACE_"
@@ -36,6 +38,9 @@ ALGORITHMS = frozenset(
 )
 DATABASE_FORM = "postgresql://user:password@host:port/database"
 BROKER_FORM = "amqp://user:password@host:port/vhost"
+FOREVER = "forever"
+#: Seconds. What is kept for less could go before its idempotency key, or on the day that it came.
+LEAST_RETENTION = 2 * 86_400.0
 
 
 class Settings(pydantic_settings.BaseSettings):
@@ -93,6 +98,8 @@ class Settings(pydantic_settings.BaseSettings):
     web_processes: int = pydantic.Field(1, ge=1, le=64)
     #: Threads of each web process: how many requests it works on at once.
     web_threads: int = pydantic.Field(32, ge=1, le=512)
+    #: What is deployed, like a commit: shown with each process; where it changes, charts have a mark.
+    revision: str = pydantic.Field("", pattern=r"^[A-Za-z0-9._-]{0,60}$")
     #: Where /metrics listens.
     metrics_host: str = "127.0.0.1"
     #: First port tried for /metrics; 0: 9101 for web, 9102 for a worker, 9103 for a clock.
@@ -125,6 +132,8 @@ class Settings(pydantic_settings.BaseSettings):
     window: int = pydantic.Field(20_000, ge=1)
     #: Events per second that a replay of dead letters brings back, where the request names no rate.
     replay_rate: float = pydantic.Field(100.0, gt=0)
+    #: How long an event is kept after it has ended: seconds, or text like ``30d``, from ``2d`` on; or ``forever``.
+    retention: float = 30 * 86_400.0
     #: Secrets that sign ``http.request``, separated by commas: ``name=whsec_…``, or ``name@host=whsec_…`` for one host.
     webhook_secrets: Annotated[tuple[webhooks.Secret, ...], pydantic_settings.NoDecode] = pydantic.Field((), repr=False)
     #: Networks that requests may reach although they are not the public internet, separated by commas: ``10.0.0.0/8``.
@@ -156,6 +165,16 @@ class Settings(pydantic_settings.BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @pydantic.field_validator("retention", mode="before")
+    @classmethod
+    def _is_long_enough(cls, value: Any) -> float:
+        if value in (FOREVER, math.inf):
+            return math.inf
+        seconds = durations.seconds(value)
+        if seconds < LEAST_RETENTION:
+            raise ValueError(f"two days or more are wanted, like 30d, or {FOREVER}")
+        return seconds
 
     @pydantic.field_validator("webhook_secrets", mode="before")
     @classmethod
@@ -292,6 +311,11 @@ class Settings(pydantic_settings.BaseSettings):
                 " (docs/access.md)"
             )
         return self
+
+    @property
+    def version(self) -> str:
+        """Of Millrace, and what else is deployed."""
+        return f"{__version__}+{self.revision}" if self.revision else __version__
 
     def require(self, *names: str) -> Settings:
         """Itself, or a SettingsError for the first of these settings that is missing."""

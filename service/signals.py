@@ -34,6 +34,8 @@ tallies_read = blinker.Signal()
 letters_read = blinker.Signal()
 #: ``without_ticket``: n, ``checked``: n more; ``partitions``: days ahead.
 balance_seen = blinker.Signal()
+#: ``kept``: service.domain.keeping.Kept. What the ledger has of the past.
+past_seen = blinker.Signal()
 #: ``objectives``: dict[type, service.domain.objective.Objective].
 objectives_declared = blinker.Signal()
 #: ``late``: seconds that the most overdue schedule is late, 0 when none is.

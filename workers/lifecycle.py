@@ -89,9 +89,10 @@ def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence
 def _note(app: App, here: presence.Presence) -> None:
     """Have the worker noted by this process, or by another child of it."""
     types, engine = [handler.type for handler in app.road.registry], app.road.notes_engine
+    version = app.road.settings.version
     # A connection for each note: of many workers, none keeps one for it.
     bootstrap.noter(
-        engine, lambda: here.process(types), here.note, ours=here.is_ours, afterwards=engine.dispose
+        engine, lambda: here.process(types, version), here.note, ours=here.is_ours, afterwards=engine.dispose
     ).start()
 
 

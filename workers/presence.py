@@ -80,12 +80,11 @@ class Presence:
             return False
         return True
 
-    def process(self, types: Iterable[str]) -> processes.Process:
+    def process(self, types: Iterable[str], version: str = service.__version__) -> processes.Process:
         """The worker."""
         pid = os.getppid() if retiring.is_child() else os.getpid()
         return processes.Process(
-            processes.Kind.WORKER, socket.gethostname(), pid, service.__version__, tuple(sorted(types)), self.queues,
-            self.slots,
+            processes.Kind.WORKER, socket.gethostname(), pid, version, tuple(sorted(types)), self.queues, self.slots,
         )  # fmt: skip
 
     def note(self) -> processes.Note:

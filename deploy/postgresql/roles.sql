@@ -57,7 +57,7 @@ begin
     ('events', 'millrace_clock', 'select, insert, update'),
     ('events', 'millrace_reader', 'select'),
     ('events_default', 'millrace_web', 'select'),
-    ('events_default', 'millrace_clock', 'select'),
+    ('events_default', 'millrace_clock', 'select, delete'),
     ('events_default', 'millrace_reader', 'select'),
     ('tickets', 'millrace_web', 'select, insert, update, delete'),
     ('tickets', 'millrace_worker', 'select, insert, update, delete'),
@@ -65,13 +65,14 @@ begin
     ('tickets', 'millrace_reader', 'select'),
     ('attempts', 'millrace_web', 'select'),
     ('attempts', 'millrace_worker', 'insert'),
+    ('attempts', 'millrace_clock', 'select, delete'),
     ('attempts', 'millrace_reader', 'select'),
     ('dead', 'millrace_web', 'select, update'),
     ('dead', 'millrace_worker', 'insert'),
-    ('dead', 'millrace_clock', 'select'),
+    ('dead', 'millrace_clock', 'select, delete'),
     ('dead', 'millrace_reader', 'select'),
     ('strays', 'millrace_web', 'select, delete'),
-    ('strays', 'millrace_clock', 'insert'),
+    ('strays', 'millrace_clock', 'select, insert, delete'),
     ('strays', 'millrace_reader', 'select'),
     ('idempotency_keys', 'millrace_web', 'select, insert'),
     ('idempotency_keys', 'millrace_clock', 'select, delete'),
@@ -89,7 +90,7 @@ begin
     ('schedules', 'millrace_clock', 'select, insert, update'),
     ('schedules', 'millrace_reader', 'select'),
     ('slots', 'millrace_web', 'select, insert, update'),
-    ('slots', 'millrace_clock', 'select, insert, update'),
+    ('slots', 'millrace_clock', 'select, insert, update, delete'),
     ('slots', 'millrace_reader', 'select'),
     ('clocks', 'millrace_web', 'select'),
     ('clocks', 'millrace_clock', 'select, insert, update, delete'),
@@ -97,8 +98,13 @@ begin
     ('calendars', 'millrace_web', 'select'),
     ('calendars', 'millrace_clock', 'select, insert, update, delete'),
     ('calendars', 'millrace_reader', 'select'),
+    ('duties', 'millrace_web', 'select'),
+    ('duties', 'millrace_worker', 'select'),
     ('duties', 'millrace_clock', 'select, update'),
     ('duties', 'millrace_reader', 'select'),
+    ('retention', 'millrace_web', 'select'),
+    ('retention', 'millrace_clock', 'select, update'),
+    ('retention', 'millrace_reader', 'select'),
     ('migrations', 'millrace_web', 'select'),
     ('migrations', 'millrace_worker', 'select'),
     ('migrations', 'millrace_clock', 'select'),
@@ -117,13 +123,21 @@ begin
     ('processes', 'millrace_web', 'select, insert, update, delete'),
     ('processes', 'millrace_worker', 'select, insert, update, delete'),
     ('processes', 'millrace_clock', 'select, insert, update, delete'),
-    ('processes', 'millrace_reader', 'select')) as granted (what, role, words)
+    ('processes', 'millrace_reader', 'select'),
+    ('deploys', 'millrace_web', 'select, insert'),
+    ('deploys', 'millrace_worker', 'select, insert'),
+    ('deploys', 'millrace_clock', 'select, insert'),
+    ('deploys', 'millrace_reader', 'select')) as granted (what, role, words)
     where to_regclass('millrace.' || what) is not null and role in (select rolname from pg_roles)
     loop
         execute format('grant %s on millrace.%I to %I', one.words, one.what, one.role);
     end loop;
-    if exists (select from pg_roles where rolname = 'millrace_clock')
-        and to_regprocedure('millrace.make_partitions(integer)') is not null then
-        grant execute on function millrace.make_partitions(integer) to millrace_clock;
-    end if;
+    for one in select * from (values
+    ('millrace.make_partitions(integer)'),
+    ('millrace.remove_day(date, uuid[], bigint)'),
+    ('millrace.thin_day(date, uuid[], bigint)')) as called (what)
+    where to_regprocedure(what) is not null and exists (select from pg_roles where rolname = 'millrace_clock')
+    loop
+        execute format('grant execute on function %s to millrace_clock', one.what);
+    end loop;
 end $$;

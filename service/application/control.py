@@ -22,6 +22,13 @@ class CancelLedger(Protocol):
     def cancel_all(self, filters: Any, *, limit: int, by: str | None) -> Any: ...
 
 
+class DiscardLedger(Protocol):
+    """The ledger for who discards dead letters."""
+
+    def discard(self, event_id: str, *, by: str | None) -> None: ...
+    def discard_all(self, filters: Any, *, limit: int, by: str | None) -> dict[str, int]: ...
+
+
 class PauseLedger(Protocol):
     """What is paused of one kind: types or queues."""
 
@@ -46,12 +53,14 @@ class Control:
         types: PauseLedger,
         queues: PauseLedger,
         strays: StrayLedger,
+        letters: DiscardLedger,
     ) -> None:
         self._registry = registry
         self._cancels = cancels
         self._types = types
         self._queues = queues
         self._strays = strays
+        self._letters = letters
 
     def cancel(self, event_id: str, *, by: str | None) -> states.State:
         """Withdraw an event; its state afterwards: cancelled, or running and asked to stop.
@@ -95,6 +104,17 @@ class Control:
         """Let them go again; whether the queue was paused. Raises QueueNotFound."""
         self._check_queue(name)
         return self._resumed("queue", name, self._queues.resume(name, by), by)
+
+    def discard_letter(self, event_id: str, *, by: str | None) -> None:
+        """Have nothing more come of a dead letter. Raises EventNotFound, NotDead, AlreadyReplayed, AlreadyDiscarded."""
+        self._letters.discard(event_id, by=by)
+        log.info("A dead letter was discarded", extra={"action": "control.discarded", "event_id": event_id, "by": by})
+
+    def discard_letters(self, filters: Any, *, limit: int, by: str | None) -> dict[str, int]:
+        """Have nothing more come of those that the filters find, up to ``limit``; how many they were, by type."""
+        types = self._letters.discard_all(filters, limit=limit, by=by)
+        log.info("Dead letters were discarded", extra={"action": "control.discarded", "types": types, "by": by})
+        return types
 
     def discard(self, stray_id: str, *, by: str | None) -> None:
         """Delete a stray. Raises StrayNotFound."""

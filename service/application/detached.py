@@ -228,10 +228,11 @@ class Executor(atomic.Executor):
     ) -> Word:
         """Write what came of a run, however long the ledger must be waited for; raises LeaseLost."""
         attempt = _attempt(handler, run, seconds)
+        late = handler.objective is not None and run.waited > handler.objective.seconds
 
         def write(found: Outcome, session: Any = None) -> Word:
             with self._leases.work(session) as work:
-                word = work.end(delivery, run, found, attempt, progress)
+                word = work.end(delivery, run, found, attempt, progress, late)
                 work.commit()
             crashpoints.reach("after_commit_before_ack")
             return word

@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from service import crashpoints
-from service.application import calling, context, ports
+from service.application import calling, context, places, ports
 from service.domain import errors, event, handlers, outcome, topology
 from service.domain import ticket as tickets
 from service.domain.outcome import Outcome, Reason, Word
@@ -67,6 +67,11 @@ class _Run:
     outcome: Outcome
     seconds: float
     begun: float | None  #: monotonic time at which its handler was called; None: it was not
+
+    @property
+    def waited(self) -> float:
+        """Seconds from the instant when it was due to the start of its handler; 0 where that was not called."""
+        return 0.0 if self.begun is None else max(0.0, self.claimed.waited + self.begun - self.claimed.at)
 
 
 @dataclasses.dataclass(slots=True)
@@ -128,7 +133,7 @@ class Executor:
                 fine = all(r.outcome.word in FINE for r in runs)
                 if fine:
                     work.check_session()
-                    self._commit(work, delivery, runs, rest)
+                    self._commit(work, delivery, handler, runs, rest)
         except Exception as error:
             if self._ledger.is_infrastructure(error):
                 raise
@@ -239,7 +244,7 @@ class Executor:
     def _try_commit(self, work: ports.Work, turn: _Turn, run: _Run) -> _Run:
         """Commit a successful run; a fault of its data that shows at the commit only is a failed attempt."""
         try:
-            work.finish(turn.delivery, [run.outcome], {}, run.seconds)
+            work.finish(turn.delivery, [run.outcome], {}, run.seconds, _late(turn.handler, [run]))
             turn.settle(work)
             work.commit()
             crashpoints.reach("after_commit_before_ack")
@@ -252,7 +257,13 @@ class Executor:
     def _write_failure(self, turn: _Turn, run: _Run) -> None:
         with self._work(turn.handler) as work:
             if work.claim(turn.delivery, [run.claimed.event.id]):
-                work.finish(turn.delivery, [run.outcome], _attempts(turn.handler, [run]), run.seconds)
+                work.finish(
+                    turn.delivery,
+                    [run.outcome],
+                    _attempts(turn.handler, [run]),
+                    run.seconds,
+                    _late(turn.handler, [run]),
+                )
             turn.settle(work)
             work.commit()
 
@@ -340,7 +351,7 @@ class Executor:
         if isinstance(error, self._time_limit_errors):
             failure = outcome.Failure(TIME_LIMIT, "it ran longer than its soft limit")
         else:
-            trace = "".join(traceback.format_exception(error))[-TRACEBACK:]
+            trace = places.shortened("".join(traceback.format_exception(error)))[-TRACEBACK:]
             failure = outcome.Failure(type(error).__name__, clean(_message(error))[:MESSAGE], clean(trace))
         if isinstance(error, handler.no_retry):
             return Outcome(found.id, Word.DEAD, failure=failure, reason=Reason.NO_RETRY)
@@ -351,8 +362,11 @@ class Executor:
 
     # --- together -----------------------------------------------------------------------------------------------
 
-    def _commit(self, work: ports.Work, delivery: tickets.Delivery, runs: list[_Run], rest: list[str]) -> None:
-        work.finish(delivery, [r.outcome for r in runs], {}, sum(r.seconds for r in runs))
+    def _commit(
+        self, work: ports.Work, delivery: tickets.Delivery, handler: handlers.Handler, runs: list[_Run], rest: list[str]
+    ) -> None:
+        seconds = sum(r.seconds for r in runs)
+        work.finish(delivery, [r.outcome for r in runs], {}, seconds, _late(handler, runs))
         work.settle(delivery, rest)
         work.commit()
         crashpoints.reach("after_commit_before_ack")
@@ -365,7 +379,7 @@ class Executor:
             report.runs.append(run.seconds)
             claimed = run.claimed
             if run.begun is not None:
-                report.waits.append(max(0.0, claimed.waited + run.begun - claimed.at))
+                report.waits.append(run.waited)
             if run.outcome.word is Word.DONE:
                 report.latencies.append(max(0.0, claimed.age + now - claimed.at))
                 if report.latencies[-1] >= slowest:
@@ -374,6 +388,14 @@ class Executor:
 
     def _work(self, handler: handlers.Handler) -> AbstractContextManager[ports.Work]:
         return self._ledger.work(handler.limits(*self._limits)[1])
+
+
+def _late(handler: handlers.Handler, runs: Sequence[_Run]) -> int:
+    """How many were begun later than the type's objective allows; 0 where there is none."""
+    if handler.objective is None:
+        return 0
+    most = handler.objective.seconds
+    return sum(run.waited > most for run in runs)
 
 
 def _attempts(handler: handlers.Handler, runs: Sequence[_Run]) -> dict[str, ports.Attempt]:

@@ -11,7 +11,7 @@ from service.bootstrap.brokers import (
     replace_queues,
     topology_broker,
 )
-from service.bootstrap.clocks import ClockRoad, clock, handled
+from service.bootstrap.clocks import ClockRoad, clock, handled, retention
 from service.bootstrap.doors import WebRoad, door_here, web
 from service.bootstrap.hands import WorkRoad, executor, worker
 from service.bootstrap.notes import noter, noter_of
@@ -55,6 +55,7 @@ __all__ = [
     "policies",
     "prepare",
     "replace_queues",
+    "retention",
     "settle_memory",
     "topology_broker",
     "trace",

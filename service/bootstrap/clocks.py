@@ -20,6 +20,7 @@ from service.domain import processes, schedules
 from service.ledger import engine as engines
 from service.ledger.declared import Declarations
 from service.ledger.release import ReleaseLedger
+from service.ledger.retention import Retention
 from service.ledger.slots import SlotLedger
 from service.ledger.upkeep import Upkeep
 from service.ledger.watching import LedgerWatch
@@ -46,6 +47,7 @@ class ClockRoad:
     canary: Canary | None  #: None: none is sent
     dead_queue: topology.DeadQueue | None
     noter: Noter
+    retention: Retention | None = None  #: None: nothing is removed by this clock
 
 
 def clock(settings: Settings | None = None) -> ClockRoad:
@@ -79,8 +81,15 @@ def clock(settings: Settings | None = None) -> ClockRoad:
         looks_engine,
         canary(settings),
         dead,
-        noter_of(processes.Kind.CLOCK, upkeep_engine),
+        noter_of(settings, processes.Kind.CLOCK, upkeep_engine),
+        retention(settings, by=name),
     )
+
+
+def retention(settings: Settings, *, by: str) -> Retention:
+    """What removes what is over, with a connection of its own: it may take long."""
+    engine = engines.Engine(settings.database_url, role="millrace-retention")
+    return Retention(engine, keep=settings.retention, by=by)
 
 
 def canary(settings: Settings) -> Canary | None:

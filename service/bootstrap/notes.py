@@ -7,11 +7,12 @@ import socket
 import time
 from collections.abc import Callable
 
-from service import __version__, plugins
+from service import plugins
 from service.application.noting import Noter
 from service.domain import processes
 from service.ledger import engine as engines
 from service.ledger.processes import ProcessLedger
+from service.settings import Settings
 
 
 def noter(
@@ -25,9 +26,15 @@ def noter(
     return Noter(ProcessLedger(engine), process, note, ours=ours, afterwards=afterwards)
 
 
-def noter_of(kind: processes.Kind, engine: engines.Engine, broker: Callable[[], bool | None] = lambda: None) -> Noter:
+def noter_of(
+    settings: Settings,
+    kind: processes.Kind,
+    engine: engines.Engine,
+    broker: Callable[[], bool | None] = lambda: None,
+) -> Noter:
     """The same for a process that is noted by itself."""
+    version = settings.version
     begun, types = time.monotonic(), tuple(handler.type for handler in plugins.registry)
     # Asked for at each note: a server may fork after it has loaded the application.
-    process = lambda: processes.Process(kind, socket.gethostname(), os.getpid(), __version__, types)  # noqa: E731
+    process = lambda: processes.Process(kind, socket.gethostname(), os.getpid(), version, types)  # noqa: E731
     return noter(engine, process, lambda: processes.Note(time.monotonic() - begun, broker()))

@@ -18,6 +18,7 @@ from service.ledger.agenda import ScheduleQueries
 from service.ledger.audit import AuditLedger
 from service.ledger.cancel import CancelLedger
 from service.ledger.counting import Counting
+from service.ledger.discarding import DiscardLedger
 from service.ledger.explain import ExplainLedger
 from service.ledger.figures import Figures
 from service.ledger.history import History
@@ -74,7 +75,7 @@ def operations(
         Queries(engine, window=settings.window),
         letters,
         strays,
-        Control(registry, CancelLedger(engine), types, queues, strays),
+        Control(registry, CancelLedger(engine), types, queues, strays, DiscardLedger(engine)),
         Replayer(letters, registry, rate=settings.replay_rate),
         Schedules(registry, ScheduleLedger(engine, bundle=bundle_of(registry)), agenda),
         agenda,

@@ -23,7 +23,9 @@ def watch(
     types, names = [h.type for h in plugins.registry], [s.name for s in plugins.calendar]
     queues = [q.name for q in domain_topology.queues(plugins.registry.queues()) if q.name != domain_topology.DEAD_QUEUE]
     detached = [h.type for h in plugins.registry if h.detached]
-    metrics.install(role, types, detached=detached, schedules=names, routes=routes, queues=queues)
+    metrics.install(
+        role, types, detached=detached, schedules=names, routes=routes, queues=queues, version=settings.version
+    )
     objectives = {h.type: h.objective for h in plugins.registry if h.objective is not None}
     signals.objectives_declared.send(None, objectives=objectives)
     exposition.serve(settings, role, health)

@@ -65,13 +65,17 @@ class AsyncClient:
         async for row in self.rows("/v1/events", "events", {**filters, "limit": page}):
             yield Event.of(row)
 
-    async def cancel(self, event_id: str) -> str:
+    async def cancel(self, event_id: str, *, because: str | None = None) -> str:
         """Withdraw an event; its state: ``cancelled``, or ``running`` and asked to stop."""
-        return await self._run(calls.cancel(event_id, self._limits))
+        return await self._run(calls.cancel(event_id, because, self._limits))
 
-    async def replay(self, event_id: str, **edited: Json) -> str:
+    async def replay(self, event_id: str, *, because: str | None = None, **edited: Json) -> str:
         """Work a dead letter again, with another ``payload=`` if one is given; the id of the new event."""
-        return await self._run(calls.replay(event_id, lines.edited(edited), self._limits))
+        return await self._run(calls.replay(event_id, lines.edited(edited), because, self._limits))
+
+    async def discard(self, event_id: str, *, because: str | None = None) -> None:
+        """Have nothing more come of a dead letter: it leaves the list; the event stays as it is."""
+        await self._run(calls.discard(event_id, because, self._limits))
 
     async def rows(self, path: str, member: str, query: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The rows of any list of the API, page by page."""

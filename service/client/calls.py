@@ -151,10 +151,10 @@ def _items(answer: core.Answer, number: int) -> list[dict[str, Any]]:
     return found
 
 
-def cancel(event_id: str, limits: core.Limits) -> core.Steps[str]:
+def cancel(event_id: str, because: str | None, limits: core.Limits) -> core.Steps[str]:
     """Withdraw an event; its state: ``cancelled``, or ``running`` and asked to stop."""
     try:
-        answer = yield from core.exchange(core.Request("POST", f"{_event(event_id)}/cancel"), limits)
+        answer = yield from core.exchange(_act(event_id, "cancel", because), limits)
     except errors.Conflict as error:
         # An attempt whose answer was lost has done it.
         if error.unsure and error.document.get("state") == "cancelled":
@@ -163,12 +163,10 @@ def cancel(event_id: str, limits: core.Limits) -> core.Steps[str]:
     return str(answer.document["state"])
 
 
-def replay(event_id: str, payload: dict[str, Any] | None, limits: core.Limits) -> core.Steps[str]:
+def replay(event_id: str, payload: dict[str, Any] | None, because: str | None, limits: core.Limits) -> core.Steps[str]:
     """Work a dead letter again; the id of the new event. ``payload``: the body, if another payload is wanted."""
-    body = None if payload is None else encode(payload)
-    request = core.Request("POST", f"{_event(event_id)}/replay", {}, body, JSON if body else {})
     try:
-        answer = yield from core.exchange(request, limits)
+        answer = yield from core.exchange(_act(event_id, "replay", because, payload), limits)
     except errors.Conflict as error:
         if error.unsure and (found := error.document.get("replayed_as")):
             return str(found)
@@ -176,11 +174,26 @@ def replay(event_id: str, payload: dict[str, Any] | None, limits: core.Limits) -
     return str(answer.document["id"])
 
 
+def discard(event_id: str, because: str | None, limits: core.Limits) -> core.Steps[None]:
+    """Have nothing more come of a dead letter."""
+    try:
+        yield from core.exchange(_act(event_id, "discard", because), limits)
+    except errors.Conflict as error:
+        if not (error.unsure and "discarded_by" in error.document):
+            raise
+
+
 def page(path: str, member: str, query: dict[str, Any], limits: core.Limits) -> core.Steps[Page]:
     """A page of a list whose rows stand under ``member``."""
     shown = {n: instant(v) if isinstance(v, datetime.datetime) else v for n, v in query.items()}
     document = (yield from core.exchange(core.Request("GET", path, shown), limits)).document
     return Page(document[member], document.get("next_cursor"))
+
+
+def _act(event_id: str, act: str, because: str | None, document: dict[str, Any] | None = None) -> core.Request:
+    body = None if document is None else encode(document)
+    query = {} if because is None else {"because": because}
+    return core.Request("POST", f"{_event(event_id)}/{act}", query, body, JSON if body else {})
 
 
 def _event(event_id: str) -> str:

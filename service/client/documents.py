@@ -67,6 +67,7 @@ class Event:
     schedule: str | None = None
     replay_of: str | None = None
     replayed_as: str | None = None
+    discarded_at: datetime.datetime | None = None  #: of a dead letter: since when nothing more is to come of it
     document: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)  #: all of it
 
     @property
@@ -79,7 +80,7 @@ class Event:
         """From a document of the API; raises ServerFault for one that is something else."""
         try:
             known = {f.name: document[f.name] for f in dataclasses.fields(cls) if f.name in document}
-            for name in ("accepted_at", "run_at", "expires_at", "finished_at"):
+            for name in ("accepted_at", "run_at", "expires_at", "finished_at", "discarded_at"):
                 known[name] = None if known.get(name) is None else datetime.datetime.fromisoformat(known[name])
             return cls(**known | {"document": document})
         except (TypeError, ValueError):

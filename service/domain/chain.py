@@ -71,6 +71,7 @@ class Origin:
 
     request_id: str | None = None
     address: str | None = None
+    because: str | None = None  #: why it is done, as far as it was said
 
 
 _NOWHERE = Origin()
@@ -85,3 +86,8 @@ def origin() -> Origin:
 def begin(request_id: str | None, address: str | None) -> None:
     """Note where what this thread does from now on comes from."""
     _origin.set(Origin(request_id, address))
+
+
+def explain(because: str | None) -> None:
+    """Note why it is done."""
+    _origin.set(dataclasses.replace(origin(), because=because))

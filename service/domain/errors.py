@@ -83,10 +83,10 @@ class AlreadyEnded(MillraceError):
 
 
 class NotDead(MillraceError):
-    """Only a dead letter can be replayed."""
+    """Only a dead letter can be replayed or discarded."""
 
     def __init__(self, state: str) -> None:
-        super().__init__(f"only a dead letter can be replayed; this event is {state}")
+        super().__init__(f"only a dead letter can be replayed or discarded; this event is {state}")
         self.members = {"state": state}
 
 
@@ -96,6 +96,14 @@ class AlreadyReplayed(MillraceError):
     def __init__(self, replayed_as: str, replayed_by: str | None) -> None:
         super().__init__(f"it was replayed as {replayed_as} by {replayed_by or 'someone unknown'}")
         self.members = {"replayed_as": replayed_as, "replayed_by": replayed_by}
+
+
+class AlreadyDiscarded(MillraceError):
+    """The dead letter was discarded before."""
+
+    def __init__(self, discarded_by: str | None) -> None:
+        super().__init__(f"it was discarded by {discarded_by or 'someone unknown'}")
+        self.members = {"discarded_by": discarded_by}
 
 
 class SearchTooSlow(MillraceError):

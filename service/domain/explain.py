@@ -57,6 +57,9 @@ class Record:
     progress: Any = None
     replayed_as: str | None = None
     dead_reason: str | None = None
+    discarded_at: Moment | None = None
+    discarded_by: str | None = None
+    discarded_because: str | None = None
     error: str | None = None  #: of the last failed attempt
     failed_at: Moment | None = None  #: likewise
     queue: str | None = None  #: of its ticket; None: there is no ticket
@@ -69,8 +72,10 @@ class Record:
     locked_since: Moment | None = None  #: when the transaction began that has the event's row
     type_paused_at: Moment | None = None
     type_paused_by: str | None = None
+    type_paused_because: str | None = None
     queue_paused_at: Moment | None = None
     queue_paused_by: str | None = None
+    queue_paused_because: str | None = None
     out_events: int = 0
     most_out: int | None = None  #: how many of its type may be out, by how long they take; None: the setting alone
     ahead_tickets: int = 0  #: up to ``COUNTED``
@@ -125,6 +130,9 @@ def _ended(record: Record) -> Explanation:
         because = f": {record.dead_reason}" if record.dead_reason else ""
         said = f"It is a dead letter since{at.removeprefix(' at')}{because}{_error(record)}."
         said += f" It was replayed as {record.replayed_as}." if record.replayed_as else " It can be replayed."
+        if record.discarded_at is not None:
+            facts["discarded"] = _act(record.discarded_at, record.discarded_by, record.discarded_because)
+            said += f" It was discarded{_who(record.discarded_at, record.discarded_by, record.discarded_because)}"
     elif why is Why.EXPIRED:
         facts["expires_at"] = record.expires_at
         said = "It expired: nobody had worked it before its expires_at."
@@ -154,8 +162,8 @@ def _waiting(record: Record, broker: bool | None, window: int) -> Explanation:
     """It is pending, and its ticket is not with the broker."""
     assert record.due_at is not None
     facts = _company(record) | {"due_at": record.due_at, "attempts": record.attempt, "expires_at": record.expires_at}
-    facts |= {"type_paused": _pause(record.type_paused_at, record.type_paused_by)}
-    facts |= {"queue_paused": _pause(record.queue_paused_at, record.queue_paused_by)}
+    for kind, at, by, because in pauses(record):
+        facts[f"{kind}_paused"] = _act(at, by, because)
     paused = _paused(record)
     if record.run_at is not None and record.run_at > record.now:
         return _later(record, record.run_at, paused, facts)
@@ -217,18 +225,29 @@ def _company(record: Record) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def pauses(record: Record) -> tuple[tuple[str, Moment | None, str | None, str | None], ...]:
+    """Of its type and of its queue: which of the two, since when it is paused (None: it is not), by whom, and why."""
+    return (
+        ("type", record.type_paused_at, record.type_paused_by, record.type_paused_because),
+        ("queue", record.queue_paused_at, record.queue_paused_by, record.queue_paused_because),
+    )
+
+
 def _paused(record: Record) -> tuple[Why, str] | None:
-    for why, name, at, by in (
-        (Why.TYPE_PAUSED, f"type {record.type}", record.type_paused_at, record.type_paused_by),
-        (Why.QUEUE_PAUSED, f"queue {record.queue}", record.queue_paused_at, record.queue_paused_by),
-    ):
+    for kind, at, by, because in pauses(record):
         if at is not None:
-            return why, f"Its {name} was paused at {_time(at)} by {by or 'someone unknown'}."
+            name = record.type if kind == "type" else record.queue
+            return Why(f"{kind}_paused"), f"Its {kind} {name} was paused{_who(at, by, because)}"
     return None
 
 
-def _pause(at: Moment | None, by: str | None) -> dict[str, Any] | None:
-    return None if at is None else {"at": at, "by": by}
+def _act(at: Moment | None, by: str | None, because: str | None) -> dict[str, Any] | None:
+    return None if at is None else {"at": at, "by": by, "because": because}
+
+
+def _who(at: Moment, by: str | None, because: str | None) -> str:
+    """When, by whom and why; the end of a sentence."""
+    return f" at {_time(at)} by {by or 'someone unknown'}{f': {because}' if because else ''}."
 
 
 def _nobody(record: Record) -> str | None:

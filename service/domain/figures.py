@@ -18,6 +18,8 @@ class Flow:
     now: datetime.datetime
     minutes: tuple[datetime.datetime, ...]  #: their beginnings, the oldest first; the last one still runs
     counts: Mapping[datetime.datetime, Counter[tuple[str, str]]]  #: minute → (type, word) → how many
+    #: Minute → queue → seconds for which a ticket that was worked in it had been out; a minute's fraction is left out.
+    waits: Mapping[datetime.datetime, Mapping[str, float]] = dataclasses.field(default_factory=dict)
 
     def series(self, *words: str, type: str | None = None) -> list[int]:
         """How many of these words there were in each minute."""
@@ -34,6 +36,13 @@ class Flow:
         """Events per second of late: in the minute that runs, and in the one before."""
         seconds = 60.0 + (self.now - self.minutes[-1]).total_seconds()
         return sum(self.series(*words, type=type)[-2:]) / max(seconds, 1.0)
+
+    def waited(self) -> list[tuple[float, str | None]]:
+        """For each minute the longest of those waits, and whose queue that was."""
+        return [
+            max(((seconds, queue) for queue, seconds in self.waits.get(minute, {}).items()), default=(0.0, None))
+            for minute in self.minutes
+        ]
 
     def types(self) -> set[str]:
         """The types of which anything was counted."""
@@ -72,7 +81,7 @@ class Depth:
     """What is open, by lanes, and what is decided about types and queues."""
 
     lanes: tuple[Lane, ...]
-    types: Mapping[str, dict[str, Any]]  #: by name: out_events, pace, paused_at, paused_by
+    types: Mapping[str, dict[str, Any]]  #: by name: out_events, pace, paused_at, _by, _because
     queues: Mapping[str, dict[str, Any]]  #: those that are paused, by name
 
     @property
@@ -96,7 +105,7 @@ class Depth:
 
 @dataclasses.dataclass(slots=True)
 class Group:
-    """Dead letters with the same type, reason and error that nobody has replayed."""
+    """Dead letters with the same type, reason and error that nobody has replayed or discarded."""
 
     type: str
     reason: str
@@ -110,7 +119,7 @@ class Group:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Letters:
-    """The dead letters that nobody has replayed, among the latest."""
+    """The dead letters that nobody has replayed or discarded, among the latest."""
 
     groups: tuple[Group, ...]  #: the largest first
     open: int  #: how many there are

@@ -12,6 +12,10 @@ STARTS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 12
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}  #: seconds
 
 
+#: Beside the outcomes in tallies: handlers that were begun later than their type's objective allows.
+LATE = "late"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Objective:
     """Of all events, the share ``p`` is begun within ``start``, and the share ``success`` succeeds in the end.

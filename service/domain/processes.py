@@ -27,7 +27,7 @@ class Process:
     kind: Kind
     host: str
     pid: int
-    version: str  #: of Millrace
+    version: str  #: of Millrace, and what else is deployed: ``0.1.0+3f2a91c``
     types: tuple[str, ...]  #: that it has handlers for, sorted
     queues: tuple[str, ...] = ()  #: that a worker takes from
     slots: int | None = None  #: tickets that a worker works at once; None: it is no worker

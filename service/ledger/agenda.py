@@ -21,7 +21,8 @@ case when s.retired_at is not null then 'retired' when s.paused_at is not null t
 SHOW = f"""
 select s.name, s.origin, s.app, s.type, {STATE} as state, s.spec->'plan' as plan, s.spec->'policy' as policy,
        s.next_due, case when s.next_due is not null then coalesce(s.planned, s.next_due) end as next_slot,
-       s.held, s.runs, s.paused_at, s.paused_by, s.retired_at, s.declared_at as changed_at, s.changed_by, s.revision,
+       s.held, s.runs, s.paused_at, s.paused_by, s.paused_because, s.retired_at, s.declared_at as changed_at,
+       s.changed_by, s.revision,
        last.due_at as last_slot, last.outcome as last_outcome, last.reason as last_reason
 """
 

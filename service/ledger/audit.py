@@ -70,6 +70,8 @@ def write(connection: sqlalchemy.Connection, act: str, target: str | None, by: s
     """Note an act in its own transaction, as the last thing before the commit."""
     n, previous, at = connection.exec_driver_sql(TAKE_END).one()
     origin = chain.origin()
+    if origin.because is not None:
+        detail["because"] = origin.because
     text = json.dumps(detail, default=_plain)
     entry = chain.Entry(n + 1, at, by, act, target, text, origin.request_id, origin.address, previous)
     hash = entry.computed()

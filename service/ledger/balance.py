@@ -31,7 +31,12 @@ select coalesce(found.type, told.type), coalesce(found.n, 0), coalesce(told.n, 0
 from found full join told on told.type = found.type order by 1
 """
 
-STRAY_ROWS = "select count(*) from millrace.events_default"
+# What retention has kept of days that are gone has its place in the default partition; anything else has none.
+STRAY_ROWS = """
+select count(*) filter (where r.day is null), count(*) filter (where r.day is not null)
+from (select millrace.day_of(id) as day from millrace.events_default) e
+left join millrace.retention r on r.day = e.day and r.removed_at is not null
+"""
 REBUILD = "update millrace.tickets set due_at = clock_timestamp(), published_at = null, revision = revision + 1"
 
 
@@ -42,7 +47,8 @@ class Balance:
     open: int  #: open events in the table
     tallied: int  #: open events by the tallies
     without_ticket: int  #: open events that no ticket covers; must be 0
-    unpartitioned: int  #: rows in the default partition; must be 0
+    unpartitioned: int  #: rows in the default partition that retention has not put there; must be 0
+    kept: int  #: rows that it has: of days that are gone
     differing: tuple[Difference, ...] = ()  #: the types of which table and tallies say different things
     lost: tuple[str, ...] = ()  #: the first events without a ticket
 
@@ -62,12 +68,13 @@ def count(engine: engines.Engine) -> Balance:
         types = [Difference(row[0], int(row[1]), int(row[2])) for row in connection.execute(sqlalchemy.text(BY_TYPE))]
         without = int(connection.scalar(sqlalchemy.text(OPEN_WITHOUT_TICKET)) or 0)
         lost = connection.scalars(sqlalchemy.text(NAMES_WITHOUT_TICKET)).all() if without else ()
-        unpartitioned = int(connection.scalar(sqlalchemy.text(STRAY_ROWS)) or 0)
+        unpartitioned, kept = connection.execute(sqlalchemy.text(STRAY_ROWS)).one()
     return Balance(
         open=sum(t.open for t in types),
         tallied=sum(t.tallied for t in types),
         without_ticket=without,
         unpartitioned=unpartitioned,
+        kept=kept,
         differing=tuple(t for t in types if t.open != t.tallied),
         lost=tuple(lost),
     )

@@ -44,17 +44,19 @@ for no key update of s
 
 KNOWN = "select name from millrace.schedules where name = any(%s)"
 
-# A changed one begins anew. Of its slots only those of the last day are asked for open events.
+# A changed one begins anew; the instant that waits for an open event to end goes on waiting. Of its slots only those of
+# the last day are asked for open events.
 DECLARE = """
 insert into millrace.schedules (name, type, spec, app, next_due, planned, open_since)
 select *, now() - interval '1 day' from unnest(%(name)s::text[], %(type)s::text[], %(spec)s::jsonb[], %(app)s::text[],
                      %(next_due)s::timestamptz[], %(planned)s::timestamptz[]) order by 1
 on conflict (name) do update
 set type = excluded.type, spec = excluded.spec, app = excluded.app, retired_at = null, retired_by = null,
-    next_due = case when schedules.paused_at is null then excluded.next_due end,
-    planned = case when schedules.paused_at is null then excluded.planned
+    next_due = case when schedules.paused_at is not null then null
+                    when schedules.held is not null then clock_timestamp() else excluded.next_due end,
+    planned = case when schedules.paused_at is null and schedules.held is null then excluded.planned
                    else coalesce(excluded.planned, excluded.next_due) end,
-    held = null, declared_at = now(), revision = schedules.revision + 1, changed_by = null,
+    declared_at = now(), revision = schedules.revision + 1, changed_by = null,
     open_since = greatest(schedules.open_since, now() - interval '1 day')
 where schedules.origin = 'code' and (schedules.spec <> excluded.spec or schedules.retired_at is not null)
 """
@@ -62,6 +64,11 @@ where schedules.origin = 'code' and (schedules.spec <> excluded.spec or schedule
 MOVE_APP = """
 update millrace.schedules s set app = own.app
 from unnest(%s::text[], %s::text[]) as own (name, app) where s.name = own.name and s.origin = 'code'
+"""
+
+RAN = """
+update millrace.schedules s set runs = own.runs
+from unnest(%s::text[], %s::int[]) as own (name, runs) where s.name = own.name
 """
 
 RETIRE = """
@@ -113,6 +120,7 @@ class Declarations:
         self._engine = engine
         self._apps = sorted(apps)  #: whose schedules are all in the calendar
         self._schedules = sorted(calendar, key=lambda s: s.name)
+        self._types = {s.name: s.type for s in self._schedules}
         self._clock = clock
         self._firing = firing.Firing(by=clock, bundle=bundle)
         self.calendar = calendar.digest()  #: by which the clocks of one version know each other
@@ -167,7 +175,7 @@ class Declarations:
         rows = connection.exec_driver_sql(CHANGED, (names, specs, apps)).all()
         now: datetime.datetime = connection.exec_driver_sql(NOW).scalar_one()
         known = {row[0] for row in connection.exec_driver_sql(KNOWN, (names,))}
-        self._settle(connection, rows, now)
+        renamed = self._settle(connection, rows, now)
         different = {row.name for row in rows if not row.same or row.retired}
         moved = [s for s in chosen if s.name in known and s.name not in different]
         if any(row.same and not row.retired for row in rows):
@@ -181,15 +189,28 @@ class Declarations:
                     extra={"action": "clock.left_out"},
                 )
         self._write(connection, [s for s in chosen if s.name not in known or s.name in different], now)
+        self._settle_renamed(connection, renamed, now)
 
-    def _settle(self, connection: sqlalchemy.Connection, rows: Sequence[Any], now: datetime.datetime) -> None:
+    def _settle(
+        self, connection: sqlalchemy.Connection, rows: Sequence[Any], now: datetime.datetime
+    ) -> list[firing.Decided]:
         """What is due of the plans that end now is fired, for each instant is accounted for by the plan that had it.
 
-        Unless its type has ended with it: nobody would work the event.
+        What is due of those with another type from now on is returned: perhaps nobody works the old one any more.
         """
-        types = {s.name: s.type for s in self._schedules}
         ending = [r for r in rows if r.origin == "code" and not (r.same or r.paused or r.retired)]
-        self._firing.fire(connection, [r for r in ending if types[r.name] == r.type], now, hurry=True)
+        self._firing.fire(connection, [r for r in ending if self._types[r.name] == r.type], now, hurry=True)
+        renamed = [r for r in ending if self._types[r.name] != r.type]
+        return self._firing.decide(connection, renamed, now, hurry=True)
+
+    def _settle_renamed(
+        self, connection: sqlalchemy.Connection, renamed: Sequence[firing.Decided], now: datetime.datetime
+    ) -> None:
+        """Their instants become events of the new type, with its payload: the schedule says so by now."""
+        self._firing.write(connection, firing.asked_of(renamed, self._types), now)
+        if renamed:
+            runs = [decision.standing.runs for _, decision, _ in renamed]
+            connection.exec_driver_sql(RAN, ([due.name for due, _, _ in renamed], runs))
 
     def _write(
         self, connection: sqlalchemy.Connection, chosen: Sequence[schedules.Schedule], now: datetime.datetime

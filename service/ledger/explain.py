@@ -21,13 +21,15 @@ with one as (
     from millrace.events e where e.id = %(id)s::uuid)
 select one.id::text, one.type, one.state, one.attempt, one.run_at, one.expires_at, one.finished_at, one.lease_until,
        one.cancel_at, one.progress, one.replayed_as::text, d.reason as dead_reason,
+       d.discarded_at, d.discarded_by, d.discarded_because,
        one.error->>'error' as error, (
            select max(a.finished_at) from millrace.attempts a
            where a.event_id = one.id and one.attempt > 0) as failed_at,
        t.queue, t.due_at, t.published_at, coalesce(t.publishes, 0) as publishes, coalesce(t.returns, 0) as returns,
        t.holder, t.held_since, lock.since as locked_since,
-       y.paused_at as type_paused_at, y.paused_by as type_paused_by,
-       q.paused_at as queue_paused_at, q.paused_by as queue_paused_by, coalesce(y.out_events, 0) as out_events,
+       y.paused_at as type_paused_at, y.paused_by as type_paused_by, y.paused_because as type_paused_because,
+       q.paused_at as queue_paused_at, q.paused_by as queue_paused_by, q.paused_because as queue_paused_because,
+       coalesce(y.out_events, 0) as out_events,
        y.most_out, coalesce(ahead.tickets, 0) as ahead_tickets, coalesce(ahead.events, 0) as ahead_events,
        coalesce(worked.rate, 0.0) as rate,
        coalesce(alive.workers, 0) as workers, coalesce(alive.knowing, 0) as knowing,

@@ -27,9 +27,10 @@ GROUPED = 2_000  #: dead letters that are grouped, the latest
 
 Found = TypeVar("Found")
 
+# The mark of a worked ticket is when it was published: so old tickets were when their turn came.
 TALLIES = """
-select minute, type, word, sum(n)::bigint as n from millrace.tallies
-where minute >= %(since)s group by 1, 2, 3
+select minute, type, word, queue, sum(n)::bigint as n, extract(epoch from max(minute - mark))::float8 as waited
+from millrace.tallies where minute >= %(since)s group by 1, 2, 3, 4
 """
 NOW = "select clock_timestamp()"
 
@@ -64,8 +65,8 @@ from queues q cross join lateral (
 group by 1, 2
 """
 
-TYPES = "select name, out_events, counted_at, pace, paused_at, paused_by from millrace.types"
-QUEUES = "select name, paused_at, paused_by from millrace.queues where paused_at is not null"
+TYPES = "select name, out_events, counted_at, pace, paused_at, paused_by, paused_because from millrace.types"
+QUEUES = "select name, paused_at, paused_by, paused_because from millrace.queues where paused_at is not null"
 
 # `limit 1` keeps the planner from joining all events instead of looking each one up.
 LETTERS = f"""
@@ -73,13 +74,14 @@ select d.type, d.reason, d.event_id::text as id, d.died_at,
        coalesce(e.error->>'error', '') as error, left(coalesce(e.error->>'message', ''), 200) as message
 from (select * from millrace.dead order by died_at desc, event_id desc limit {GROUPED}) d
 left join lateral (select v.error from millrace.events v where v.id = d.event_id limit 1) e on true
-where d.replayed_as is null
+where d.replayed_as is null and d.discarded_at is null
 """
 
 BESIDE = f"""
 select (select count(*) from (select from millrace.strays limit {figures.EXACT}) s) as strays,
-       count(*) as looked_at, count(*) filter (where replayed_as is null) as open
-from (select replayed_as from millrace.dead order by died_at desc, event_id desc limit {figures.EXACT}) latest
+       count(*) as looked_at, count(*) filter (where replayed_as is null and discarded_at is null) as open
+from (select replayed_as, discarded_at from millrace.dead
+      order by died_at desc, event_id desc limit {figures.EXACT}) latest
 """
 
 CLOCKS = """
@@ -135,12 +137,20 @@ class _Kept(Generic[Found]):
         self._until = 0.0
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Minute:
+    """What was read of one minute."""
+
+    counts: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
+    waits: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
 class Figures:
     """The figures. All methods raise LedgerUnavailable, and SearchTooSlow when the ledger is too busy to tell."""
 
     def __init__(self, engine: engines.Engine) -> None:
         self._engine = engine
-        self._closed: dict[datetime.datetime, Counter[tuple[str, str]]] = {}
+        self._closed: dict[datetime.datetime, _Minute] = {}
         self._flow = _Kept(self._ask_flow)
         self._depth = _Kept(self._ask_depth)
         self._letters = _Kept(self._ask_letters, LETTERS_KEPT)
@@ -156,7 +166,7 @@ class Figures:
         return self._depth.get()
 
     def letters(self) -> figures.Letters:
-        """What is dead and was not replayed."""
+        """What is dead, and was neither replayed nor discarded."""
         return self._letters.get()
 
     def forget(self) -> None:
@@ -190,16 +200,19 @@ class Figures:
             closed = connection.exec_driver_sql(watching.CLOSED).scalar_one().astimezone(datetime.UTC)
             last = now.replace(second=0, microsecond=0)
             minutes = tuple(last - datetime.timedelta(minutes=n) for n in range(MINUTES, -1, -1))
-            kept = {minute: counts for minute, counts in self._closed.items() if minute in minutes}
+            kept = {minute: found for minute, found in self._closed.items() if minute in minutes}
             since = next((minute for minute in minutes if minute not in kept), last)
             rows = connection.exec_driver_sql(TALLIES, {"since": since}).all()
-        counts: dict[datetime.datetime, Counter[tuple[str, str]]] = {m: Counter() for m in minutes} | kept
-        for at, type_name, word, n in rows:
+        found = {m: _Minute() for m in minutes} | kept
+        for at, type_name, word, queue, n, waited in rows:
             minute = at.astimezone(datetime.UTC)
-            if minute in counts and minute not in kept:
-                counts[minute][type_name, word] += n
-        self._closed = {minute: found for minute, found in counts.items() if minute < closed}
-        return figures.Flow(now, minutes, counts)
+            if minute in found and minute not in kept:
+                found[minute].counts[type_name, word] += n
+                if queue is not None and waited is not None:
+                    found[minute].waits[queue] = max(waited, found[minute].waits.get(queue, 0.0))
+        self._closed = {minute: one for minute, one in found.items() if minute < closed}
+        counts = {minute: one.counts for minute, one in found.items()}
+        return figures.Flow(now, minutes, counts, {minute: one.waits for minute, one in found.items()})
 
     def _ask_depth(self) -> figures.Depth:
         with transactions.begin(self._engine) as connection:

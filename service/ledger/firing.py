@@ -11,7 +11,7 @@ import datetime
 import functools
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy
@@ -143,6 +143,16 @@ class Asked:
     slot: slots.Slot
 
 
+#: A schedule, what becomes of it, and since when its slots may have open events (None: as before).
+Decided = tuple[Due, slots.Decision, datetime.datetime | None]
+
+
+def asked_of(decisions: Iterable[Decided], types: Mapping[str, str] | None = None) -> list[Asked]:
+    """The slots that were decided on; ``types``: schedules whose events are of another type from now on."""
+    renamed = types or {}
+    return [Asked(d.name, renamed.get(d.name, d.type), slot) for d, decision, _ in decisions for slot in decision.slots]
+
+
 class Firing:
     """How one process fires."""
 
@@ -157,21 +167,28 @@ class Firing:
 
         ``hurry``: whatever was planned is fired now, without its jitter, for the schedule is about to change.
         """
+        decisions = self.decide(connection, rows, now, hurry=hurry)
+        settled = self.write(connection, asked_of(decisions), now)
+        advance(connection, [(one.name, d, since) for one, d, since in decisions])
+        return settled
+
+    def decide(
+        self, connection: sqlalchemy.Connection, rows: Iterable[Any], now: datetime.datetime, *, hurry: bool = False
+    ) -> list[Decided]:
+        """What becomes of these schedules; what is open and must give way is cancelled, nothing else is written."""
         due = self._understood(connection, rows)
         if hurry:
             due = [dataclasses.replace(d, policy=dataclasses.replace(d.policy, jitter=0.0)) for d in due]
         still_open = self._open(connection, due)
-        decisions: list[tuple[Due, slots.Decision]] = []
+        decisions: list[Decided] = []
         for one in due:
             standing = dataclasses.replace(one.standing, open=len(still_open.get(one.name, ())))
-            decisions.append((one, slots.decide(one.course, one.policy, standing, now)))
-        doomed = [i for one, d in decisions if d.cancel_open for i, _ in still_open[one.name]]
+            decision = slots.decide(one.course, one.policy, standing, now)
+            decisions.append((one, decision, _open_since(one, decision, still_open.get(one.name, ()))))
+        doomed = [i for one, d, _ in decisions if d.cancel_open for i, _ in still_open[one.name]]
         if doomed:
             cancel.cancel_free(connection, doomed)
-        asked = [Asked(one.name, one.type, slot) for one, d in decisions for slot in d.slots]
-        settled = self.write(connection, asked, now)
-        advance(connection, [(one.name, d, _open_since(one, d, still_open.get(one.name, ()))) for one, d in decisions])
-        return settled
+        return decisions
 
     def write(
         self,

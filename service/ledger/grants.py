@@ -32,20 +32,21 @@ WORDS = {"s": "select", "i": "insert", "u": "update", "d": "delete"}
 TABLES: dict[str, tuple[str, str, str, str]] = {
     #                    web     worker  clock   reader
     "events":           ("siu",  "su",   "siu",  "s"),
-    "events_default":   ("s",    "",     "s",    "s"),  # What no partition was made for is counted.
+    "events_default":   ("s",    "",     "sd",   "s"),  # What no partition was made for is counted, what is over goes.
     "tickets":          ("siud", "siud", "siud", "s"),
-    "attempts":         ("s",    "i",    "",     "s"),
-    "dead":             ("su",   "i",    "s",    "s"),
-    "strays":           ("sd",   "",     "i",    "s"),
+    "attempts":         ("s",    "i",    "sd",   "s"),
+    "dead":             ("su",   "i",    "sd",   "s"),
+    "strays":           ("sd",   "",     "sid",  "s"),
     "idempotency_keys": ("si",   "",     "sd",   ""),
     "types":            ("siu",  "",     "siu",  "s"),
     "queues":           ("siu",  "",     "s",    "s"),
     "tallies":          ("si",   "i",    "sid",  "s"),
     "schedules":        ("siud", "",     "siu",  "s"),
-    "slots":            ("siu",  "",     "siu",  "s"),
+    "slots":            ("siu",  "",     "siud", "s"),
     "clocks":           ("s",    "",     "siud", "s"),
     "calendars":        ("s",    "",     "siud", "s"),
-    "duties":           ("",     "",     "su",   "s"),
+    "duties":           ("s",    "s",    "su",   "s"),
+    "retention":        ("s",    "",     "su",   "s"),
     "migrations":       ("s",    "s",    "s",    "s"),
     "compatibility":    ("s",    "s",    "s",    "s"),  # What code may run is asked at each start.
     "keys":             ("siu",  "",     "",     ""),
@@ -54,7 +55,15 @@ TABLES: dict[str, tuple[str, str, str, str]] = {
     "audit":            ("si",   "",     "",     "s"),  # Nobody changes what was written.
     "audit_end":        ("su",   "",     "",     "s"),
     "processes":        ("siud", "siud", "siud", "s"),
+    "deploys":          ("si",   "si",   "si",   "s"),
 }  # fmt: skip
+
+#: What only the owner can do, clocks have done by these functions.
+FUNCTIONS = (
+    "make_partitions(integer)",
+    "remove_day(date, uuid[], bigint)",
+    "thin_day(date, uuid[], bigint)",
+)
 
 #: What the apps' handlers and views may do with the apps' own tables, which the migrator makes in schema ``public``, or
 #: in schemas of their own.
@@ -124,6 +133,7 @@ def tables() -> str:
         for role, letters in zip(ROLES[1:], granted, strict=True)
         if letters
     )
+    functions = ",\n".join(f"    ('millrace.{function}')" for function in FUNCTIONS)
     return f"""do $$ declare one record;
 begin
     if to_regnamespace('millrace') is null then return; end if;
@@ -138,10 +148,12 @@ begin
     loop
         execute format('grant %s on millrace.%I to %I', one.words, one.what, one.role);
     end loop;
-    if exists (select from pg_roles where rolname = '{CLOCK}')
-        and to_regprocedure('millrace.make_partitions(integer)') is not null then
-        grant execute on function millrace.make_partitions(integer) to {CLOCK};
-    end if;
+    for one in select * from (values
+{functions}) as called (what)
+    where to_regprocedure(what) is not null and exists (select from pg_roles where rolname = '{CLOCK}')
+    loop
+        execute format('grant execute on function %s to {CLOCK}', one.what);
+    end loop;
 end $$;"""
 
 

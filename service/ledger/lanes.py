@@ -24,7 +24,7 @@ names (name) as (
     union select name from millrace.queues union select unnest(queues) from alive)
 select n.name, coalesce(d.tickets, 0) as due, coalesce(o.tickets, 0) as out, coalesce(o.over, 0) as overdue,
        coalesce(d.tickets, 0) >= {COUNTED} or coalesce(o.tickets, 0) >= {COUNTED} as is_more,
-       q.paused_at, q.paused_by,
+       q.paused_at, q.paused_by, q.paused_because,
        (select count(*) from alive where n.name = any(queues)) as workers,
        (select coalesce(sum(slots), 0) from alive where n.name = any(queues)) as slots
 from names n

@@ -292,9 +292,12 @@ class LeaseWork:
 
     def end(
         self, delivery: tickets.Delivery, run: ports.Run, result: outcome.Outcome, attempt: ports.Attempt,
-        progress: ports.Progress | None = None,
+        progress: ports.Progress | None = None, late: bool = False,
     ) -> outcome.Word:  # fmt: skip
-        """Write what came of a run; the word that was written. Raises LeaseLost when it is not ours any more."""
+        """Write what came of a run; the word that was written. Raises LeaseLost when it is not ours any more.
+
+        ``late``: it was begun later than its type promises.
+        """
         word = result.word
         if self._hold(run) and word in (outcome.Word.RETRY, outcome.Word.SNOOZED):
             word = outcome.Word.CANCELLED  # Nobody wants it to be tried again.
@@ -313,6 +316,8 @@ class LeaseWork:
         elif word is outcome.Word.DEAD:
             self._run(DEAD, found | {"reason": result.reason})
         self._tally(delivery, word)
+        if late:
+            self._run(work.TALLIES + work.TALLY, tuple(work.late_tally(delivery.type, 1)))
         return word
 
     def give_back(self, run: ports.Run, queue: str, delay: float) -> None:

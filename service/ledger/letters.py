@@ -18,7 +18,8 @@ from service.ledger import engine as engines
 
 LIST = f"""
 select d.event_id::text as id, d.type, d.reason, d.died_at, e.attempt, e.producer, e.error,
-       e.replay_of::text, d.replayed_as::text, d.replayed_by, {pages.cursor_of("d.died_at", "d.event_id")}
+       e.replay_of::text, d.replayed_as::text, d.replayed_by, d.discarded_at, d.discarded_by, d.discarded_because,
+       {pages.cursor_of("d.died_at", "d.event_id")}
 from millrace.dead d left join millrace.events e on e.id = d.event_id
 """
 
@@ -30,6 +31,7 @@ CONDITIONS = {
     "since": "d.died_at >= %(since)s",
     "until": "d.died_at < %(until)s",
     "replayed": "(d.replayed_as is not null) = %(replayed)s",
+    "discarded": "(d.discarded_at is not null) = %(discarded)s",
     "cursor": pages.below("d.died_at", "d.event_id"),
 }
 
@@ -95,6 +97,7 @@ class Filters:
     since: datetime.datetime | None = None  #: died at this instant or later
     until: datetime.datetime | None = None  #: died before this instant
     replayed: bool | None = None
+    discarded: bool | None = None
 
     def where(self) -> tuple[list[str], dict[str, Any]]:
         """Conditions and their values."""

@@ -5,20 +5,23 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from service.domain import chain
 from service.ledger import audit, transactions
 from service.ledger import engine as engines
 
-# Who came first keeps the pause, with their name.
+# Who came first keeps the pause, with their name and reason.
 PAUSE = """
-insert into millrace.{table} as p (name, paused_at, paused_by) values (%(name)s, clock_timestamp(), %(by)s)
+insert into millrace.{table} as p (name, paused_at, paused_by, paused_because)
+values (%(name)s, clock_timestamp(), %(by)s, %(because)s)
 on conflict (name) do update
 set paused_by = case when p.paused_at is null then excluded.paused_by else p.paused_by end,
+    paused_because = case when p.paused_at is null then excluded.paused_because else p.paused_because end,
     paused_at = coalesce(p.paused_at, excluded.paused_at)
-returning paused_at as at, paused_by as by
+returning paused_at as at, paused_by as by, paused_because as because
 """
 
 RESUME = """
-update millrace.{table} set paused_at = null, paused_by = null
+update millrace.{table} set paused_at = null, paused_by = null, paused_because = null
 where name = %(name)s and paused_at is not null returning name
 """
 
@@ -48,13 +51,14 @@ class PauseLedger:
             return bool(connection.exec_driver_sql(KNOWS[self._table], {"name": name}).scalar())
 
     def pause(self, name: str, by: str | None) -> dict[str, Any]:
-        """Pause; since when (at) and by whom (by), which is another's name if it was paused before."""
+        """Pause; since when (at), by whom (by) and why (because): another's words if it was paused before."""
         statement = PAUSE.format(table=self._table)
+        values = {"name": name, "by": by, "because": chain.origin().because}
         with transactions.begin(self._engine) as connection:
-            row = connection.exec_driver_sql(statement, {"name": name, "by": by}).mappings().one()
+            row = connection.exec_driver_sql(statement, values).mappings().one()
             audit.write(connection, f"{self._table[:-1]}.paused", name, by, since=row["at"])
         at: datetime.datetime = row["at"]
-        return {"at": at.astimezone(datetime.UTC), "by": row["by"]}
+        return {"at": at.astimezone(datetime.UTC), "by": row["by"], "because": row["because"]}
 
     def resume(self, name: str, by: str | None = None) -> bool:
         """Resume; whether it was paused."""

@@ -26,6 +26,28 @@ set version = excluded.version, schema = excluded.schema, queues = excluded.queu
                       else excluded.started_at end
 """
 
+# A mark where a kind of process comes in another version: begun since the last mark, and the first of its version, so
+# that neither old ones that go on nor one of them that is started again make a mark of their own.
+MARK = f"""
+with last as (select version, at from millrace.deploys where kind = %(kind)s order by at desc limit 1)
+insert into millrace.deploys (kind, version)
+select %(kind)s, %(version)s from (select) one left join last on true
+where last.version is null
+   or (last.version <> %(version)s and last.at < clock_timestamp() - make_interval(secs => %(age)s)
+       and not exists (
+           select from millrace.processes p
+           where p.kind = %(kind)s and p.version = %(version)s and (p.host, p.pid) <> (%(host)s, %(pid)s)
+             and p.seen_at > clock_timestamp() - interval '{processes.LIVE} seconds'))
+on conflict do nothing;
+"""
+
+# What came together stands together: a kind and a version once in each minute.
+DEPLOYS = """
+select kind, version, min(at) as at from millrace.deploys
+where at >= clock_timestamp() - make_interval(secs => %(seconds)s)
+group by kind, version, date_trunc('minute', at) order by 3 desc, 1 limit %(limit)s
+"""
+
 LIST = f"""
 select kind, host, pid, version, queues, types, digest, slots, broker, holding, started_at, seen_at,
        seen_at > clock_timestamp() - interval '{processes.LIVE} seconds' as alive,
@@ -53,7 +75,13 @@ class ProcessLedger:
             "holding": json.dumps([held.document() for held in note.holding]),
         }  # fmt: skip
         with fence.transaction(self._engine) as connection:
-            connection.exec_driver_sql(NOTE, values)
+            connection.exec_driver_sql(MARK + NOTE, values)
+
+    def deploys(self, *, seconds: float, limit: int = MOST) -> list[dict[str, Any]]:
+        """When which kind of process came in another version, in the last ``seconds``, the latest first."""
+        with transactions.begin(self._engine) as connection:
+            rows = connection.exec_driver_sql(DEPLOYS, {"seconds": seconds, "limit": limit}).mappings().all()
+        return [pages.in_utc(row) for row in rows]
 
     def list(self, kind: processes.Kind | None = None) -> list[dict[str, Any]]:
         """The processes that were noted of late, by kind and host; those that are not ``alive`` have gone."""

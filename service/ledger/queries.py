@@ -26,7 +26,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 SUMMARY = """
 select e.id::text, e.type, e.state, e.attempt, e.accepted_at, e.run_at, e.expires_at, e.finished_at,
        e.producer, e.request_id, e.schedule, e.slot_at, e.replay_of::text, e.replayed_as::text,
-       t.published_at, t.due_at, coalesce(y.paused_at, q.paused_at) as paused_at,
+       d.discarded_at, t.published_at, t.due_at, coalesce(y.paused_at, q.paused_at) as paused_at,
        coalesce(y.out_events, 0) as out_events, y.most_out, d.reason as dead_reason, clock_timestamp() as now
 """
 
@@ -47,15 +47,21 @@ SOME = f"{SUMMARY} {TABLES} where e.id = any(%(ids)s::uuid[]) order by e.id desc
 
 ENDED = "select id::text from millrace.events where id = any(%(ids)s::uuid[]) and state <> all(%(open)s)"
 
+GONE = """
+select day, coalesce(removed_at, thinned_at) as removed_at from millrace.retention
+where day = millrace.day_of(%(id)s::uuid)
+"""
+
 ATTEMPTS = """
 select attempt as number, started_at, finished_at, worker, error, message
 from millrace.attempts where event_id = %(id)s::uuid order by attempt
 """
 
 PAUSES = """
-select 'type' as kind, name, paused_at as at, paused_by as by from millrace.types where paused_at is not null
+select 'type' as kind, name, paused_at as at, paused_by as by, paused_because as because
+from millrace.types where paused_at is not null
 union all
-select 'queue', name, paused_at, paused_by from millrace.queues where paused_at is not null
+select 'queue', name, paused_at, paused_by, paused_because from millrace.queues where paused_at is not null
 order by kind, name
 """
 
@@ -118,6 +124,15 @@ class Queries:
         failed = [] if unhurt else self._rows(ATTEMPTS, {"id": event_id})
         return found | {"attempts": [pages.in_utc(row) for row in failed]}
 
+    def missing(self, event_id: str) -> errors.EventNotFound:
+        """The error for an id that nothing was found of: it tells if retention has been at its day."""
+        said = f"there is no event {event_id[:100]!r}"
+        gone = self._rows(GONE, {"id": event_id}) if UUID.fullmatch(event_id) else []
+        if gone:
+            day, at = gone[0]["day"], gone[0]["removed_at"]
+            said += f"; events of {day} were removed {at:%Y-%m-%d}, for their retention was over"
+        return errors.EventNotFound(said)
+
     def search(self, filters: Filters, *, limit: int) -> list[dict[str, Any]]:
         """Summaries of events, the newest first."""
         return self.page(filters, limit=limit).events
@@ -141,6 +156,9 @@ class Queries:
             found = searching.Search(connection, filters.values()).run(limit + 1)
             if not found.ids:
                 return found, []
+            # In a transaction of its own: the limit of the search is not its limit, and a piece that took too long has
+            # spoiled the one before.
+            connection.rollback()
             return found, connection.exec_driver_sql(SOME, {"ids": found.ids[:limit]}).mappings().all()
 
     def ended(self, event_ids: Sequence[str]) -> set[str]:
@@ -149,7 +167,7 @@ class Queries:
         return {row["id"] for row in rows}
 
     def pauses(self) -> list[dict[str, Any]]:
-        """The types and queues that are paused: kind, name, since when (at) and by whom (by)."""
+        """The types and queues that are paused: kind, name, since when (at), by whom (by) and why (because)."""
         return [pages.in_utc(row) for row in self._rows(PAUSES, {})]
 
     def check(self) -> None:
@@ -179,17 +197,20 @@ class Queries:
         try:
             return read()
         except exc.DBAPIError as error:
-            if engines.sqlstate(error) == engines.QUERY_CANCELED:
-                raise errors.SearchTooSlow() from error
             if not error.connection_invalidated:
-                raise fence.unavailable(error) from error
+                raise _told(error) from error
         except exc.SQLAlchemyError as error:
-            raise fence.unavailable(error) from error
+            raise _told(error) from error
         # The connection had died in the pool, which has thrown all of them away. To read again does no harm.
         try:
             return read()
         except exc.SQLAlchemyError as error:
-            raise fence.unavailable(error) from error
+            raise _told(error) from error
+
+
+def _told(error: exc.SQLAlchemyError) -> Exception:
+    """The error for the callers."""
+    return errors.SearchTooSlow() if engines.sqlstate(error) == engines.QUERY_CANCELED else fence.unavailable(error)
 
 
 def _reason(row: Row, window: int) -> str | None:

@@ -15,13 +15,13 @@ from typing import Any
 
 import sqlalchemy
 
-from service.domain import errors, schedules, slots
+from service.domain import chain, errors, schedules, slots
 from service.ledger import agenda, audit, firing, transactions
 from service.ledger import engine as engines
 
 LOCK = f"""
 select {firing.COLUMNS}, s.next_due, s.origin, s.revision, s.paused_at, s.retired_at, s.spec::text as spec,
-       clock_timestamp() as now
+       s.slots_since, clock_timestamp() as now
 from millrace.schedules s where s.name = %s for no key update of s
 """
 
@@ -40,12 +40,15 @@ where name = %s
 
 PAUSE = """
 update millrace.schedules
-set paused_at = clock_timestamp(), paused_by = %s, revision = revision + 1,
+set paused_at = clock_timestamp(), paused_by = %s, paused_because = %s, revision = revision + 1,
     planned = case when held is null then coalesce(planned, next_due) else planned end, next_due = null
 where name = %s
 """
 
-RESUME = "update millrace.schedules set paused_at = null, paused_by = null, revision = revision + 1 where name = %s"
+RESUME = """
+update millrace.schedules set paused_at = null, paused_by = null, paused_because = null, revision = revision + 1
+where name = %s
+"""
 
 DELETE = "delete from millrace.schedules where name = %s"
 
@@ -123,7 +126,7 @@ class ScheduleLedger:
             _check_not_retired(row)
             if row.paused_at is None:
                 self._settle(connection, row)
-                connection.exec_driver_sql(PAUSE, (by, name))
+                connection.exec_driver_sql(PAUSE, (by, chain.origin().because, name))
                 audit.write(connection, "schedule.paused", name, by)
 
     def resume(self, name: str, *, by: str | None) -> bool:
@@ -181,12 +184,15 @@ class ScheduleLedger:
     ) -> Backfill:
         """Make events of the planned instants in ``[since, until)`` that became none, at most ``limit``.
 
-        Only what lies in the past is taken. Raises ScheduleNotFound, ScheduleRetired.
+        Only what lies in the past is taken, and no further back than the history of the schedule. Raises
+        ScheduleNotFound, ScheduleRetired.
         """
         with self._held(name) as (connection, row):
             _check_not_retired(row)
             due = firing.understand(row)
             until = min(until, row.now)
+            if row.slots_since is not None:  # What was fired before, nobody knows any more.
+                since = max(since, row.slots_since + slots.TICK)
             planned = list(itertools.islice(_between(due.course, since, until), _LOOKED_AT + 1))
             present = {r[0] for r in connection.exec_driver_sql(PRESENT, (name, since, until))}
             missing = [instant for instant in planned[:_LOOKED_AT] if instant not in present]

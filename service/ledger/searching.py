@@ -49,10 +49,11 @@ from (select event_ids from millrace.tickets order by id limit %(few)s) as few
 
 # Everything that the ledger has, in the order of the list.
 EVENTS = "millrace.events e"
-# Few open events among many others: by their tickets, all at once. Those that run have a ticket with a holder.
+# Few open events among many others: by their tickets, one by one, each in the partition of its day (of a list that is
+# not known beforehand every id would be looked for in every partition). Those that run have a ticket with a holder.
 BY_TICKETS = """
-(select v.* from millrace.events v where v.id = any(array(
-    select unnest(t.event_ids) from millrace.tickets t where {which} and {type}))) e
+(select v.* from (select unnest(t.event_ids) as id from millrace.tickets t where {which} and {type}) o
+ cross join lateral (select * from millrace.events where id = o.id limit 1) v) e
 """
 # Dead letters have a table of their own, whose key is in the order of the list.
 BY_LETTERS = "(select d.event_id as id, d.type, 'dead' as state from millrace.dead d) e"

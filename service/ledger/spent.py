@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 import sqlalchemy
 
+from service.domain import objective
 from service.ledger import engine as engines
 from service.ledger import transactions, watching
 
@@ -28,7 +29,7 @@ SUMS = """
 select type, word, sum(n)::bigint from millrace.tallies
 where minute >= %(since)s and minute < %(until)s and word = any(%(words)s) group by 1, 2
 """
-WORDS = ["done", "dead", "expired"]
+WORDS = ["done", "retry", "snoozed", "dead", "expired", objective.LATE]
 NOW = "select clock_timestamp(), (select min(minute) from millrace.tallies)"
 
 
@@ -38,7 +39,7 @@ class Spent:
 
     since: datetime.datetime  #: how far back it reaches
     complete: bool  #: whether that is thirty days
-    counts: Mapping[tuple[str, str], int]  #: (type, word) → how many; ``done``, ``dead`` and ``expired``
+    counts: Mapping[tuple[str, str], int]  #: (type, word) → how many: outcomes, and handlers that were begun late
 
 
 class SpentLedger:

@@ -56,7 +56,7 @@ from (select type from seen union select type from counted) type
 left join seen s using (type) left join counted c using (type)
 """
 
-# Dead letters that nobody has replayed. What died because it did not fit is known not to fit.
+# Dead letters that nobody has replayed or discarded. What died because it did not fit is known not to fit.
 DEAD = f"""
 with recursive types (type) as (
     (select type from millrace.dead order by type limit 1)
@@ -65,11 +65,10 @@ with recursive types (type) as (
         select d.type from millrace.dead d where d.type > types.type order by d.type limit 1) next)
 select t.type, c.n, c.looked = {COUNTED}, c.ids[:2 * %(sample)s]
 from types t cross join lateral (
-    select count(*) filter (where replayed_as is null and reason <> 'invalid') as n, count(*) as looked,
-           array_agg(event_id::text order by died_at desc) filter (where replayed_as is null and reason <> 'invalid')
-               as ids
-    from (select event_id, died_at, replayed_as, reason from millrace.dead d where d.type = t.type
-          order by died_at desc limit {COUNTED}) latest) c
+    select count(*) filter (where open) as n, count(*) as looked,
+           array_agg(event_id::text order by died_at desc) filter (where open) as ids
+    from (select event_id, died_at, replayed_as is null and discarded_at is null and reason <> 'invalid' as open
+          from millrace.dead d where d.type = t.type order by died_at desc limit {COUNTED}) latest) c
 where c.n > 0
 """
 

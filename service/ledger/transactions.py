@@ -13,6 +13,7 @@ from service.ledger import engine as engines
 from service.ledger.fence import unavailable
 
 LOCK_NOT_AVAILABLE = "55P03"  #: SQLSTATE, of `nowait` and of a lock timeout
+FAILED_BEFORE = "25P02"  #: SQLSTATE of a statement in a transaction that has failed
 
 # Nobody waits for long: not the operator for a lock, and not the road for an operator's process that froze.
 LIMITS = """
@@ -45,14 +46,21 @@ def begin(engine: engines.Engine) -> Iterator[sqlalchemy.Connection]:
 
 
 def _connect(engine: engines.Engine) -> sqlalchemy.Connection:
-    """A connection on which the limits are set. One that has died in the pool is replaced: nothing was done yet."""
+    """A connection on which the limits are set. One that has died in the pool is replaced: nothing was done yet.
+
+    So is one that came back there with a failed transaction: a commit that takes too long on a busy server is
+    cancelled before it has begun, and nobody rolls back after a commit.
+    """
     for last in (False, True):
         connection = engine.get().connect()
         try:
             connection.exec_driver_sql(LIMITS)
         except exc.DBAPIError as error:
+            failed = engines.sqlstate(error) == FAILED_BEFORE
+            if failed:
+                connection.invalidate()
             connection.close()
-            if last or not error.connection_invalidated:
+            if last or not (error.connection_invalidated or failed):
                 raise
         except BaseException:
             connection.close()

@@ -8,9 +8,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from service.domain import keeping
 from service.domain.processes import LIVE
+from service.ledger import asking, fence, processes
 from service.ledger import engine as engines
-from service.ledger import fence, processes
 
 TURN = 0.5  #: seconds for the pieces of one duty, until the others have their turn
 PARTITIONS_AHEAD = 15  #: days
@@ -18,10 +19,11 @@ KEYS_KEPT = "25 hours"  #: idempotency keys; the promise is 24 hours
 KEYS_PIECE = 5000  #: deleted in one transaction
 RETURN_BASE = 10.0  #: seconds, doubling, until a ticket that came back through the dead queue goes out again
 
-# The row's lock is the guard against doing a duty twice at once; its time, against doing it too often.
-TAKE_DUTY = """
-select name from millrace.duties
-where name = %s and done_at < clock_timestamp() - make_interval(secs => %s)
+# The row's lock is the guard against doing a duty twice at once; its time, against doing it too often. Who asks for it
+# (``asking``) has it done before its time.
+TAKE_DUTY = f"""
+select name from millrace.duties d
+where name = %(name)s and (done_at < clock_timestamp() - make_interval(secs => %(every)s) or {asking.ASKED})
 for no key update skip locked
 """
 
@@ -162,9 +164,10 @@ class Upkeep:
         the next round.
         """
         end = time.monotonic() + TURN
+        values = {"name": name, "every": every, "asked": keeping.TYPES.get(name, "")}
         while time.monotonic() < end:
             with fence.transaction(self._engine) as connection:
-                if connection.exec_driver_sql(TAKE_DUTY, (name, every)).first() is None:
+                if connection.exec_driver_sql(TAKE_DUTY, values).first() is None:
                     return
                 if connection.exec_driver_sql(statement).rowcount < full:
                     connection.exec_driver_sql(DUTY_DONE, (name,))

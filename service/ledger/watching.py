@@ -11,6 +11,7 @@ import datetime
 from collections import Counter
 from typing import Any
 
+from service.domain.objective import LATE
 from service.ledger import engine as engines
 from service.ledger import fence, scans
 
@@ -74,17 +75,18 @@ CLOSED = """
 select date_trunc('minute', least(now() - interval '2 minutes', min(xact_start)))
 from pg_stat_activity where datname = current_database()
 """
-TALLIES = """
+TALLIES = f"""
 select type, word, minute < %(closed)s, sum(n)::bigint from millrace.tallies
-where minute >= %(since)s group by 1, 2, 3
+where minute >= %(since)s and word <> '{LATE}' group by 1, 2, 3
 """
 NEW_LETTERS = """
 select type, reason, died_at < %(closed)s, count(*) from millrace.dead where died_at >= %(since)s group by 1, 2, 3
 """
 UNREPLAYED = f"""
 select reason, count(*) from (
-    select reason, replayed_as from millrace.dead order by died_at desc, event_id desc limit {LETTERS}) latest
-where replayed_as is null group by 1
+    select reason, replayed_as, discarded_at from millrace.dead
+    order by died_at desc, event_id desc limit {LETTERS}) latest
+where replayed_as is null and discarded_at is null group by 1
 """
 NO_JIT = "set local jit = off"  #: to compile these would take longer than they do
 
@@ -108,7 +110,7 @@ class Letters:
     """What was read of dead letters."""
 
     new: dict[tuple[str, str], int]  #: (type, reason) → how many came since the last look
-    unreplayed: dict[str, int]  #: reason → how many of the latest nobody has replayed
+    unreplayed: dict[str, int]  #: reason → how many of the latest nobody has replayed or discarded
 
 
 class _Since:

@@ -14,7 +14,7 @@ import sqlalchemy
 from sqlalchemy import orm
 
 from service.application import ports
-from service.domain import errors, outcome
+from service.domain import errors, objective, outcome
 from service.domain import ticket as tickets
 from service.ledger import engine as engines
 from service.ledger import rows
@@ -112,6 +112,11 @@ delete from millrace.tickets t using left_open l where t.id = %s::uuid and t.eve
 
 # A message that names only a part of the events must not end the ticket of the others.
 DROP = "delete from millrace.tickets where id = any(%s::uuid[]) and event_ids <@ %s::uuid[]"
+
+
+def late_tally(type_name: str, number: int) -> list[Any]:
+    """The values of a ``TALLY``: it is no outcome, so it says nothing of a queue, nor of how far that was worked."""
+    return [type_name, objective.LATE, number, None, None, None]
 
 
 class HandlerSession(orm.Session):
@@ -240,8 +245,12 @@ class Work:
         outcomes: Sequence[outcome.Outcome],
         attempts: ports.Attempts,
         ran: float | None,
+        late: int = 0,
     ) -> None:
-        """Write what came of the events, and count it. ``ran``: seconds that the handler took for all of them."""
+        """Write what came of the events, and count it.
+
+        ``ran``: seconds that the handler took for all of them; ``late``: how many were begun later than was promised.
+        """
         # Each look at a member of an enum costs, and a bundle may have hundreds of outcomes.
         by_word: dict[outcome.Word, list[outcome.Outcome]] = {}
         for o in outcomes:
@@ -258,7 +267,9 @@ class Work:
             for word, those in by_word.items():
                 # The seconds are those of all, and stand once.
                 rows += [delivery.type, word.value, len(those), delivery.queue, delivery.at, None if rows else ran]
-            self._add(TALLIES + ",".join([TALLY] * len(by_word)), *rows)
+            if late:
+                rows += late_tally(delivery.type, late)
+            self._add(TALLIES + ",".join([TALLY] * (len(by_word) + bool(late))), *rows)
 
     def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None:
         """End the ticket, or keep it for what is still open: ``rest`` at once, what others hold a little later."""

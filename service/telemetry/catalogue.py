@@ -21,8 +21,8 @@ WORDS = ("accepted", *(word.value for word in outcome.Word))
 #: What a clock does again and again, each by its name in the log (``clock.<duty>``).
 DUTIES = (
     "slots", "release", "returned", "clocks", "notes", "processes", "successes", "partitions", "windows", "paces",
-    "tallies", "keys", "zones", "lines",
-    "watch_tickets", "watch_waiting", "watch_tallies", "watch_letters", "watch_balance", "canary",
+    "tallies", "keys", "zones", "lines", "retention",
+    "watch_tickets", "watch_waiting", "watch_tallies", "watch_letters", "watch_balance", "watch_past", "canary",
 )  # fmt: skip
 
 OTHER = "other"  #: the value of a label for all that is not on its list
@@ -245,7 +245,8 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     _gauge(
         "millrace_dead_letters_unreplayed",
-        "Dead letters that nobody has replayed, among the latest 10,000. Every clock reads all: take the max.",
+        "Dead letters that nobody has replayed or discarded, among the latest 10,000. Every clock reads all: take the"
+        " max.",
         CLOCK,
         DEAD_REASON,
     ),
@@ -263,6 +264,32 @@ CATALOGUE: tuple[Metric, ...] = (
     _gauge(
         "millrace_partitions_ahead",
         "Days after today that the ledger has a partition for. Every clock reads all: take the max.",
+        CLOCK,
+    ),
+    _gauge(
+        "millrace_oldest_day_timestamp_seconds",
+        "When the oldest day began of which all events are there. Every clock reads all: take the max.",
+        CLOCK,
+    ),
+    _gauge(
+        "millrace_retention_overdue_days",
+        "Days that are older than the retention by a day or more, and are there. Every clock reads all: take the max.",
+        CLOCK,
+    ),
+    _gauge(
+        "millrace_retention_last_timestamp_seconds",
+        "When retention was done the last time, by any clock. Every clock reads all: take the max.",
+        CLOCK,
+    ),
+    _gauge(
+        "millrace_events_kept",
+        "Events of days that are gone: open, dead or ended of late; up to 100,000. Every clock counts all: take the"
+        " max.",
+        CLOCK,
+    ),
+    _gauge(
+        "millrace_events_unpartitioned",
+        "Other events in the default partition, up to 100,000; must be 0. Every clock counts all: take the max.",
         CLOCK,
     ),
     _gauge(

@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 import prometheus_client
 from prometheus_client import gc_collector, platform_collector, process_collector, samples
 
-import service
 from service.telemetry import catalogue
 
 Instrument: TypeAlias = prometheus_client.Counter | prometheus_client.Gauge | prometheus_client.Histogram
@@ -63,7 +62,7 @@ class Durations(prometheus_client.Histogram):
 class Instruments:
     """The metrics that a role has. Those that it does not have take no notice."""
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, version: str) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = prometheus_client.CollectorRegistry()
         self._mine = [metric for metric in catalogue.CATALOGUE if role in metric.roles]
@@ -80,7 +79,7 @@ class Instruments:
         #: Gauge → the labels of the series that were replaced before, or are to be.
         self._replaced: dict[str, set[tuple[str, ...]]] = collections.defaultdict(set)
         self._begin_closed()
-        self._begin_process(role)
+        self._begin_process(role, version)
         for label in ("type", "schedule", "queue"):
             self.know(label, [catalogue.OTHER])
         self.know_routes([(catalogue.OTHER, catalogue.OTHER)])
@@ -181,9 +180,9 @@ class Instruments:
             if metric.kind is catalogue.Kind.GAUGE and sum(label.name in self._known for label in metric.labels) > 1:
                 self._begin(metric, [[catalogue.OTHER]] * len(metric.labels))
 
-    def _begin_process(self, role: str) -> None:
+    def _begin_process(self, role: str, version: str) -> None:
         facts = {
-            "version": service.__version__,
+            "version": version,
             "python": platform.python_version(),
             "celery": _celery(),
         }

@@ -7,6 +7,7 @@ counts. Nothing in here raises into the business code that sends the signals.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import logging
 import operator
@@ -19,10 +20,11 @@ from typing import Any, TypeAlias
 
 import blinker
 
-from service import signals
+from service import __version__, signals
 from service.domain import objective
 from service.domain import outcome as outcomes
 from service.domain import ticket as tickets
+from service.domain.keeping import Kept
 from service.telemetry import catalogue, instruments
 
 log = logging.getLogger("millrace.metrics")
@@ -33,12 +35,12 @@ Listener: TypeAlias = Callable[..., None]
 class Metrics:
     """What a process counts. Each method ``on_…`` listens to the signal of that name."""
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, version: str = __version__) -> None:
         if role not in catalogue.ROLES:
             raise ValueError(f"role: one of {', '.join(catalogue.ROLES)} is wanted, not {role!r}")
         self.role = role
         self.pid = os.getpid()
-        self._to = instruments.Instruments(role)
+        self._to = instruments.Instruments(role, version)
         self.registry = self._to.registry
         self._listeners: list[tuple[blinker.Signal, Listener]] = []
         self._lock = threading.Lock()
@@ -157,6 +159,17 @@ class Metrics:
         self._to.add("millrace_events_checked_total", checked)
         self._to.set("millrace_partitions_ahead", partitions)
 
+    def on_past_seen(self, *, kept: Kept) -> None:
+        """The clock has looked at what the ledger has of the past."""
+        if kept.oldest is not None:
+            begin = datetime.datetime.combine(kept.oldest, datetime.time(), datetime.UTC)
+            self._to.set("millrace_oldest_day_timestamp_seconds", begin.timestamp())
+        self._to.set("millrace_retention_overdue_days", kept.overdue)
+        if kept.last is not None:
+            self._to.set("millrace_retention_last_timestamp_seconds", kept.last.timestamp())
+        self._to.set("millrace_events_kept", kept.kept)
+        self._to.set("millrace_events_unpartitioned", kept.unpartitioned)
+
     def on_objectives_declared(self, *, objectives: Mapping[str, objective.Objective]) -> None:
         """What the handlers of this process promise."""
         for type_name, promised in objectives.items():
@@ -257,6 +270,7 @@ def install(
     routes: Iterable[tuple[str, str]] = (),
     queues: Iterable[str] = (),
     detached: Iterable[str] = (),
+    version: str = __version__,
 ) -> Metrics:
     """The metrics of this process, made and listening.
 
@@ -267,7 +281,7 @@ def install(
         if _installed is None or _installed.pid != os.getpid():
             if _installed is not None:
                 _installed.close()  # Those of the parent.
-            _installed = Metrics(role)
+            _installed = Metrics(role, version)
             _installed.listen()
         _installed.know(types=types, schedules=schedules, queues=queues, detached=detached, routes=routes)
         return _installed

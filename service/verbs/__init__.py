@@ -7,7 +7,19 @@ from __future__ import annotations
 
 import click
 
-from service.verbs import access, completion, control, events, letters, looking, openapi, schedules, sending
+from service.verbs import (
+    access,
+    completion,
+    control,
+    events,
+    letters,
+    looking,
+    openapi,
+    retention,
+    schedules,
+    sending,
+    strays,
+)
 
 VERBS: tuple[click.Command, ...] = (
     sending.send,
@@ -18,7 +30,7 @@ VERBS: tuple[click.Command, ...] = (
     control.pauses,
     letters.dead,
     letters.replay,
-    letters.strays,
+    strays.strays,
     schedules.schedules,
     looking.types,
     looking.queues,
@@ -26,6 +38,7 @@ VERBS: tuple[click.Command, ...] = (
     looking.clocks,
     completion.completion,
     openapi.openapi,
+    retention.retention,
     access.keys,
     access.users,
     access.audit,

@@ -1,4 +1,4 @@
-"""The verbs of access: keys, users, and who did what. They need no key: who can read the ledger is trusted."""
+"""The verbs of access: keys, users, and who did what. On the host they need no key: there one is trusted."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import click
 
 from service.domain import durations, errors
 from service.domain.access import Role
-from service.ledger import audit as ledger
 from service.terminal import moment, print_json, print_line, print_table, told
 from service.verbs import common
+from service.verbs.api import Api, path
 
 
 class Lasts(click.ParamType[float]):
@@ -29,13 +29,17 @@ class Lasts(click.ParamType[float]):
 
 
 ROLE = click.Choice([role.value for role in Role])
+PASSWORD = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input; else it is asked for."
+)
 
 
 @click.group()
 def keys() -> None:
     """API keys: make, list, rotate, revoke.
 
-    They are hashed with MILLRACE_ACCESS_SECRET, which must be the web's.
+    On the host they are hashed with MILLRACE_ACCESS_SECRET, which must be the
+    web's.
     """
 
 
@@ -44,35 +48,37 @@ def keys() -> None:
 @click.option("--role", type=ROLE, required=True, help="What it may do.")
 @click.option("--types", multiple=True, metavar="PATTERN", help="Event types that it may post, like orders.*")
 @click.option("--expires", "lasts", type=Lasts(), metavar="TIME", help="After so long, like 90d; never by default.")
-@common.BY
 @common.AS_JSON
 @told
-def create_key(name: str, role: str, types: tuple[str, ...], lasts: float | None, by: str, as_json: bool) -> None:
+@common.acts
+def create_key(api: Api, name: str, role: str, types: tuple[str, ...], lasts: float | None, as_json: bool) -> None:
     """Make a key for NAME, and print it: nobody can show it again.
 
     \b
       millrace keys create ada --role admin --expires 90d
       millrace keys create orders-service --role producer --types 'orders.*'
     """
-    _tell_key(common.operations().keys.create(name=name, role=role, types=types, lasts=lasts, by=by), as_json)
+    document = {"name": name, "role": role, "types": list(types), "lasts": lasts}
+    _tell_key(api.post(path("keys"), document, repeatable=False), as_json)
 
 
 @keys.command("list")
 @click.option("--all", "everything", is_flag=True, help="Those too that are revoked or have expired.")
 @common.AS_JSON
 @told
-def list_keys(everything: bool, as_json: bool) -> None:
+@common.speaks
+def list_keys(api: Api, everything: bool, as_json: bool) -> None:
     """List keys by name, without what opens anything."""
-    found = common.operations().key_ledger.list(all=everything)
+    found = api.get(path("keys"), all=everything or None)
     if as_json:
-        print_json({"keys": found})
+        print_json(found)
         return
     print_table(
         ("id", "name", "role", "types", "state", "expires (UTC)", "used (UTC)"),
         [
             (k["id"], k["name"], k["role"], " ".join(k["types"]), k["state"], moment(k["expires_at"]),
              moment(k["used_at"]))
-            for k in found
+            for k in found["keys"]
         ],
     )  # fmt: skip
 
@@ -80,28 +86,27 @@ def list_keys(everything: bool, as_json: bool) -> None:
 @keys.command("rotate")
 @click.argument("key_id", metavar="ID")
 @click.option("--overlap", type=Lasts(), metavar="TIME", default="24h", show_default=True, help="The old one goes on.")
-@common.BY
 @common.AS_JSON
 @told
-def rotate_key(key_id: str, overlap: float, by: str, as_json: bool) -> None:
+@common.acts
+def rotate_key(api: Api, key_id: str, overlap: float, as_json: bool) -> None:
     """Make a key in the place of another one, which goes on for a while.
 
     Name, role and types are the old one's. A name has two live keys at most.
     """
-    _tell_key(common.operations().keys.rotate(key_id, overlap=overlap, by=by), as_json)
+    _tell_key(api.post(path("keys", key_id, "rotate"), query={"overlap": overlap}, repeatable=False), as_json)
 
 
 @keys.command("revoke")
 @click.argument("key_ids", metavar="ID...", nargs=-1, required=True)
-@common.BY
 @common.AS_JSON
 @told
-def revoke_keys(key_ids: tuple[str, ...], by: str, as_json: bool) -> None:
+@common.acts
+def revoke_keys(api: Api, key_ids: tuple[str, ...], as_json: bool) -> None:
     """End keys for good: within 10 s they open nothing anywhere."""
-    acts = common.operations().keys
 
     def one(key_id: str) -> dict[str, Any]:
-        return {"state": acts.revoke(key_id, by=by)["state"]}
+        return {"state": api.post(path("keys", key_id), method="DELETE")["state"]}
 
     common.each(key_ids, one, as_json)
 
@@ -114,55 +119,53 @@ def users() -> None:
 @users.command("add")
 @click.argument("name")
 @click.option("--role", type=ROLE, required=True, help="What they may do.")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input; else it is asked for.")
-@common.BY
+@PASSWORD
 @told
-def add_user(name: str, role: str, password_stdin: bool, by: str) -> None:
+@common.acts
+def add_user(api: Api, name: str, role: str, password_stdin: bool) -> None:
     """Add a user who signs in with a password.
 
     \b
       millrace users add ada --role admin
     """
-    acts = common.operations().users
-    acts.add(name, role, _password(password_stdin), by=by)
+    api.post(path("users"), {"name": name, "role": role, "password": _password(password_stdin)}, repeatable=False)
     click.echo(f"{name} may sign in as {role}")
 
 
 @users.command("list")
 @common.AS_JSON
 @told
-def list_users(as_json: bool) -> None:
+@common.speaks
+def list_users(api: Api, as_json: bool) -> None:
     """List users, their roles, and when they were seen last."""
-    found = common.operations().users.list()
+    found = api.get(path("users"))
     if as_json:
-        print_json({"users": found})
+        print_json(found)
     else:
-        rows = [(u["name"], u["role"], moment(u["created_at"]), moment(u["seen_at"])) for u in found]
+        rows = [(u["name"], u["role"], moment(u["created_at"]), moment(u["seen_at"])) for u in found["users"]]
         print_table(("name", "role", "added (UTC)", "seen (UTC)"), rows)
 
 
 @users.command("password")
 @click.argument("name")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input; else it is asked for.")
-@common.BY
+@PASSWORD
 @told
-def set_password(name: str, password_stdin: bool, by: str) -> None:
+@common.acts
+def set_password(api: Api, name: str, password_stdin: bool) -> None:
     """Give a user another password, and end their sessions."""
-    acts = common.operations().users
-    acts.set_password(name, _password(password_stdin), by=by)
+    api.post(path("users", name, "password"), {"password": _password(password_stdin)}, method="PUT")
     click.echo(f"{name} has another password; whoever was signed in is not any more")
 
 
 @users.command("remove")
 @click.argument("name")
 @common.YES
-@common.BY
 @told
-def remove_user(name: str, yes: bool, by: str) -> None:
+@common.acts
+def remove_user(api: Api, name: str, yes: bool) -> None:
     """Remove a user, and end their sessions."""
-    acts = common.operations().users
     common.confirmed(yes, f"Remove the user {name}?")
-    acts.remove(name, by=by)
+    api.post(path("users", name), method="DELETE", repeatable=False)
     click.echo(f"{name} is removed")
 
 
@@ -180,7 +183,9 @@ def audit() -> None:
 @click.option("--cursor", type=click.IntRange(1), help="The next_cursor of the page before.")
 @common.AS_JSON
 @told
+@common.speaks
 def list_audit(
+    api: Api,
     actor: str | None,
     act: str | None,
     target: str | None,
@@ -191,42 +196,44 @@ def list_audit(
     as_json: bool,
 ) -> None:
     """List what was done, the newest first."""
-    filters = ledger.Filters(actor, act, target, since, until, cursor)
-    found = common.operations().audit.list(filters, limit=limit + 1)
-    page = found[:limit]
-    next_cursor = page[-1]["n"] if len(found) > limit else None
+    filters = {"actor": actor, "act": act, "target": target, "since": since, "until": until}
+    found = api.get(path("audit"), limit=limit, cursor=cursor, **filters)
     if as_json:
-        print_json({"audit": page, "next_cursor": next_cursor})
+        print_json(found)
         return
-    rows = [(str(e["n"]), moment(e["at"]), e["actor"] or "", e["act"], e["target"] or "") for e in page]
-    print_table(("n", "at (UTC)", "who", "act", "target"), rows)
-    common.tell_next(None if next_cursor is None else str(next_cursor))
+    print_table(("n", "at (UTC)", "who", "act", "target"), [_entry(one) for one in found["audit"]])
+    common.tell_next(None if found["next_cursor"] is None else str(found["next_cursor"]))
 
 
 @audit.command("verify")
 @click.option("--end", metavar="HASH", help="A hash that was the chain's end once: it must still be in it.")
 @common.AS_JSON
 @told
-def verify_audit(end: str | None, as_json: bool) -> None:
+@common.speaks
+def verify_audit(api: Api, end: str | None, as_json: bool) -> None:
     """Check the chain: which rows were changed, removed or put in.
 
     Exit code 1 if it does not hold. Keep the hash that it prints where nobody
     who can write the ledger can write, and give it the next time with --end.
     """
-    here = common.operations().audit
-    found = here.verify()
-    lost = end is not None and not here.holds(end)
+    found = api.get(path("audit", "verify"), end=end)
     if as_json:
-        breaks = [{"n": b.n, "what": b.what} for b in found.breaks]
-        print_json({"rows": found.rows, "end": found.end, "breaks": breaks, "end_lost": lost})
+        print_json(found)
     else:
-        for one in found.breaks:
-            print_line(f"FAULT {one.what}")
-        if lost:
+        for one in found["breaks"]:
+            print_line(f"FAULT {one['what']}")
+        if found["end_lost"]:
             print_line(f"FAULT no row has the hash {end}: the chain was written anew")
-        click.echo(f"{found.rows} rows, the chain {'does not hold' if found.breaks or lost else 'holds'}; its end is")
-        click.echo(found.end)
-    sys.exit(1 if found.breaks or lost else 0)
+        click.echo(f"{found['rows']} rows, the chain {'holds' if found['holds'] else 'does not hold'}; its end is")
+        click.echo(found["end"])
+    sys.exit(0 if found["holds"] else 1)
+
+
+def _entry(one: dict[str, Any]) -> tuple[str, ...]:
+    """An entry as a row; below what was done, why."""
+    because = one["detail"].get("because")
+    act = f"{one['act']}\n{because}" if because else one["act"]
+    return str(one["n"]), moment(one["at"]), one["actor"] or "", act, one["target"] or ""
 
 
 def _tell_key(made: dict[str, Any], as_json: bool) -> None:

@@ -43,6 +43,7 @@ class Api:
     def __init__(self, url: str | None, by: str) -> None:
         self._url = url
         self._by = by.encode("ascii", "replace").decode()  # It is a header.
+        self.because: str | None = None  #: why the verb does what it does
 
     @functools.cached_property
     def settings(self) -> settings.Settings:
@@ -80,9 +81,8 @@ class Api:
         kind = {} if document is None else {"Content-Type": "application/json"}
         body = None if document is None else clients.encode(document)
         told = {**kind, **(headers or {})}
-        return self._ask(
-            clients.Request(method, path, _query(query or {}), body, told, repeatable=repeatable, waits=LONG)
-        )
+        asked = _query({"because": self.because, **(query or {})})
+        return self._ask(clients.Request(method, path, asked, body, told, repeatable=repeatable, waits=LONG))
 
     def call(self, name: str, *args: Any, **options: Any) -> Any:
         """A method of the client, by its name."""

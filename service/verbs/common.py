@@ -80,6 +80,18 @@ def speaks(function: Any) -> Any:
     return wrapper
 
 
+def acts(function: Any) -> Any:
+    """``speaks``, for a verb that changes something: it may say why."""
+
+    @click.option("--because", metavar="TEXT", help="Why; kept with the act, in the audit log.")
+    @functools.wraps(function)
+    def wrapper(found: api.Api, *args: Any, because: str | None, **options: Any) -> Any:
+        found.because = because
+        return function(found, *args, **options)
+
+    return speaks(wrapper)
+
+
 def operations() -> bootstrap.Operations:
     """The operators' part of the road, on a ledger that is ready: for what the API does not offer."""
     settings = bootstrap.prepare("operator")

@@ -25,7 +25,7 @@ STEP = 1_000  #: events in one request of a cancel by filter
 @common.YES
 @common.AS_JSON
 @told
-@common.speaks
+@common.acts
 def cancel(
     api: Api,
     event_ids: tuple[str, ...],
@@ -46,11 +46,12 @@ def cancel(
     \b
       millrace cancel 01a1fac5-2b4a-76a7-8ab1-b1998b705c1b
       millrace cancel --type orders.created --dry-run
+      millrace cancel --type orders.created --because "sent twice, OPS-4711"
     """
     filters = {"type": type_name, "state": state, "since": since, "until": until}
     common.check_choice(event_ids, any(value is not None for value in filters.values()), dry_run=dry_run)
     if event_ids:
-        common.each(event_ids, lambda i: {"state": api.call("cancel", i)}, as_json)
+        common.each(event_ids, lambda i: {"state": api.call("cancel", i, because=api.because)}, as_json)
         return
     found = api.post(path("cancel"), query={"dry_run": True, **filters})
     if not dry_run and common.confirmed(yes, f"Cancel {found['count']} events?"):
@@ -83,7 +84,7 @@ def _cancel_all(api: Api, filters: dict[str, Any], limit: int) -> dict[str, int]
 @click.option("--queue", metavar="NAME", help="A queue instead of a type.")
 @common.AS_JSON
 @told
-@common.speaks
+@common.acts
 def pause(api: Api, type_name: str | None, queue: str | None, as_json: bool) -> None:
     """Hold back the events of a TYPE, or all of a queue.
 
@@ -103,7 +104,7 @@ def pause(api: Api, type_name: str | None, queue: str | None, as_json: bool) -> 
 @click.option("--queue", metavar="NAME", help="A queue instead of a type.")
 @common.AS_JSON
 @told
-@common.speaks
+@common.acts
 def resume(api: Api, type_name: str | None, queue: str | None, as_json: bool) -> None:
     """Let the events of a TYPE, or all of a queue, go again."""
     kind, name = _kind(type_name, queue)
@@ -119,14 +120,14 @@ def resume(api: Api, type_name: str | None, queue: str | None, as_json: bool) ->
 @told
 @common.speaks
 def pauses(api: Api, as_json: bool) -> None:
-    """List what is paused, since when and by whom."""
+    """List what is paused, since when, by whom and why."""
     found = api.get(path("pauses"))["pauses"]
     if as_json:
         print_json(found)
     else:
         print_table(
-            ("name", "kind", "since (UTC)", "by"),
-            [(p["name"], p["kind"], moment(p["at"]), p["by"] or "") for p in found],
+            ("name", "kind", "since (UTC)", "by", "because"),
+            [(p["name"], p["kind"], moment(p["at"]), p["by"] or "", p["because"] or "") for p in found],
         )
 
 

@@ -28,6 +28,7 @@ NAMES = {
     "slot_at": "its instant",
     "replay_of": "replay of",
     "replayed_as": "replayed as",
+    "discarded_at": "discarded",
     "progress": "progress",
     "payload": "payload",
     "result": "result",

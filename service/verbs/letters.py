@@ -1,4 +1,4 @@
-"""The verbs of dead letters and strays."""
+"""The verbs of dead letters: list, replay, discard."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from service import bootstrap
 from service.domain import outcome
 from service.terminal import moment, print_json, print_line, print_table, progress, told
 from service.verbs import common
-from service.verbs.api import Api, path
+from service.verbs.api import Api, pages, path
 
 MOST = 100_000  #: letters in one request of a replay by filter
+STEP = 10_000  #: letters in one request of a discard by filter
 MESSAGE = 60  #: characters of an error's message in a table
 REASON = click.option("--reason", type=click.Choice([reason.value for reason in outcome.Reason]), help="Why it died.")
 
@@ -24,6 +25,7 @@ REASON = click.option("--reason", type=click.Choice([reason.value for reason in 
 @REASON
 @common.since_until("Died")
 @click.option("--replayed/--not-replayed", default=None, help="Only those that were, or were not.")
+@click.option("--discarded", is_flag=True, help="Those that were discarded, instead of the others.")
 @click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many.")
 @click.option("--cursor", help="The next_cursor of the page before.")
 @common.AS_JSON
@@ -38,20 +40,22 @@ def dead(
     since: datetime.datetime | None,
     until: datetime.datetime | None,
     replayed: bool | None,
+    discarded: bool,
     limit: int,
     cursor: str | None,
     as_json: bool,
 ) -> None:
-    """List dead letters, those that died last first; replay them.
+    """List dead letters, those that died last first; replay or discard them.
 
     \b
       millrace dead --type orders.created --reason attempts --not-replayed
       millrace dead replay --type orders.created --dry-run
+      millrace dead discard --type orders.created --because "test data"
     """
     if ctx.invoked_subcommand is not None:
         return
     filters = {"type": type_name, "reason": reason, "since": since, "until": until, "replayed": replayed}
-    found = api.get(path("dead"), limit=limit, cursor=cursor, **filters)
+    found = api.get(path("dead"), limit=limit, cursor=cursor, discarded=discarded or None, **filters)
     if as_json:
         print_json(found)
         return
@@ -75,7 +79,7 @@ def dead(
 @common.YES
 @common.AS_JSON
 @told
-@common.speaks
+@common.acts
 def replay(
     api: Api,
     event_ids: tuple[str, ...],
@@ -106,7 +110,7 @@ def replay(
         raise click.UsageError("--payload goes with one ID")
     if event_ids:
         edited = {} if payload is None else {"payload": _edited(payload)}
-        common.each(event_ids, lambda i: {"replayed_as": api.call("replay", i, **edited)}, as_json)
+        common.each(event_ids, lambda i: {"replayed_as": api.call("replay", i, because=api.because, **edited)}, as_json)
         return
     summary = api.post(path("replay"), query={"dry_run": True, "limit": min(limit, MOST), **filters})
     if not dry_run:
@@ -126,51 +130,73 @@ def replay(
 dead.add_command(replay)
 
 
-@click.group(invoke_without_command=True)
-@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many.")
-@click.option("--cursor", help="The next_cursor of the page before.")
+@dead.command("discard")
+@click.argument("event_ids", metavar="[ID]...", nargs=-1)
+@common.TYPE
+@REASON
+@common.since_until("Died")
+@click.option("--limit", type=click.IntRange(1), default=10_000, show_default=True, help="By filter: at most so many.")
+@common.DRY_RUN
+@common.YES
 @common.AS_JSON
-@click.pass_context
 @told
-@common.speaks
-def strays(api: Api, ctx: click.Context, limit: int, cursor: str | None, as_json: bool) -> None:
-    """List messages on our queues that were not ours; look into them."""
-    if ctx.invoked_subcommand is not None:
+@common.acts
+def discard_dead(
+    api: Api,
+    event_ids: tuple[str, ...],
+    type_name: str | None,
+    reason: str | None,
+    since: datetime.datetime | None,
+    until: datetime.datetime | None,
+    limit: int,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Have nothing more come of dead letters: by ID, or by filter.
+
+    They leave the list; the events stay dead and can be read, and one that
+    was discarded by mistake can be replayed by its ID. Exit code 1 if any ID
+    was refused.
+
+    \b
+      millrace dead discard 01a1fac5-2b4a-76a7-8ab1-b1998b705c1b
+      millrace dead discard --type orders.created --dry-run
+    """
+    filters = {"type": type_name, "reason": reason, "since": since, "until": until}
+    common.check_choice(event_ids, any(value is not None for value in filters.values()), dry_run=dry_run)
+    if event_ids:
+        common.each(event_ids, lambda i: _discarded(api, i), as_json)
         return
-    found = api.get(path("strays"), limit=limit, cursor=cursor)
+    found = api.post(path("discard"), query={"dry_run": True, **filters})
+    if not dry_run:
+        common.confirmed(yes, f"Discard {min(limit, found['count'])} dead letters?")
+        found = _discard_all(api, filters, min(limit, found["count"]))
     if as_json:
         print_json(found)
         return
-    print_table(
-        ("stray", "filed (UTC)", "queue", "reason", "bytes"),
-        [(r["id"], moment(r["filed_at"]), r["queue"], r["reason"], str(r["bytes"])) for r in found["strays"]],
-    )
-    common.tell_next(found["next_cursor"])
+    print_table(("type", "open" if dry_run else "discarded"), [(name, str(n)) for name, n in found["types"].items()])
+    if not dry_run:
+        click.echo(f"{found['discarded']} discarded, {found['left']} left")
 
 
-@strays.command()
-@click.argument("stray_id", metavar="ID")
-@common.REVEAL
-@told
-@common.speaks
-def show(api: Api, stray_id: str, reveal: str | None) -> None:
-    """Print a stray as JSON: properties, headers; with --reveal its body (base64)."""
-    print_json(api.get(path("strays", stray_id), reveal=reveal))
+def _discarded(api: Api, event_id: str) -> dict[str, Any]:
+    api.call("discard", event_id, because=api.because)
+    return {"state": "discarded"}
 
 
-@strays.command()
-@click.argument("stray_ids", metavar="ID...", nargs=-1, required=True)
-@common.AS_JSON
-@told
-@common.speaks
-def discard(api: Api, stray_ids: tuple[str, ...], as_json: bool) -> None:
-    """Delete strays for good."""
-
-    def one(stray_id: str) -> dict[str, Any]:
-        api.post(path("strays", stray_id), method="DELETE")
-        return {"state": "discarded"}
-
-    common.each(stray_ids, one, as_json)
+def _discard_all(api: Api, filters: dict[str, Any], limit: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"discarded": 0, "left": 0, "types": {}}
+    with progress("discarded", limit) as advance:
+        for size in pages(limit, STEP):
+            part = api.post(path("discard"), query={"limit": size, **filters})
+            found["discarded"], found["left"] = found["discarded"] + part["discarded"], part["left"]
+            for name, n in part["types"].items():
+                found["types"][name] = found["types"].get(name, 0) + n
+            advance(part["discarded"])
+            if part["discarded"] < size:  # Another operator has the others in hand.
+                break
+    return found
 
 
 def _replay_all(api: Api, filters: dict[str, Any], limit: int, rate: float | None) -> dict[str, Any]:
@@ -206,5 +232,7 @@ def _letter(row: dict[str, Any]) -> tuple[str, str, str]:
     names = f"{row['id']}\n  {row['type']}"
     if row["replayed_as"]:
         names += f"\n→ {row['replayed_as']}"
+    if row["discarded_at"]:
+        names += f"\n  discarded by {row['discarded_by'] or 'someone unknown'}"
     short = message if len(message) <= MESSAGE else message[: MESSAGE - 1] + "…"
     return names, f"{moment(row['died_at'])}\n{row['reason']}", short

@@ -80,7 +80,7 @@ def _type(found: dict[str, Any]) -> tuple[str, ...]:
 
 def _queue(found: dict[str, Any]) -> tuple[str, ...]:
     waits = "" if found["oldest_waiting"] is None else durations.text(round(found["oldest_waiting"]))
-    paused = f"{moment(found['paused_at'])} {found['paused_by'] or ''}".strip()
+    paused = f"{moment(found['paused_at'])} {found['paused_by'] or ''}\n{found['paused_because'] or ''}".strip()
     counts = (str(found["due"]), str(found["out"]), str(found["overdue"]))
     return found["name"], *counts, waits, str(found["workers"]), paused
 

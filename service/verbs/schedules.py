@@ -65,7 +65,7 @@ def show(api: Api, name: str) -> None:
 @described.options
 @common.AS_JSON
 @told
-@common.speaks
+@common.acts
 def create(api: Api, name: str, as_json: bool, **given: Any) -> None:
     """Make a schedule.
 
@@ -85,7 +85,7 @@ def create(api: Api, name: str, as_json: bool, **given: Any) -> None:
 @click.option("--revision", type=int, metavar="N", help="Only if it has not been changed since.")
 @common.AS_JSON
 @told
-@common.speaks
+@common.acts
 def edit(api: Api, name: str, unset: tuple[str, ...], revision: int | None, as_json: bool, **given: Any) -> None:
     """Change what is named, and nothing else. A plan is given as a whole.
 
@@ -108,7 +108,7 @@ def edit(api: Api, name: str, unset: tuple[str, ...], revision: int | None, as_j
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @common.AS_JSON
 @told
-@common.speaks
+@common.acts
 def pause(api: Api, names: tuple[str, ...], as_json: bool) -> None:
     """Have no instant of these fired until they are resumed.
 
@@ -122,7 +122,7 @@ def pause(api: Api, names: tuple[str, ...], as_json: bool) -> None:
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @common.AS_JSON
 @told
-@common.speaks
+@common.acts
 def resume(api: Api, names: tuple[str, ...], as_json: bool) -> None:
     """Have these go on with their next instants."""
     common.each(names, _does(api, "resume", "active"), as_json)
@@ -132,7 +132,7 @@ def resume(api: Api, names: tuple[str, ...], as_json: bool) -> None:
 @click.argument("name")
 @common.AS_JSON
 @told
-@common.speaks
+@common.acts
 def run(api: Api, name: str, as_json: bool) -> None:
     """Make an event at once, whatever is planned, and though it is paused."""
     found = api.post(path("schedules", name, "run"), repeatable=False)
@@ -154,7 +154,7 @@ def run(api: Api, name: str, as_json: bool) -> None:
 @common.YES
 @common.AS_JSON
 @told
-@common.speaks
+@common.acts
 def backfill(
     api: Api,
     name: str,
@@ -195,7 +195,7 @@ def backfill(
 @common.YES
 @common.AS_JSON
 @told
-@common.speaks
+@common.acts
 def delete(api: Api, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Delete schedules that were made at run time. Their slots and events stay."""
     common.confirmed(yes, f"Delete {', '.join(names)}?")

@@ -23,6 +23,7 @@ from service.web import (
     processes,
     schedules,
     signin,
+    users,
 )
 from service.web.openapi import views as described
 from service.web.road import NAME, Road
@@ -47,6 +48,7 @@ def create_app(road: Road) -> flask.Flask:
     app.register_blueprint(letters.pages)
     app.register_blueprint(schedules.pages)
     app.register_blueprint(keys.pages)
+    app.register_blueprint(users.pages)
     app.register_blueprint(signin.pages)
     app.register_blueprint(health.pages)
     app.register_blueprint(described.pages)

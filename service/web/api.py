@@ -33,7 +33,9 @@ def show_event(event_id: str) -> answer.Json:
     with gate.reads():
         found = road.current().queries.find(event_id)
     # To who may not read, there are no events but their own.
-    if found is None or not (access.may(Permission.READ) or access.principal().owns(found["producer"])):
+    if found is None:
+        raise road.current().queries.missing(event_id)
+    if not (access.may(Permission.READ) or access.principal().owns(found["producer"])):
         raise errors.EventNotFound(f"there is no event {event_id[:100]!r}")
     return answer.Json(show.event(found, reveal=veil.asked(flask.request.args, event_id)))
 

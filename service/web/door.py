@@ -15,7 +15,7 @@ import flask
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 
 from service.application import accept
-from service.web import envelopes, hooks, inbound, lane
+from service.web import envelopes, foresight, hooks, inbound, lane
 from service.web.road import Road
 
 
@@ -45,11 +45,20 @@ class Door:
             if self._lane.takes(environ) and await self._lane.serve(environ, protocol):
                 return
             inbound.complete(environ, scope)
+            if foresight.is_wanted(environ) and await self._is_refused(environ):
+                await self._flask(environ, b"", protocol)
+                return
             # Those who bring nothing, or little, need not wait for those who bring much.
             async with self._large if self._may_be_large(environ) else contextlib.nullcontext():
                 data = b"" if hooks.ALREADY in environ else await self._body(environ, protocol)
                 async with self._turn(environ):
                     await self._flask(environ, data, protocol)
+
+    async def _is_refused(self, environ: dict[str, Any]) -> bool:
+        if hooks.ALREADY in environ:
+            return False
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, foresight.is_refused, self._app, environ)
 
     def _may_be_large(self, environ: dict[str, Any]) -> bool:
         return "HTTP_TRANSFER_ENCODING" in environ or inbound.length(environ) > self._settings.max_body

@@ -81,6 +81,7 @@ STATUS: dict[type[errors.MillraceError], int] = {
     errors.TwoKeysLive: 409,
     errors.NoKeysHere: 409,
     errors.AlreadyReplayed: 409,
+    errors.AlreadyDiscarded: 409,
     errors.ScheduleExists: 409,
     errors.DeclaredInCode: 409,
     errors.ScheduleRetired: 409,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import flask
 
+from service.domain import errors
 from service.domain.access import Permission
 from service.web import access, answer, gate, links, road
 
@@ -16,7 +17,10 @@ def explain_event(event_id: str) -> answer.Json:
     """Why an event is not running and when it is expected, or what became of it."""
     here = road.current()
     with gate.reads():
-        record, found = here.operations.explainer.explain(event_id, broker=here.publisher.up)
+        try:
+            record, found = here.operations.explainer.explain(event_id, broker=here.publisher.up)
+        except errors.EventNotFound:
+            raise here.queries.missing(event_id) from None
     document = {
         "id": record.id,
         "type": record.type,

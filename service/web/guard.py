@@ -6,9 +6,7 @@ everything unusual goes to Flask, where a thread may ask the ledger or the issue
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import urllib.parse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +16,8 @@ from service.application.buckets import Buckets
 from service.application.credentials import Keyring
 from service.domain import credentials, errors
 from service.domain.access import ANYONE, Kind, Permission, Principal
-from service.settings import Settings, is_loopback
-from service.web import access, road, sessions
+from service.settings import Settings
+from service.web import access, road, sessions, whence
 
 if TYPE_CHECKING:
     from service.web import issuer as issuers
@@ -28,10 +26,10 @@ log = logging.getLogger("millrace.access")
 
 NAME = "millrace.guard"  #: among the application's extensions
 LONGEST = 8192  #: characters of a credential
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 #: While access is off: of a request that may come from elsewhere, through a browser or a proxy.
 OUTSIDE = frozenset({"HTTP_ORIGIN", "HTTP_X_FORWARDED_FOR"})
 LIMITED = "millrace.limited"  #: in a WSGI environment: the request was counted
+REFUSED = "millrace.refused"  #: in a WSGI environment: why the request was refused before its body was read
 
 
 class Guard:
@@ -91,8 +89,10 @@ class Guard:
         Raises NotSignedIn, BadCredential, NotPermitted, TooManyRequests; LedgerUnavailable, IssuerUnavailable.
         """
         environ = request.environ
+        if (refused := environ.get(REFUSED)) is not None:
+            raise refused
         if not self.is_on:
-            self._check_here(environ)
+            whence.check_here(environ)
             environ[access.PRINCIPAL] = ANYONE
             return
         if Permission.ASK in wanted:
@@ -100,10 +100,24 @@ class Guard:
         found = environ.get(access.PRINCIPAL) or self._identify(request)
         environ[access.PRINCIPAL] = found
         self._count(found, environ)
-        if found.kind is Kind.SESSION and request.method not in SAFE:
+        if found.kind is Kind.SESSION and request.method not in whence.SAFE:
             assert self.sessions is not None
             self.sessions.check_form(request)
         _check(found, wanted)
+
+    def foresee(self, request: flask.Request, wanted: tuple[Permission, ...]) -> bool:
+        """Whether ``admit`` will refuse a request, by its headers alone; who asks is known by then, and counted."""
+        environ = request.environ
+        try:
+            if not self.is_on:
+                whence.check_here(environ)
+            elif Permission.ASK not in wanted:
+                environ[access.PRINCIPAL] = found = self._identify(request)
+                self._count(found, environ)
+                _check(found, wanted)
+        except errors.MillraceError as error:
+            environ[REFUSED] = error
+        return REFUSED in environ
 
     def known(self, request: flask.Request) -> Principal | None:
         """Who is signed in to the console, on a page that is open to all."""
@@ -119,12 +133,7 @@ class Guard:
 
     def address(self, environ: dict[str, Any]) -> str:
         """Where a request comes from: the nearest address that is not a proxy of ours."""
-        found: str = environ.get("REMOTE_ADDR", "")
-        if self._proxies:
-            hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
-            while hops and _is_in(found, self._proxies) and _is_address(hops[-1]):
-                found = hops.pop()
-        return found
+        return whence.address(environ, self._proxies)
 
     def count_failure(self, environ: dict[str, Any]) -> None:
         """Count a request of an address without a good credential. Raises TooManyRequests."""
@@ -179,19 +188,6 @@ class Guard:
     @staticmethod
     def _too_many(buckets: Buckets, who: str, why: str) -> errors.TooManyRequests:
         return errors.TooManyRequests(why, retry_after=buckets.wait(who), headers=buckets.headers(who))
-
-    @staticmethod
-    def _check_here(environ: dict[str, Any]) -> None:
-        """Access is off: whoever sits here is an admin, but no page of another site that they look at."""
-        origin = environ.get("HTTP_ORIGIN")
-        foreign = environ.get("HTTP_SEC_FETCH_SITE") == "cross-site" and environ["REQUEST_METHOD"] not in SAFE
-        if foreign or (origin is not None and not is_loopback(_host(origin))):
-            raise errors.NotPermitted("access is off here (MILLRACE_ACCESS), and a page of another site asks")
-        hops = environ.get("HTTP_X_FORWARDED_FOR", "")
-        if hops and not all(is_loopback(hop.strip()) for hop in hops.split(",")):
-            raise errors.NotPermitted(
-                "access is off here (MILLRACE_ACCESS), and a proxy brings somebody from elsewhere"
-            )
 
 
 def make(here: road.Road) -> Guard:
@@ -248,26 +244,3 @@ def _check(found: Principal, wanted: tuple[Permission, ...]) -> None:
 def _limit(found: Principal) -> str:
     """What requests are counted by."""
     return f"{found.kind}:{found.id or found.name}"
-
-
-def _host(origin: str) -> str:
-    try:
-        return urllib.parse.urlsplit(origin).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_in(address: str, networks: Iterable[Any]) -> bool:
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(found in network for network in networks)

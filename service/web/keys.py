@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import flask
 import msgspec
@@ -28,12 +28,20 @@ class Keys(msgspec.Struct, frozen=True):
     EXPECTED = {"all": "true or false is wanted"}
 
 
-class Rotate(msgspec.Struct, frozen=True):
+class Rotate(search.Why, frozen=True):
     """How to change a key."""
 
     overlap: Annotated[float, msgspec.Meta(ge=0, le=366 * DAY)] = DAY
 
-    EXPECTED = {"overlap": "a number of seconds is wanted, 0 to a year"}
+    EXPECTED: ClassVar[dict[str, str]] = {"overlap": "a number of seconds is wanted, 0 to a year"}
+
+
+class Verify(msgspec.Struct, frozen=True):
+    """What else must be in the chain."""
+
+    end: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
+
+    EXPECTED = {"end": "a hash that was the chain's end once is wanted, of 64 hexadecimal digits"}
 
 
 class Audit(msgspec.Struct, frozen=True):
@@ -67,6 +75,7 @@ def list_keys() -> answer.Json:
 @access.needs(Permission.ACCESS)
 def create_key() -> answer.Json:
     """Make a key of what the body says. The answer holds the key, and is the only one that ever does."""
+    operations.asked(search.Why)
     document = body.read(flask.request, road.current().settings.max_depth).value
     if not isinstance(document, dict):
         raise errors.InvalidAccess([errors.Fault("", "an object with name and role is wanted")])
@@ -92,7 +101,7 @@ def create_key() -> answer.Json:
 @access.needs(Permission.ACCESS)
 def rotate_key(key_id: str) -> answer.Json:
     """Make a new key in the place of one that goes on being good for ``overlap`` seconds, a day by default."""
-    wanted = search.read(flask.request.args, Rotate)
+    wanted = operations.asked(Rotate)
     keys = road.current().operations.keys
     made = keys.rotate(key_id, overlap=wanted.overlap, by=operations.by())
     guard.current().forget_keys()
@@ -103,6 +112,7 @@ def rotate_key(key_id: str) -> answer.Json:
 @access.needs(Permission.ACCESS)
 def revoke_key(key_id: str) -> answer.Json:
     """End a key: within ten seconds it opens nothing anywhere."""
+    operations.asked(search.Why)
     revoked = road.current().operations.keys.revoke(key_id, by=operations.by())
     guard.current().forget_keys()
     return answer.Json(revoked)
@@ -120,3 +130,17 @@ def list_audit() -> answer.Json:
     is_masked = masks.matcher(road.current().settings.mask)
     shown: list[dict[str, Any]] = [row | {"detail": masks.masked(row["detail"], is_masked)[0]} for row in page]
     return answer.Json({"audit": shown, "next_cursor": page[-1]["n"] if len(found) > wanted.limit else None})
+
+
+@pages.get("/audit/verify")
+@access.needs(Permission.AUDIT)
+def verify_audit() -> answer.Json:
+    """Check the chain of the whole log: which rows were changed, removed or put in."""
+    wanted = search.read(flask.request.args, Verify)
+    here = road.current().operations.audit
+    with gate.reads():
+        found = here.verify()
+        lost = wanted.end is not None and not here.holds(wanted.end)
+    breaks = [{"n": one.n, "what": one.what} for one in found.breaks]
+    holds = not (breaks or lost)
+    return answer.Json({"holds": holds, "rows": found.rows, "end": found.end, "breaks": breaks, "end_lost": lost})

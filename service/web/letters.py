@@ -14,6 +14,7 @@ from service.domain.access import Permission
 from service.ledger import letters as ledger
 from service.ledger import pages as lists
 from service.web import access, answer, body, links, operations, road, search, veil
+from service.web import errors as web
 
 pages = flask.Blueprint("letters", __name__, url_prefix="/v1")
 
@@ -32,15 +33,16 @@ class Which(msgspec.Struct, frozen=True):
     since: search.Moment | None = None  #: died at this instant or later
     until: search.Moment | None = None  #: died before this instant
 
-    def filters(self, replayed: bool | None) -> ledger.Filters:
-        """In the ledger's words."""
-        return ledger.Filters(self.type, self.reason, self.since, self.until, replayed)
+    def filters(self, replayed: bool | None = False, discarded: bool | None = False) -> ledger.Filters:
+        """In the ledger's words; those that nobody has replayed or discarded, unless others are wanted."""
+        return ledger.Filters(self.type, self.reason, self.since, self.until, replayed, discarded)
 
 
 class List(Which, frozen=True):
     """A page of them."""
 
     replayed: bool | None = None
+    discarded: bool = False
     cursor: Cursor | None = None
     limit: PageSize = 50
 
@@ -48,9 +50,18 @@ class List(Which, frozen=True):
 class Replay(Which, frozen=True):
     """How to replay them."""
 
+    because: search.Because | None = None
     dry_run: bool = False
     limit: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
     rate: Rate | None = None
+
+
+class Discard(Which, frozen=True):
+    """Which to discard."""
+
+    because: search.Because | None = None
+    dry_run: bool = False
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000
 
 
 class Strays(msgspec.Struct, frozen=True):
@@ -65,7 +76,7 @@ class Strays(msgspec.Struct, frozen=True):
 def list_dead() -> answer.Json:
     """Dead letters, those that died last first, page by page."""
     wanted = search.read(flask.request.args, List)
-    filters = wanted.filters(wanted.replayed)
+    filters = wanted.filters(wanted.replayed, wanted.discarded)
     page = road.current().operations.letters.list(filters, limit=wanted.limit, cursor=wanted.cursor)
     return answer.Json({"dead": [links.added(row) for row in page.rows], "next_cursor": page.next_cursor})
 
@@ -74,6 +85,7 @@ def list_dead() -> answer.Json:
 @access.needs(Permission.CONTROL)
 def replay_event(event_id: str) -> answer.Json:
     """Work a dead letter again, as a new event; the body may hold another ``payload`` for it."""
+    operations.asked(search.Why)
     type_name, new_id = road.current().operations.replayer.one(
         event_id, edited=_edited(), by=operations.by(), request_id=flask.g.request_id
     )
@@ -87,9 +99,9 @@ def replay_event(event_id: str) -> answer.Json:
 @access.needs(Permission.CONTROL)
 def replay_events() -> answer.Json:
     """Replay the dead letters that the query finds, the oldest first; with ``dry_run`` only look at them."""
-    wanted = search.read(flask.request.args, Replay)
+    wanted = operations.asked(Replay)
     found = road.current().operations.replayer.some(
-        wanted.filters(replayed=False),
+        wanted.filters(),
         limit=wanted.limit,
         rate=wanted.rate,
         dry_run=wanted.dry_run,
@@ -98,6 +110,31 @@ def replay_events() -> answer.Json:
         seconds=SECONDS,
     )
     return answer.Json(dataclasses.asdict(found), status=200 if found.dry_run or not found.replayed else 202)
+
+
+@pages.post("/events/<event_id>/discard")
+@access.needs(Permission.CONTROL)
+def discard_event(event_id: str) -> answer.Json:
+    """Have nothing more come of a dead letter: it leaves the list. The event stays ``dead``, and can be read."""
+    operations.asked(search.Why)
+    road.current().operations.control.discard_letter(event_id, by=operations.by())
+    return answer.Json({"id": event_id, "state": "dead", "discarded": True, "links": {"self": links.place(event_id)}})
+
+
+@pages.post("/discard")
+@access.needs(Permission.CONTROL)
+def discard_events() -> answer.Json:
+    """Discard the dead letters that the query finds, the oldest first; with ``dry_run`` only count them."""
+    wanted = operations.asked(Discard)
+    if all(value is None for value in (wanted.type, wanted.reason, wanted.since, wanted.until)):
+        raise web.InvalidParameter([("type", "name at least one of type, reason, since, until")])
+    here, filters = road.current().operations, wanted.filters()
+    if wanted.dry_run:
+        types = here.letters.count(filters)
+        return answer.Json({"dry_run": True, "count": sum(types.values()), "types": types})
+    types = here.control.discard_letters(filters, limit=wanted.limit, by=operations.by())
+    left = sum(here.letters.count(filters).values())
+    return answer.Json({"dry_run": False, "discarded": sum(types.values()), "types": types, "left": left})
 
 
 @pages.get("/strays")
@@ -126,6 +163,7 @@ def show_stray(stray_id: str) -> answer.Json:
 @access.needs(Permission.CONTROL)
 def discard_stray(stray_id: str) -> flask.Response:
     """Delete a stray."""
+    operations.asked(search.Why)
     road.current().operations.control.discard(stray_id, by=operations.by())
     return answer.nothing()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import flask
 import msgspec
 
-from service.domain import states
+from service.domain import chain, states
 from service.domain.access import Permission
 from service.ledger import queries
 from service.web import access, answer, errors, links, road, search
@@ -17,7 +17,10 @@ from service.web import access, answer, errors, links, road, search
 pages = flask.Blueprint("operations", __name__, url_prefix="/v1")
 
 
-class Cancel(msgspec.Struct, frozen=True):
+Act = TypeVar("Act", bound=msgspec.Struct)
+
+
+class Cancel(search.Why, frozen=True):
     """Which open events to cancel: those to which all of this applies."""
 
     type: search.TypeName | None = None
@@ -47,10 +50,19 @@ def by() -> str | None:
     return found
 
 
+def asked(wanted: type[Act]) -> Act:
+    """The query of an act, which has ``because``: its audit entry will say why. Raises InvalidParameter."""
+    found = search.read(flask.request.args, wanted)
+    because: str | None = getattr(found, "because")  # noqa: B009 -- no struct can have two bases.
+    chain.explain(because)
+    return found
+
+
 @pages.post("/events/<event_id>/cancel")
 @access.needs(Permission.CONTROL)
 def cancel_event(event_id: str) -> answer.Json:
     """Withdraw an event: 200 when it is cancelled, 202 when its worker was asked to stop."""
+    asked(search.Why)
     state = road.current().operations.control.cancel(event_id, by=by())
     document = {"id": event_id, "state": state, "links": {"self": links.place(event_id)}}
     return answer.Json(document, status=200 if state is states.State.CANCELLED else 202)
@@ -60,7 +72,7 @@ def cancel_event(event_id: str) -> answer.Json:
 @access.needs(Permission.CONTROL)
 def cancel_events() -> answer.Json:
     """Withdraw the open events that the query finds; with ``dry_run`` only count them."""
-    wanted = search.read(flask.request.args, Cancel)
+    wanted = asked(Cancel)
     filters = wanted.filters()
     if not filters.values():
         raise errors.InvalidParameter([("type", "name at least one of type, state, producer, since, until")])
@@ -76,6 +88,7 @@ def cancel_events() -> answer.Json:
 @access.needs(Permission.CONTROL)
 def pause_type(name: str) -> answer.Json:
     """Hold back the events of a type."""
+    asked(search.Why)
     return _paused("type", name, road.current().operations.control.pause_type(name, by=by()))
 
 
@@ -83,6 +96,7 @@ def pause_type(name: str) -> answer.Json:
 @access.needs(Permission.CONTROL)
 def resume_type(name: str) -> answer.Json:
     """Let the events of a type go again."""
+    asked(search.Why)
     return _resumed("type", name, road.current().operations.control.resume_type(name, by=by()))
 
 
@@ -90,6 +104,7 @@ def resume_type(name: str) -> answer.Json:
 @access.needs(Permission.CONTROL)
 def pause_queue(name: str) -> answer.Json:
     """Hold back what belongs into a queue."""
+    asked(search.Why)
     return _paused("queue", name, road.current().operations.control.pause_queue(name, by=by()))
 
 
@@ -97,13 +112,14 @@ def pause_queue(name: str) -> answer.Json:
 @access.needs(Permission.CONTROL)
 def resume_queue(name: str) -> answer.Json:
     """Let what belongs into a queue go again."""
+    asked(search.Why)
     return _resumed("queue", name, road.current().operations.control.resume_queue(name, by=by()))
 
 
 @pages.get("/pauses")
 @access.needs(Permission.READ)
 def list_pauses() -> answer.Json:
-    """What is paused, types and queues, since when and by whom."""
+    """What is paused, types and queues, since when, by whom and why."""
     return answer.Json({"pauses": road.current().queries.pauses()})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import flask
 import msgspec
@@ -20,6 +20,15 @@ class List(msgspec.Struct, frozen=True):
     kind: processes.Kind | None = None
 
     EXPECTED: ClassVar[dict[str, str]] = {"kind": f"one of {', '.join(processes.Kind)} is wanted"}
+
+
+class Deploys(msgspec.Struct, frozen=True):
+    """How far back to look."""
+
+    days: Annotated[float, msgspec.Meta(gt=0, le=366)] = 30.0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
+
+    EXPECTED: ClassVar[dict[str, str]] = {"days": "a number of days is wanted, up to 366"}
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -59,6 +68,16 @@ def list_queues() -> answer.Json:
     with gate.reads():
         found = here.operations.lanes.queues(frozenset(named))
     return answer.Json({"queues": found})
+
+
+@pages.get("/deploys")
+@access.needs(Permission.READ)
+def list_deploys() -> answer.Json:
+    """When which kind of process came in another version, the latest first."""
+    wanted = search.read(flask.request.args, Deploys)
+    with gate.reads():
+        found = road.current().operations.processes.deploys(seconds=wanted.days * 86_400, limit=wanted.limit)
+    return answer.Json({"deploys": found})
 
 
 def _listed(kind: processes.Kind | None) -> answer.Json:

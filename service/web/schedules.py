@@ -57,6 +57,7 @@ class Backfill(msgspec.Struct, frozen=True):
 
     since: search.Moment
     until: search.Moment
+    because: search.Because | None = None
     dry_run: bool = False
     limit: Annotated[int, msgspec.Meta(ge=1, le=application.MOST_BACKFILLED)] = 1_000
 
@@ -91,6 +92,7 @@ class Year(msgspec.Struct, frozen=True):
 @access.needs(Permission.SCHEDULE)
 def create_schedule() -> answer.Json:
     """Make a schedule of the document in the body."""
+    operations.asked(search.Why)
     name = road.current().operations.schedules.create(_document(), by=operations.by())
     return _shown(name, status=201)
 
@@ -118,6 +120,7 @@ def show_schedule(name: str) -> answer.Json:
 @access.needs(Permission.SCHEDULE)
 def edit_schedule(name: str) -> answer.Json:
     """Change the members in the body (RFC 7396); ``If-Match`` names the version that they were made for."""
+    operations.asked(search.Why)
     revision = _revision(required=True)
     road.current().operations.schedules.edit(name, _document(), revision=revision, by=operations.by())
     return _shown(name)
@@ -127,6 +130,7 @@ def edit_schedule(name: str) -> answer.Json:
 @access.needs(Permission.SCHEDULE)
 def delete_schedule(name: str) -> flask.Response:
     """Delete a schedule; its slots and events stay."""
+    operations.asked(search.Why)
     road.current().operations.schedules.delete(name, revision=_revision(required=False), by=operations.by())
     return answer.nothing()
 
@@ -135,6 +139,7 @@ def delete_schedule(name: str) -> flask.Response:
 @access.needs(Permission.SCHEDULE)
 def pause_schedule(name: str) -> answer.Json:
     """Have no instant of it fired."""
+    operations.asked(search.Why)
     road.current().operations.schedules.pause(name, by=operations.by())
     return _shown(name)
 
@@ -143,6 +148,7 @@ def pause_schedule(name: str) -> answer.Json:
 @access.needs(Permission.SCHEDULE)
 def resume_schedule(name: str) -> answer.Json:
     """Have it go on with its next instant."""
+    operations.asked(search.Why)
     road.current().operations.schedules.resume(name, by=operations.by())
     return _shown(name)
 
@@ -151,6 +157,7 @@ def resume_schedule(name: str) -> answer.Json:
 @access.needs(Permission.SCHEDULE)
 def run_schedule(name: str) -> answer.Json:
     """An event of it at once."""
+    operations.asked(search.Why)
     event_id = road.current().operations.schedules.run_now(name, by=operations.by())
     place = links.place(event_id)
     document = {"id": event_id, "schedule": name, "state": "pending", "links": {"self": place}}
@@ -164,7 +171,7 @@ def backfill_schedule(name: str) -> answer.Json:
     args = flask.request.args
     if missing := [n for n in ("since", "until") if n not in args]:
         raise errors.InvalidParameter([(n, search.EXPECTED[n]) for n in missing])
-    wanted = search.read(args, Backfill)
+    wanted = operations.asked(Backfill)
     found = road.current().operations.schedules.backfill(
         name, wanted.since, wanted.until, limit=wanted.limit, dry_run=wanted.dry_run, by=operations.by()
     )

@@ -20,6 +20,7 @@ TypeName = Annotated[str, msgspec.Meta(pattern=f"^{event.TYPE_PATTERN.pattern}$"
 Producer = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f]{1,100}$")]
 #: What is looked for in payloads as JSON, a space after each colon and comma; the case of ASCII letters says nothing.
 Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f]{1,200}$")]
+Because = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f]{1,300}$")]
 Query = TypeVar("Query", bound=msgspec.Struct)
 
 NEWER = "newer."  #: before the id, in a cursor that leads to newer events
@@ -36,12 +37,20 @@ EXPECTED = {
     "until": "an instant with its zone is wanted (RFC 3339), like 2026-01-31T08:00:00Z",
     "cursor": "the next_cursor or the previous_cursor of another page is wanted",
     "text": "1 to 200 characters are wanted, and none that controls",
-    "limit": "a number from 1 to 500 is wanted (to 100000 for a cancel or a replay)",
+    "limit": "a number from 1 to 500 is wanted (to 100000 for a cancel, a replay or a discard)",
     "reason": f"one of {', '.join(outcome.Reason)} is wanted",
     "replayed": "true or false is wanted",
     "dry_run": "true or false is wanted",
+    "discarded": "true or false is wanted",
+    "because": "why it is done is wanted: 1 to 300 characters, and none that controls",
     "rate": "a number of events per second is wanted, from 0.001 to 10000",
 }
+
+
+class Why(msgspec.Struct, frozen=True):
+    """What every act may be told: why it is done. It stands in the act's audit entry."""
+
+    because: Because | None = None
 
 
 class Search(msgspec.Struct, frozen=True):

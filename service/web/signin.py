@@ -23,7 +23,7 @@ import jinja2
 
 from service.domain import errors
 from service.domain.access import Permission, Role
-from service.web import access, guard, road, sessions
+from service.web import access, guard, road, sessions, whence
 
 log = logging.getLogger("millrace.access")
 
@@ -152,7 +152,7 @@ def instead(request: flask.Request) -> Any:
     place = f"{PLACE}?{urllib.parse.urlencode({'next': next_page(request.full_path.rstrip('?'))})}"
     if "HX-Request" in request.headers:
         return flask.Response("", 401, {"HX-Redirect": PLACE}, mimetype="text/html")
-    return flask.redirect(place, 303) if request.method in guard.SAFE else None
+    return flask.redirect(place, 303) if request.method in whence.SAFE else None
 
 
 def next_page(given: str | None) -> str:

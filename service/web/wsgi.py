@@ -21,7 +21,7 @@ rsgi = door.Door(app, _road, on_loop=_obey)  # granian's loop has taken over the
 atexit.register(_road.intake.close)
 bootstrap.watch(_road.settings, "web", _routes)
 bootstrap.trace(_road.settings, "web")
-_noter = bootstrap.noter_of(processes.Kind.WEB, _road.engine, lambda: _road.publisher.up)
+_noter = bootstrap.noter_of(_road.settings, processes.Kind.WEB, _road.engine, lambda: _road.publisher.up)
 _noter.start()
 os.register_at_fork(after_in_child=_noter.start)  # A server may fork after it has loaded this.
 atexit.register(bootstrap.end_traces)

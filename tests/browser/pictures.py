@@ -53,6 +53,7 @@ PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "event-waiting": ("/console/events/{paused}", {}),
     "dead": ("/console/dead", {}),
     "replay": ("/console/dead?type=labels.requested", {}),
+    "discard": ("/console/dead?type=customers.notified&reason=attempts", {}),
     "schedules": ("/console/schedules", {}),
     "schedule": ("/console/schedules/nightly-settlement", {}),
     "schedule-new": ("/console/schedules/new", {}),
@@ -63,6 +64,9 @@ PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "audit": ("/console/audit", {}),
     "first-run": ("/console", {}),
 }
+
+#: Pictures of a dialog → the words that open it.
+DIALOGS = {"replay": "Replay all of them…", "discard": "Discard all of them…"}
 
 
 @contextlib.contextmanager
@@ -107,8 +111,8 @@ def payload(type_name: str, number: int, dice: random.Random) -> dict[str, Any]:
 
 def happen(stage: Stage) -> None:
     """What an operator finds in the morning."""
-    stage.who = "night-shift"
-    stage.api("POST", "/v1/types/addresses.geocoded/pause")
+    stage.who = "ada"
+    stage.api("POST", "/v1/types/addresses.geocoded/pause?because=the+map+service+answers+with+old+streets")
     for number in range(12):
         stage.paused = stage.send("addresses.geocoded", street=f"Kastanienallee {number + 1}", city="Berlin")
     stage.send("reports.compiled", report="carrier performance")
@@ -118,7 +122,7 @@ def happen(stage: Stage) -> None:
     stage.api("POST", "/v1/schedules", document)
     stage.api("POST", "/v1/schedules/nightly-settlement/run")
     stage.api("POST", "/v1/schedules/address-check/pause")
-    for name, role, types in (("shop-frontend", "producer", ["parcels.*"]), ("night-shift", "operator", [])):
+    for name, role, types in (("shop-frontend", "producer", ["parcels.*"]), ("carrier-sync", "operator", [])):
         stage.api("POST", "/v1/keys", {"name": name, "role": role, "types": types})
     stage.who = "shop-frontend"
 
@@ -130,10 +134,10 @@ def shoot(stage: Stage, name: str, path: str, options: dict[str, Any]) -> None:
         page.set_default_timeout(60_000)
         page.goto(path)
         page.wait_for_timeout(2_600)  # Until it is alive.
-        if name == "replay":
-            page.click("text=Replay all of them…")
+        if name in DIALOGS:
+            page.click(f"text={DIALOGS[name]}")
             page.wait_for_selector("#dialog [data-confirm]")
-        tall = page.evaluate("document.documentElement.scrollHeight") if name != "replay" else 800
+        tall = page.evaluate("document.documentElement.scrollHeight") if name not in DIALOGS else 800
         page.set_viewport_size({"width": options["viewport"]["width"], "height": min(int(tall), TALLEST)})
         page.wait_for_timeout(300)
         picture = PLACE / f"{name}.png"

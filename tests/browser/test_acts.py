@@ -76,6 +76,37 @@ def test_dead_letters_are_replayed_only_when_the_number_is_typed(stage: Stage, p
     assert all(stage.event(letter)["replayed_as"] for letter in letters)
 
 
+def test_dead_letters_are_discarded_only_when_the_number_is_typed(stage: Stage, page: sync_api.Page) -> None:
+    letters = [stage.dead() for _ in range(2)]
+    page.goto("/console/dead?type=orders.placed&reason=discarded&within=hour")
+    page.click("text=Discard all of them…")
+    confirm = page.locator("#dialog [data-confirm]")
+    number = confirm.get_attribute("data-confirm")
+    assert number is not None
+    assert int(number) >= 2
+    assert not stage.violations(page)
+    page.locator("#dialog [data-confirmed]").click(force=True)
+    expect(page.locator(".toast")).to_contain_text(f"Type {number} first")
+    assert stage.event(letters[0])["discarded_at"] is None
+    page.fill("#dialog [name=because]", "made by a test")
+    confirm.fill(number)
+    page.locator("#dialog [data-confirmed]").click()
+    expect(page.locator(".toast")).to_contain_text(f"{number} dead letters discarded")
+    assert all(stage.event(letter)["discarded_at"] for letter in letters)
+    page.goto("/console/dead?show=discarded")
+    expect(page.locator("#results")).to_contain_text("discarded by console: made by a test")
+    assert not stage.violations(page)
+
+
+def test_one_dead_letter_is_discarded_from_its_page(stage: Stage, page: sync_api.Page) -> None:
+    letter = stage.dead()
+    page.goto(f"/console/events/{letter}")
+    page.click("#answer >> text=Discard…")
+    page.click("#dialog button:has-text('Discard')")
+    expect(page.locator(".toast")).to_contain_text("discarded")
+    expect(page.locator("#timeline")).to_contain_text("Discarded: nothing more was to come of it")
+
+
 def test_nothing_is_replayed_when_the_number_has_changed_meanwhile(stage: Stage, page: sync_api.Page) -> None:
     one = stage.dead()
     page.goto("/console/dead?type=orders.placed&reason=discarded")
@@ -113,12 +144,18 @@ def test_open_events_are_cancelled_by_their_filter(stage: Stage, page: sync_api.
 
 def test_a_type_is_paused_and_goes_on(stage: Stage, page: sync_api.Page) -> None:
     page.goto("/console/types")
-    row = page.locator("#type-mails-sent")
-    row.locator("button").click()
+    page.locator("#type-mails-sent >> text=Pause…").click()
+    expect(page.locator("#dialog h1")).to_have_text("Pause the type mails.sent?")
+    assert not stage.violations(page)
+    page.fill("#dialog [name=because]", "the relay is down")
+    page.click("#dialog button:has-text('Pause')")
     expect(page.locator(".toast")).to_contain_text("mails.sent is paused")
-    assert [(p["name"], p["by"]) for p in stage.api("GET", "/v1/pauses")["pauses"]] == [("mails.sent", "console")]
+    expect(page.locator("#type-mails-sent")).to_contain_text("the relay is down")
+    [pause] = stage.api("GET", "/v1/pauses")["pauses"]
+    assert (pause["name"], pause["by"], pause["because"]) == ("mails.sent", "console", "the relay is down")
     page.goto("/console")
     expect(page.locator("#attention")).to_contain_text("mails.sent is paused")
+    expect(page.locator("#attention")).to_contain_text("the relay is down")
     page.locator("#attention button:has-text('Resume')").click()
     expect(page.locator(".toast")).to_contain_text("goes on")
     assert stage.api("GET", "/v1/pauses")["pauses"] == []
@@ -126,7 +163,8 @@ def test_a_type_is_paused_and_goes_on(stage: Stage, page: sync_api.Page) -> None
 
 def test_a_queue_is_paused_and_goes_on(stage: Stage, page: sync_api.Page) -> None:
     page.goto("/console/types")
-    page.get_by_role("button", name="Pause the queue periodic").click()
+    page.locator("#queues tr", has_text="periodic").locator("text=Pause…").click()
+    page.click("#dialog button:has-text('Pause')")
     page.get_by_role("button", name="Resume the queue periodic").click()
     expect(page.locator(".toast")).to_contain_text("The queue periodic goes on")
     assert stage.api("GET", "/v1/pauses")["pauses"] == []
@@ -142,7 +180,8 @@ def test_a_schedule_is_made_previewed_paused_run_changed_and_deleted(stage: Stag
     page.click("button:has-text('Make it')")
     expect(page.locator("h1")).to_have_text("hourly")
 
-    page.click("button:has-text('Pause')")
+    page.click(".head >> text=Pause…")
+    page.click("#dialog button:has-text('Pause')")
     expect(page.locator("h1 + .state")).to_have_text("paused")
     assert stage.api("GET", "/v1/schedules/hourly")["state"] == "paused"
     page.click("button:has-text('Resume')")

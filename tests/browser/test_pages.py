@@ -20,10 +20,12 @@ pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 PATHS = (
     "/console", "/console/first-run", "/console/events", "/console/events?state=expired", "/console/events/{good}",
     "/console/events/{later}", "/console/events/{buried}", "/console/events/{buried}/replay", "/console/dead",
-    "/console/dead/replay?type=orders.placed", "/console/events/cancel?type=orders.placed", "/console/schedules",
-    "/console/schedules/nightly", "/console/schedules/nightly/edit", "/console/schedules/nightly/backfill",
-    "/console/schedules/new", "/console/types", "/console/workers", "/console/send", "/console/keys", "/console/audit",
-    "/console/strays", "/console/events?q=nothing.like.it", "/console/nowhere",
+    "/console/dead/replay?type=orders.placed", "/console/dead/discard?type=orders.placed",
+    "/console/dead?show=discarded", "/console/types/orders.placed/pause", "/console/events/{buried}/discard",
+    "/console/events/cancel?type=orders.placed", "/console/schedules", "/console/schedules/nightly",
+    "/console/schedules/nightly/edit", "/console/schedules/nightly/backfill", "/console/schedules/new",
+    "/console/types", "/console/workers", "/console/send", "/console/keys", "/console/audit", "/console/strays",
+    "/console/events?q=nothing.like.it", "/console/nowhere",
 )  # fmt: skip
 
 
@@ -58,6 +60,27 @@ def test_no_page_has_a_violation_nor_is_wider_than_the_screen(stage: Stage, numb
 @pytest.mark.parametrize("number", range(4))
 def test_no_page_has_a_violation_on_any_screen(stage: Stage, number: int) -> None:
     assert not violations(stage, *SCREENS[number], PATHS)
+
+
+@pytest.fixture(scope="module")
+def entrance(stage: Stage) -> str:
+    """The same console where people must sign in, and one may."""
+    stage.api("POST", "/v1/users", {"name": "ada", "role": "viewer", "password": "four words in a row"})
+    return f"http://{stage.road.web(access='on').address}/console/sign-in"
+
+
+@pytest.mark.parametrize(("size", "scheme"), SCREENS)
+def test_the_sign_in_page_has_no_violation(stage: Stage, entrance: str, size: str, scheme: str) -> None:
+    options = {"viewport": NARROW} if size == "narrow" else {}
+    with stage.page(color_scheme=scheme, **options) as page:
+        page.goto(entrance)
+        assert not stage.violations(page)
+        page.fill("#user", "ada")
+        page.fill("#pass", "not her password")
+        page.click("button:has-text('Sign in')")
+        expect(page.locator(".fault")).to_contain_text("do not match")
+        assert not stage.violations(page)
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
 
 def test_each_page_has_one_heading_and_runs_nothing_that_is_not_ours(stage: Stage) -> None:

@@ -173,6 +173,17 @@ def test_events_are_cancelled_and_replayed_though_an_answer_is_lost(make: Make, 
         make().replay(dead.id)
 
 
+def test_dead_letters_are_discarded_though_an_answer_is_lost(make: Make, here: Shop) -> None:
+    with worked(here.ledger):
+        dead = make().submit("ledger.step", {"do": "fail", "number": 2}, wait=20 * PATIENCE)
+    make(transport=Moody("lost")).discard(dead.id, because="a test")
+    assert make().get(dead.id).discarded_at is not None
+    with pytest.raises(clients.Conflict, match="discarded"):
+        make().discard(dead.id)
+    [letter] = [one for one in make().rows("/v1/dead", "dead", {"discarded": "true"}) if one["id"] == dead.id]
+    assert letter["discarded_because"] == "a test"
+
+
 def test_what_cannot_be_done_twice_is_sent_once(make: Make) -> None:
     way = Moody("lost")
     with pytest.raises(clients.Unreachable):

@@ -53,7 +53,7 @@ def test_a_form_without_its_token_does_nothing(entrance: Entrance) -> None:
     place = "/console/types/orders.created/pause"
     assert client.post(place).status_code == 403
     assert entrance.queries.pauses() == []
-    found = TOKEN.search(client.get("/console/types").text)
+    found = TOKEN.search(client.get(place).text)
     assert found is not None
     answer = client.post(place, data={"csrf": found[1]})
     assert answer.status_code == 303, answer.text

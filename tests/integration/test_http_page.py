@@ -114,8 +114,8 @@ def test_the_page_names_every_route_and_every_parameter() -> None:
         if rule.rule.startswith(LEFT_OUT):
             continue
         path = rule.rule.replace("/queues/<name>", "/queues/<queue>").replace("event_id", "id")
-        path = path if "/schedules" in path else path.replace("<name>", "<type>")
-        for method in (rule.methods or set()) & {"GET", "POST", "PATCH", "DELETE"}:
+        path = path if "/schedules" in path or "/users" in path else path.replace("<name>", "<type>")
+        for method in (rule.methods or set()) & {"GET", "POST", "PUT", "PATCH", "DELETE"}:
             assert f"`{method} {path}`" in PAGE, f"{method} {path}"
     for name in (*timing.READERS, *ndjson.MEMBERS, "atomic", *search.Search.__struct_fields__):
         assert re.search(rf"[`?]{name}[`=]", PAGE), name

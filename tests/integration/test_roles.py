@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 
 import psycopg2
 import pytest
 
-from service.ledger import grants, migrate, schema
+from service.ledger import engine as engines
+from service.ledger import grants, migrate, retention, schema
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
-from tests import roles, servers
+from tests import days, roles, servers
 from tests.apps import ledger_app
 from tests.patience import wait
 from tests.processes import ROOT
@@ -68,7 +70,7 @@ def test_what_is_granted_is_what_the_table_says(server: PostgresServer, urls: di
     assert {t for t in there if not t.startswith("events_2")} <= set(grants.TABLES), "a table that nobody may touch"
 
 
-def test_nobody_has_more_than_tables_and_one_function(server: PostgresServer, urls: dict[str, str]) -> None:
+def test_nobody_has_more_than_tables_and_a_few_functions(server: PostgresServer, urls: dict[str, str]) -> None:
     powers = _rows(
         server,
         "select rolname::text from pg_roles where rolname = any(%s) and (rolsuper or rolcreatedb or rolcreaterole"
@@ -76,14 +78,43 @@ def test_nobody_has_more_than_tables_and_one_function(server: PostgresServer, ur
         " or has_schema_privilege(rolname, 'public', 'create') and rolname <> %s)",
         list(grants.ROLES), grants.MIGRATOR, grants.MIGRATOR,
     )  # fmt: skip
+    # What runs as its owner, and may be called by whom.
     callers = _rows(
         server,
-        "select rolname::text from pg_roles where rolname = any(%s)"
-        " and has_function_privilege(rolname, 'millrace.make_partitions(integer)', 'execute') order by 1",
+        "select p.oid::regprocedure::text, r.rolname::text from pg_proc p, pg_roles r where p.prosecdef"
+        " and p.pronamespace = 'millrace'::regnamespace and r.rolname = any(%s)"
+        " and has_function_privilege(r.rolname, p.oid, 'execute')",
         list(grants.ROLES),
     )
     assert powers == []
-    assert callers == [(grants.CLOCK,), (grants.MIGRATOR,)]
+    assert sorted((what.removeprefix("millrace."), role) for what, role in callers) == sorted(
+        (function.replace(", ", ","), role) for function in grants.FUNCTIONS for role in (grants.CLOCK, grants.MIGRATOR)
+    )
+
+
+class Migrator:
+    """What the tables' owner asks."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def sql(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        with contextlib.closing(psycopg2.connect(self._url)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+
+def test_a_clock_removes_old_days_under_its_own_role(urls: dict[str, str]) -> None:
+    old = days.ago(40)
+    ledger = Migrator(urls[grants.MIGRATOR])
+    days.make(ledger, old)
+    days.fill(ledger, old, 3, "succeeded")
+    days.fill(ledger, old, 1, "dead")
+    engine = engines.Engine(urls[grants.CLOCK])
+    found = retention.Retention(engine, keep=30 * 86_400.0, by="clock")
+    assert found.take(now=True)
+    assert [(day.day, day.word, day.kept) for day in found.clear().days] == [(old, "removed", 1)]
+    engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -103,6 +134,11 @@ def test_nobody_has_more_than_tables_and_one_function(server: PostgresServer, ur
         *((role, "create table millrace.mine ()") for role in grants.ROLES[1:]),
         *((role, "create table public.mine ()") for role in grants.ROLES[1:]),
         *((role, "select millrace.make_partitions(1)") for role in (grants.WEB, grants.WORKER, grants.READER)),
+        *(
+            (role, f"select millrace.{function}('2026-01-01', '{{}}', 0)")
+            for role in (grants.WEB, grants.WORKER, grants.READER)
+            for function in ("remove_day", "thin_day")
+        ),
         *((role, "alter table millrace.events owner to current_user") for role in grants.ROLES[1:]),
     ],
 )

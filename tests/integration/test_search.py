@@ -116,6 +116,23 @@ def test_every_filter_finds_what_it_says(client: FlaskClient, query: dict[str, A
     assert found["searched_until"] is None
 
 
+def test_a_piece_that_takes_too_long_spoils_nothing_that_was_found_before(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, pieces = searching.Search._read, itertools.count()
+
+    def slow(self: searching.Search, piece: int, position: str | None) -> Any:
+        if next(pieces):
+            self._connection.exec_driver_sql("set local statement_timeout = '20ms'; select pg_sleep(9)")
+        return read(self, piece, position)
+
+    monkeypatch.setattr(searching.Search, "_read", slow)
+    monkeypatch.setattr(searching, "PIECES", (60, 60))
+    found = page(client, producer="p70", type="a.rare", limit=20)
+    assert numbers(found) == list(range(EVENTS - 30, EVENTS - 600, -100))
+    assert found["searched_until"] is not None
+
+
 def test_when_the_time_is_up_the_answer_says_how_far_it_has_searched(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

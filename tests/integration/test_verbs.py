@@ -37,10 +37,11 @@ ROOT = pathlib.Path(__file__).parents[2]
 OF_SCHEDULES = ("show", "create", "edit", "pause", "resume", "run", "backfill", "delete", "slots", "preview")
 VERBS = (
     "send", "events", "events list", "events show", "events explain", "events wait", "events cancel", "events replay",
-    "types", "queues", "workers", "clocks", "completion", "dead replay",
+    "types", "queues", "workers", "clocks", "completion", "dead replay", "dead discard",
     "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
     *(f"schedules {verb}" for verb in OF_SCHEDULES), "keys", "keys create", "keys list", "keys rotate", "keys revoke",
     "users", "users add", "users list", "users password", "users remove", "audit", "audit list", "audit verify",
+    "retention",
 )  # fmt: skip
 
 Millrace = Callable[..., Result]
@@ -158,6 +159,31 @@ def test_dead_letters_are_listed_and_replayed(ledger: Ledger, millrace: Millrace
     page = json.loads(millrace("dead", "--limit", "2", "--json").stdout)
     rest = json.loads(millrace("dead", "--cursor", page["next_cursor"], "--json").stdout)
     assert (len(page["dead"]), len(rest["dead"]), rest["next_cursor"]) == (2, 1, None)
+
+
+def test_dead_letters_are_discarded_by_id_and_by_filter_and_why_is_kept(ledger: Ledger, millrace: Millrace) -> None:
+    first, *rest = sorted(ledger.post("ledger.step", *({"do": "add"} for _ in range(4))))
+    ledger.work()
+    done = millrace("dead", "discard", first, rest[0], "--because", "test data", "--by", "ada")
+    assert (done.exit_code, done.stdout.splitlines()) == (0, [f"{first}  discarded", f"{rest[0]}  discarded"])
+    again = millrace("dead", "discard", first)
+    assert (again.exit_code, "it was discarded by ada" in " ".join(again.stdout.split())) == (1, True)
+    assert first not in millrace("dead").stdout
+    assert "discarded by ada" in millrace("dead", "--discarded").stdout
+    assert "2" in millrace("dead", "discard", "--type", "ledger.step", "--dry-run").stdout
+    refused = millrace("dead", "discard", "--type", "ledger.step", stdin="n\n")
+    assert (refused.exit_code, "Discard 2 dead letters?" in refused.stderr) == (1, True)
+    found = json.loads(millrace("dead", "discard", "--type", "ledger.step", "--yes", "--json").stdout)
+    assert found == {"discarded": 2, "left": 0, "types": {"ledger.step": 2}}
+    assert ledger.sql("select distinct detail->>'because' from millrace.audit order by 1") == [("test data",), (None,)]
+    assert ledger.states() == {"dead": 4}
+    assert millrace("dead", "discard").exit_code == 2
+
+
+def test_why_something_is_paused_is_asked_and_told(millrace: Millrace) -> None:
+    millrace("pause", "ledger.alone", "--because", "the map service is down")
+    assert "the map service is down" in " ".join(millrace("pauses").stdout.split())
+    assert json.loads(millrace("pauses", "--json").stdout)[0]["because"] == "the map service is down"
 
 
 def test_strays_are_listed_shown_and_discarded(ledger: Ledger, millrace: Millrace) -> None:

@@ -21,7 +21,7 @@ DUE = explain.Record(
     queue="events", due_at=NOW, workers=1, knowing=1, clocks=1,
 )  # fmt: skip
 OUT = {"published_at": BEFORE, "due_at": SOON}
-PAUSED = {"type_paused_at": BEFORE, "type_paused_by": "ann"}
+PAUSED = {"type_paused_at": BEFORE, "type_paused_by": "ann", "type_paused_because": "OPS-7"}
 
 
 def said(**changes: Any) -> explain.Explanation:
@@ -40,7 +40,7 @@ def said(**changes: Any) -> explain.Explanation:
         ({"run_at": SOON, "due_at": SOON}, Why.SCHEDULED, SOON, "due at 2026-01-31 12:10:00 UTC."),
         ({"run_at": SOON, "due_at": SOON} | PAUSED, Why.SCHEDULED, None, "UTC. Its type a.b was paused"),
         ({"run_at": SOON, "attempt": 3, "error": "Boom"}, Why.BACKING_OFF, SOON, "Attempt 3 failed (Boom); the next"),
-        (PAUSED, Why.TYPE_PAUSED, None, "Its type a.b was paused at 2026-01-31 11:50:00 UTC by ann."),
+        (PAUSED, Why.TYPE_PAUSED, None, "Its type a.b was paused at 2026-01-31 11:50:00 UTC by ann: OPS-7."),
         ({"queue_paused_at": BEFORE}, Why.QUEUE_PAUSED, None, "Its queue events was paused"),
         ({"returns": 2, "due_at": SOON}, Why.PUBLISHING, SOON, "came back 2 times"),
         ({"queue": None}, Why.NO_TICKET, None, "a fault of Millrace's"),
@@ -59,6 +59,8 @@ def said(**changes: Any) -> explain.Explanation:
         ({"state": State.DEAD, "finished_at": NOW, "dead_reason": "attempts", "error": "Boom"}, Why.DEAD, None,
          "dead letter since 2026-01-31 12:00:00 UTC: attempts (Boom). It can be replayed."),
         ({"state": State.DEAD, "replayed_as": "019b"}, Why.DEAD, None, "replayed as 019b"),
+        ({"state": State.DEAD, "discarded_at": NOW, "discarded_by": "ann", "discarded_because": "test data"},
+         Why.DEAD, None, "It was discarded at 2026-01-31 12:00:00 UTC by ann: test data."),
         ({"state": State.CANCELLED, "finished_at": NOW}, Why.CANCELLED, None, "cancelled at 2026"),
         ({"state": State.EXPIRED, "finished_at": NOW}, Why.EXPIRED, None, "before its expires_at"),
     ],
@@ -77,4 +79,4 @@ def test_a_broker_that_is_away_is_told_by_who_knows_it() -> None:
 
 
 def test_who_paused_is_among_the_facts_of_a_scheduled_event_too() -> None:
-    assert said(run_at=SOON, **PAUSED).facts["type_paused"] == {"at": BEFORE, "by": "ann"}
+    assert said(run_at=SOON, **PAUSED).facts["type_paused"] == {"at": BEFORE, "by": "ann", "because": "OPS-7"}

@@ -48,6 +48,7 @@ KNOWN: dict[int, list[errors.MillraceError]] = {
         errors.AlreadyEnded("succeeded"),
         errors.NotDead("pending"),
         errors.AlreadyReplayed("1", None),
+        errors.AlreadyDiscarded(None),
         errors.ScheduleExists(),
         errors.DeclaredInCode(),
         errors.ScheduleRetired(),

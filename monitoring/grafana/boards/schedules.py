@@ -155,6 +155,33 @@ CLOCKS = Row(
             (Limit(3, ORANGE), Limit(7, GREEN)), ground=RED,
         ),
         Panel(
+            "Days that should have gone",
+            "Days of events that are older than the retention by a day or more, and are still there.",
+            "It grows: somebody holds the table for long, the schedule is paused, or a clock lacks the right.",
+            Kind.GRAPH, "suffix: days", (Query(highest("millrace_retention_overdue_days"), "overdue"),),
+            (Limit(3, ORANGE),),
+        ),
+        Panel(
+            "Since when",
+            "How long ago the oldest whole day began, and how long ago retention was done.",
+            "The first is the retention and up to two days; the second stays under a day or so.",
+            Kind.GRAPH, "s",
+            (
+                Query(f"time() - {highest('millrace_oldest_day_timestamp_seconds')}", "oldest day"),
+                Query(f"time() - {highest('millrace_retention_last_timestamp_seconds')}", "retention"),
+            ),
+        ),
+        Panel(
+            "In the default partition",
+            "Events that were kept of days that are gone, and events that had no partition of their own.",
+            "Kept ones grow: dead letters that nobody replays. Others: no clock made partitions, divide them.",
+            Kind.GRAPH, "short",
+            (
+                Query(highest("millrace_events_kept"), "kept"),
+                Query(highest("millrace_events_unpartitioned"), "without a day"),
+            ),
+        ),
+        Panel(
             "Open events looked at",
             "Events that the clocks look at on their rounds for open ones without a ticket, per second.",
             "None: nobody checks; that there are no such events is then not known.",

@@ -6,6 +6,7 @@ Views are thin: what they show comes from the functions that the API asks, what 
 from service.web.console import (
     audit,
     dead,
+    discard,
     event,
     events,
     first_run,
@@ -24,6 +25,7 @@ from service.web.console.page import pages
 __all__ = [
     "audit",
     "dead",
+    "discard",
     "event",
     "events",
     "first_run",

@@ -28,6 +28,7 @@ class Step:
     label: str
     path: str
     post: bool = False  #: it does something, instead of showing something
+    ask: bool = False  #: it leads to a form, for those who may act
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ def _failing(flow: figures.Flow) -> Iterator[Item]:
             f"fails: {words.percent(bad / (bad + good))} of its attempts in the last {LOOK_BACK} minutes",
             f"{words.many(bad, 'attempt')} failed, {good:,} succeeded; the first in this hour failed at"
             f" {words.clock(since, 'minutes')}. Other types are not slowed down.",
-            (Step("Dead letters", f"/console/dead?type={name}"), Step("Pause", f"/console/types/{name}/pause", True)),
+            (Step("Dead letters", f"/console/dead?type={name}"),
+             Step("Pause…", f"/console/types/{name}/pause?back=/console", ask=True)),
         )  # fmt: skip
 
 
@@ -102,7 +104,8 @@ def _paused(depth: figures.Depth) -> Iterator[Item]:
             yield Item(
                 "warning", name, path,
                 f"is paused, {words.many(waiting, 'event')} {'waits' if waiting == 1 else 'wait'}",
-                f"The {kind} was paused by {row['paused_by'] or 'someone unknown'} at {words.clock(row['paused_at'])}.",
+                f"The {kind} was paused by {row['paused_by'] or 'someone unknown'} at {words.clock(row['paused_at'])}"
+                f"{': ' + row['paused_because'] if row['paused_because'] else ''}.",
                 (Step("Resume", f"/console/{kind}s/{name}/resume", True),),
             )  # fmt: skip
 

@@ -16,6 +16,13 @@ from service.web import access, gate, letters, operations, road, search
 from service.web.console import forms, page, query, words
 
 SHOWN = 50
+#: What is shown → whether they were replayed, and discarded; None: either.
+SHOW: dict[str, tuple[bool | None, bool | None]] = {
+    "open": (False, False),
+    "replayed": (True, None),
+    "discarded": (None, True),
+    "all": (None, None),
+}
 RATES = (1.0, 10.0, 100.0)  #: events per second that are offered
 MOST = 10_000  #: letters in one replay, the oldest
 SECONDS = 8.0  #: of one turn of a replay; the page asks for the next one
@@ -38,8 +45,8 @@ def dead() -> flask.Response:
     here = road.current()
     show = flask.request.args.get("show", "open")
     wanted = search.read(query.given("show", "within"), letters.List)
-    chosen = _chosen("show", "cursor", "limit", "replayed")
-    filters = chosen.filters({"open": False, "replayed": True}.get(show))
+    chosen = chosen_by("show", "cursor", "limit", "replayed")
+    filters = chosen.filters(*SHOW.get(show, SHOW["all"]))
     with gate.reads():
         groups = here.operations.figures.letters()
         found = here.operations.letters.list(filters, limit=SHOWN, cursor=wanted.cursor)
@@ -51,6 +58,7 @@ def dead() -> flask.Response:
         older=query.link(cursor=found.next_cursor) if found.next_cursor else None,
         newest=query.link(cursor=None) if wanted.cursor else None,
         show=show,
+        shows=[(name, name) for name in SHOW],
         within=flask.request.args.get("within", ""),
         spans=[(name, told[0]) for name, told in query.WITHIN.items()],
         reasons=[(one.value, words.REASONS[one]) for one in outcome.Reason],
@@ -66,7 +74,7 @@ def dead() -> flask.Response:
 @access.needs(Permission.READ)
 def live_dead() -> flask.Response:
     """The groups, as they are by now."""
-    chosen = _chosen("show", "cursor", "limit", "replayed")
+    chosen = chosen_by("show", "cursor", "limit", "replayed")
     with gate.reads():
         return page.fragment("dead_live.html", groups=road.current().operations.figures.letters(), chosen=chosen)
 
@@ -75,7 +83,7 @@ def live_dead() -> flask.Response:
 @access.needs(Permission.CONTROL)
 def ask_replay_dead() -> flask.Response:
     """What a replay would do, counted; nothing is changed. And the form to do it."""
-    chosen, ids = _chosen("id", "show"), flask.request.args.getlist("id")[:SHOWN]
+    chosen, ids = chosen_by("id", "show"), flask.request.args.getlist("id")[:SHOWN]
     if ids:
         return page.dialog("replay_chosen.html", ids=ids, count=len(ids), same=chosen.path())
     found = _dry_run(chosen)
@@ -98,7 +106,7 @@ def replay_dead() -> Any:
     ids = flask.request.form.getlist("id")[:SHOWN]
     if ids:
         return _replay_chosen(ids)
-    chosen = _chosen()
+    chosen = chosen_by()
     done, total = forms.number("done"), forms.number("total")
     if not total:
         total = _dry_run(chosen).replayed
@@ -106,7 +114,7 @@ def replay_dead() -> Any:
             raise forms.NotConfirmed()
     rate = next((rate for rate in RATES if str(rate) == forms.text("rate")), RATES[1])
     found = here.replayer.some(
-        chosen.filters(replayed=False), limit=min(total - done, MOST), rate=rate, by=operations.by(),
+        chosen.filters(), limit=min(total - done, MOST), rate=rate, by=operations.by(),
         request_id=flask.g.request_id, seconds=SECONDS,
     )  # fmt: skip
     here.figures.forget()
@@ -114,7 +122,10 @@ def replay_dead() -> Any:
     if found.complete or done >= total or not found.replayed:
         left = f"; {found.left:,} were left alone" if found.left else ""
         return forms.done(f"{words.many(done, 'dead letter')} replayed{left}", f"/console/dead?{chosen.path()}")
-    return page.render("replaying.html", chosen=chosen, same=chosen.path(), done=done, total=total, rate=rate)
+    return page.render(
+        "replaying.html", chosen=chosen, same=chosen.path(), done=done, total=total, rate=rate,
+        because=forms.because() or "",
+    )  # fmt: skip
 
 
 def _replay_chosen(ids: list[str]) -> flask.Response:
@@ -131,10 +142,10 @@ def _replay_chosen(ids: list[str]) -> flask.Response:
     here.figures.forget()
     said = f"{words.many(done, 'dead letter')} replayed"
     said += f"; {words.many(len(faults), 'one was', 'were')} left alone: {faults[0]}" if faults else ""
-    return forms.done(said, f"/console/dead?{_chosen().path()}", "warning" if faults else "yes")
+    return forms.done(said, f"/console/dead?{chosen_by().path()}", "warning" if faults else "yes")
 
 
-def _chosen(*own: str) -> Chosen:
+def chosen_by(*own: str) -> Chosen:
     """Which letters are meant; a length of time becomes an instant, so that a form means the same when it is sent."""
     found, since = search.read(query.given("within", *own), Chosen), query.within()
     return found if since is None or found.since else msgspec.structs.replace(found, since=since)
@@ -142,7 +153,7 @@ def _chosen(*own: str) -> Chosen:
 
 def _dry_run(chosen: Chosen) -> replay.Summary:
     replayer = road.current().operations.replayer
-    return replayer.some(chosen.filters(replayed=False), limit=MOST, dry_run=True, by=operations.by())
+    return replayer.some(chosen.filters(), limit=MOST, dry_run=True, by=operations.by())
 
 
 def _is_in(group: Any, chosen: Chosen) -> bool:

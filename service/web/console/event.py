@@ -107,7 +107,7 @@ def replay_event(event_id: str) -> flask.Response:
 def _find(event_id: str) -> dict[str, Any]:
     found = road.current().queries.find(event_id)
     if found is None:
-        raise errors.EventNotFound(f"there is no event {event_id[:100]!r}")
+        raise road.current().queries.missing(event_id)
     return found
 
 

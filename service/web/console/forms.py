@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import flask
 import markupsafe
 
-from service.domain import errors
+from service.domain import chain, errors
 from service.web import access, hooks, sessions, signin
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -40,6 +40,7 @@ def hidden() -> markupsafe.Markup:
 def acts(view: View) -> View:
     """Let only forms of this very origin into a view; below the route, above the permission.
 
+    What the form says of why it is done goes into the audit entry of the act.
     The guard asks those who are signed in for the token too; where access is off, it asks nobody for anything.
     """
 
@@ -48,9 +49,16 @@ def acts(view: View) -> View:
         sessions.check_origin(flask.request)
         if access.of(flask.request.environ) is None and hooks.named_producer(flask.request.environ) is None:
             flask.g.producer = NOBODY
+        chain.explain(because())
         return view(*args, **values)
 
     return cast(View, checked)
+
+
+def because() -> str | None:
+    """Why the act is done, as the form says it: one line, without what controls."""
+    said = "".join(letter for letter in text("because") or "" if letter.isprintable())
+    return said or None
 
 
 def done(said: str, to: str, tone: str = "yes") -> flask.Response:
@@ -69,7 +77,15 @@ def said() -> tuple[str, str] | None:
 
 def back(default: str) -> str:
     """Where a form wants to return to: a path of the console, or ``default``."""
-    given = flask.request.form.get("back", "")
+    return _path(flask.request.form.get("back", ""), default)
+
+
+def asked_back(default: str) -> str:
+    """The same, for the page that shows the form: where it was asked for."""
+    return _path(flask.request.args.get("back", ""), default)
+
+
+def _path(given: str, default: str) -> str:
     return given if re.fullmatch(r"/console(/[A-Za-z0-9_./%-]*)?(\?[^#\s\\]*)?(#[a-z-]+)?", given) else default
 
 

@@ -43,7 +43,7 @@ def around() -> dict[str, Any]:
     try:
         letters = here.operations.figures.letters()
         dead, exact = letters.open, letters.exact
-    except (errors.LedgerUnavailable, errors.SearchTooSlow):
+    except errors.MillraceError:
         dead, exact = 0, True  # The console may fail; the page itself says what is wrong.
     return {
         "entries": entries,

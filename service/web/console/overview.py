@@ -8,7 +8,7 @@ from typing import Any
 
 import flask
 
-from service.domain import figures, handlers
+from service.domain import figures, handlers, objective
 from service.domain.access import Permission
 from service.domain.processes import Kind
 from service.ledger import spent
@@ -24,10 +24,11 @@ class Budget:
     """What is left of a type's error budget."""
 
     type: str
+    what: str  #: that was promised
     left: float  #: share of the budget; below 0: more was spent than there is
-    success: float  #: share of events that succeeded
+    kept: float  #: share of events of which it was kept
     promised: float
-    ended: int
+    counted: str  #: of how many that is the share
 
     @property
     def tone(self) -> str:
@@ -66,7 +67,8 @@ def _values() -> dict[str, Any]:
         "items": items,
         "hands": hands(here.operations.processes.list(Kind.WORKER)),
         "sentence": attention.sentence(flow, depth, items),
-        "chart": chart(flow),
+        "chart": chart(flow, here.operations.processes.deploys(seconds=3600.0)),
+        "age": age(flow),
         "budgets": budgets(here.registry, told),
         "spent": told,
         "queues": queues(depth),
@@ -75,8 +77,8 @@ def _values() -> dict[str, Any]:
     }
 
 
-def chart(flow: figures.Flow) -> dict[str, Any]:
-    """The chart of the hour; the minute that runs is left out, for it would look like a fall."""
+def chart(flow: figures.Flow, deploys: list[dict[str, Any]]) -> dict[str, Any]:
+    """The chart of the hour; the minute that runs is left out, for it would look like a fall. Deploys are marks."""
     accepted = [n / 60 for n in flow.series("accepted")[:-1]]
     worked = [n / 60 for n in flow.series("done")[:-1]]
     dead = flow.series("dead")[:-1]
@@ -90,9 +92,47 @@ def chart(flow: figures.Flow) -> dict[str, Any]:
         "dead": charts.bars(dead),
         "labels": [words.clock(minutes[round(step * n)], "minutes") for n in range(LABELS - 1)],
         "rows": list(zip(minutes, accepted, worked, dead, strict=True))[::-1],
-        "data": {"t": [int(m.timestamp()) for m in minutes], "accepted": accepted, "worked": worked, "dead": dead},
+        "data": {
+            "t": [int(m.timestamp()) for m in minutes],
+            "accepted": accepted,
+            "worked": worked,
+            "dead": dead,
+            "deploys": [int(deploy["at"].timestamp()) for deploy in deploys],
+        },
         "told": _told(accepted, worked, dead, minutes),
+        "marks": [mark for deploy in deploys if (mark := _mark(deploy, minutes)) is not None],
     }
+
+
+def age(flow: figures.Flow) -> dict[str, Any]:
+    """The chart of how old tickets were when their turn came, in the queue where that was worst, by the minute."""
+    waited, minutes = flow.waited()[:-1], flow.minutes[:-1]
+    seconds = [max(0.0, found[0]) for found in waited]
+    peak = max(range(len(seconds)), key=seconds.__getitem__)
+    told = "Whatever was worked in this hour had been with the broker for less than a minute."
+    if seconds[peak] > 0:
+        when, queue = words.clock(minutes[peak], "minutes"), waited[peak][1]
+        told = f"Worst at {when}: {words.span(seconds[peak])}, in the queue {queue}."
+    scale = charts.scale(max(seconds[peak], 60.0))
+    return {
+        "scale": scale,
+        "line": charts.line(seconds, scale.top),
+        "labels": [words.clock(minutes[n], "minutes") for n in (0, len(minutes) // 2)],
+        "told": told,
+        "rows": [
+            (minute, at_least, queue)
+            for minute, at_least, (_, queue) in zip(minutes, seconds, waited, strict=True)
+            if at_least
+        ][::-1],
+    }
+
+
+def _mark(deploy: dict[str, Any], minutes: tuple[datetime.datetime, ...]) -> dict[str, Any] | None:
+    """Where a deploy stands in the chart; None beside it."""
+    share = (deploy["at"] - minutes[0]) / (minutes[-1] - minutes[0])
+    if not 0 <= share <= 1:
+        return None
+    return {"x": round(share * charts.WIDE[0], 1), "at": deploy["at"], "told": f"{deploy['kind']} {deploy['version']}"}
 
 
 def _told(accepted: list[float], worked: list[float], dead: list[int], minutes: tuple[datetime.datetime, ...]) -> str:
@@ -106,17 +146,24 @@ def _told(accepted: list[float], worked: list[float], dead: list[int], minutes: 
 
 
 def budgets(registry: handlers.Registry, told: spent.Spent) -> list[Budget]:
-    """The error budgets of the types whose handlers declare an objective, by what ended in thirty days."""
+    """The error budgets of the types whose handlers declare an objective, by thirty days: of success, and of starts."""
     found = []
     for handler in registry:
-        if handler.objective is None:
+        if (promise := handler.objective) is None:
             continue
-        done, dead, expired = (told.counts.get((handler.type, word), 0) for word in ("done", "dead", "expired"))
-        ended = done + dead + expired
-        success = done / ended if ended else 1.0
-        left = 1 - (1 - success) / (1 - handler.objective.success)
-        found.append(Budget(handler.type, left, success, handler.objective.success, ended))
+        each = ("done", "retry", "snoozed", "dead", "expired", objective.LATE)
+        done, retry, snoozed, dead, expired, late = (told.counts.get((handler.type, word), 0) for word in each)
+        ended, begun = done + dead + expired, done + retry + snoozed + dead
+        start = f"starts within {promise.seconds:g} s"
+        counted = f"{words.many(ended, 'event')} ended"
+        found.append(_budget(handler.type, "succeeds", done, ended, promise.success, counted))
+        found.append(_budget(handler.type, start, begun - late, begun, promise.p, words.many(begun, "start")))
     return sorted(found, key=lambda budget: budget.left)
+
+
+def _budget(type_name: str, what: str, good: int, of: int, promised: float, counted: str) -> Budget:
+    kept = good / of if of else 1.0
+    return Budget(type_name, what, 1 - (1 - kept) / (1 - promised), kept, promised, counted)
 
 
 def hands(workers: list[dict[str, Any]]) -> dict[str, int]:

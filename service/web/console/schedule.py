@@ -80,6 +80,15 @@ def live_schedule(name: str) -> flask.Response:
     )
 
 
+@page.pages.get("/schedules/<name>/pause")
+@access.needs(Permission.SCHEDULE)
+def ask_pause_schedule(name: str) -> flask.Response:
+    """The form that asks why."""
+    place = f"/console/schedules/{name}"
+    about = "No instant of it becomes an event until it is resumed; then it goes on with the next one."
+    return page.dialog("pause.html", kind="schedule", name=name, place=f"{place}/pause", about=about, back=place)
+
+
 @page.pages.post("/schedules/<name>/pause")
 @forms.acts
 @access.needs(Permission.SCHEDULE)

@@ -97,6 +97,8 @@ def _ended(event: dict[str, Any], ticket: dict[str, Any]) -> list[Step]:
         return [Step(at, "i-succeeded", "good", what, f"effect and outcome in one commit · {length} since accepted")]
     if state == "dead":
         found = [Step(at, "i-dead", "failed", f"Became a dead letter: {words.reason(event['reason'])}")]
+        if event["discarded_at"]:
+            found.append(Step(event["discarded_at"], "i-yes", "next", "Discarded: nothing more was to come of it"))
         if event["replayed_as"]:
             found.append(
                 Step(None, "i-retrying", "good", f"Replayed as {words.short(event['replayed_as'])}", gap="later")
@@ -149,13 +151,11 @@ def checks(record: explain.Record, broker: bool | None, window: int) -> list[tup
         return []
     due = record.run_at is None or record.run_at <= record.now
     found = [(due, "i-scheduled", "It is due" if due else f"Due at {words.clock(record.run_at or record.now)}")]
-    for kind, at, by in (
-        ("type", record.type_paused_at, record.type_paused_by),
-        ("queue", record.queue_paused_at, record.queue_paused_by),
-    ):
+    for kind, at, by, because in explain.pauses(record):
         said = f"The {kind} is not paused"
         if at is not None:
             said = f"The {kind} is paused since {words.clock(at)}, by {by or 'someone unknown'}"
+            said += f": {because}" if because else ""
         found.append((at is None, "i-paused", said))
     room = record.out_events < window
     found.append(

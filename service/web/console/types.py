@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -12,6 +13,12 @@ from service.web import access, gate, operations, road
 from service.web.console import forms, page
 
 SORTS = ("name", "in", "done", "open", "dead")
+
+#: What a pause does, of either kind.
+ABOUT = {
+    "types": "Its events are accepted and wait in the ledger. What is with the broker already is still worked.",
+    "queues": "What belongs into it is accepted and waits in the ledger. What is in it already is still worked.",
+}
 
 
 @page.pages.get("/types")
@@ -30,41 +37,38 @@ def live_types() -> flask.Response:
         return page.fragment("types_live.html", **_values())
 
 
-@page.pages.post("/types/<name>/pause")
+@page.pages.get("/<kind>/<name>/pause")
+@access.needs(Permission.CONTROL)
+def ask_pause(kind: str, name: str) -> flask.Response:
+    """The form that asks why; of a type or a queue."""
+    about = ABOUT.get(kind) or flask.abort(404)
+    place, back = f"/console/{kind}/{name}/pause", forms.asked_back("/console/types")
+    return page.dialog("pause.html", kind=kind[:-1], name=name, place=place, about=about, back=back)
+
+
+@page.pages.post("/<kind>/<name>/pause")
 @forms.acts
 @access.needs(Permission.CONTROL)
-def pause_type(name: str) -> flask.Response:
-    """Hold back the events of a type."""
-    here = road.current().operations
-    here.control.pause_type(name, by=operations.by())
-    return _said(f"{name} is paused: its events wait, accepting goes on")
+def pause(kind: str, name: str) -> flask.Response:
+    """Hold back the events of a type, or what belongs into a queue."""
+    _act(kind, "pause")(name, by=operations.by())
+    return _said(f"The {kind[:-1]} {name} is paused: what belongs to it waits, accepting goes on")
 
 
-@page.pages.post("/types/<name>/resume")
+@page.pages.post("/<kind>/<name>/resume")
 @forms.acts
 @access.needs(Permission.CONTROL)
-def resume_type(name: str) -> flask.Response:
-    """Let them go again."""
-    road.current().operations.control.resume_type(name, by=operations.by())
-    return _said(f"{name} goes on")
-
-
-@page.pages.post("/queues/<name>/pause")
-@forms.acts
-@access.needs(Permission.CONTROL)
-def pause_queue(name: str) -> flask.Response:
-    """Hold back what belongs into a queue."""
-    road.current().operations.control.pause_queue(name, by=operations.by())
-    return _said(f"The queue {name} is paused: what belongs into it waits")
-
-
-@page.pages.post("/queues/<name>/resume")
-@forms.acts
-@access.needs(Permission.CONTROL)
-def resume_queue(name: str) -> flask.Response:
+def resume(kind: str, name: str) -> flask.Response:
     """Let it go again."""
-    road.current().operations.control.resume_queue(name, by=operations.by())
-    return _said(f"The queue {name} goes on")
+    _act(kind, "resume")(name, by=operations.by())
+    return _said(f"The {kind[:-1]} {name} goes on")
+
+
+def _act(kind: str, what: str) -> Callable[..., Any]:
+    if kind not in ABOUT:
+        flask.abort(404)
+    found: Callable[..., Any] = getattr(road.current().operations.control, f"{what}_{kind[:-1]}")
+    return found
 
 
 def _said(text: str) -> flask.Response:
@@ -110,5 +114,6 @@ def _row(name: str, flow: figures.Flow, depth: figures.Depth, letters: figures.L
         "pace": known.get("pace"),
         "paused_at": known.get("paused_at"),
         "paused_by": known.get("paused_by"),
+        "paused_because": known.get("paused_because"),
         "dead": sum(group.count for group in letters.groups if group.type == name),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import zoneinfo
 from typing import Any
 
@@ -162,13 +163,16 @@ def reason(word: str | None) -> str:
     return known.get(word, word) if word else ""  # A newer version may know more reasons.
 
 
+#: A line of a traceback that names a file of libraries, of Python, or of ours that calls the handler.
+LIBRARY = re.compile(r"-packages/|[\"/]python3[^/]*/|[\"/]service/application/")
+
+
 def traceback(text: str) -> markupsafe.Markup:
     """A traceback with its parts told apart: the error, what libraries did, and what the handler's own code did."""
     found, css = [], "lib"
     for line in text.rstrip("\n").split("\n"):
         if line.lstrip().startswith('File "'):
-            foreign = "site-packages" in line or "/service/application/" in line or "/lib/python" in line
-            css = "lib" if foreign else "own"
+            css = "lib" if LIBRARY.search(line) else "own"
         elif not line.startswith(" "):
             css = "lib" if line.startswith(("Traceback", "During", "The above")) else "err"
         found.append(markupsafe.Markup('<span class="{}">{}</span>').format(css, line))

@@ -1,4 +1,4 @@
-"""The shapes of access: keys, and the log of who did what."""
+"""The shapes of access: keys, users, and the log of who did what."""
 
 from __future__ import annotations
 
@@ -60,3 +60,56 @@ class Audit(shapes.Shape):
 
     audit: list[Entry]
     next_cursor: Annotated[int | None, msgspec.Meta(description="To be given as `cursor` for the next page.")]
+
+
+class Broken(shapes.Shape):
+    """Where the chain does not hold."""
+
+    n: shapes.Count
+    what: str
+
+
+class Verdict(shapes.Shape):
+    """What came of checking the chain of the log."""
+
+    holds: bool
+    rows: shapes.Count
+    end: Annotated[str, msgspec.Meta(description="The hash of its last row: keep it where nobody can write both.")]
+    breaks: list[Broken]
+    end_lost: Annotated[bool, msgspec.Meta(description="No row has the hash that was asked for.")]
+
+
+class NewUser(shapes.Shape):
+    """What a local user shall be."""
+
+    name: str
+    role: Role
+    password: Annotated[str, msgspec.Meta(description="12 to 256 characters that cannot be guessed.")]
+
+
+class NewPassword(shapes.Shape):
+    """Another password."""
+
+    password: str
+
+
+class Added(shapes.Shape):
+    """A user that was added."""
+
+    name: str
+    role: Role
+
+
+class User(Added, kw_only=True):
+    """A local user."""
+
+    created_at: shapes.Moment
+    created_by: str | None
+    changed_at: shapes.Moment
+    seen_at: Annotated[shapes.Moment | None, msgspec.Meta(description="In a session that goes on.")]
+
+
+class Users(shapes.Shape):
+    """The local users by name."""
+
+    users: list[User]

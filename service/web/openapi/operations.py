@@ -13,7 +13,7 @@ import msgspec
 from service.domain import errors
 from service.web import body, cloudevents, keys, letters, ndjson, operations, processes, schedules, search
 from service.web import errors as web
-from service.web.openapi import entry, shapes, standing
+from service.web.openapi import entry, planned, shapes, standing
 
 JSON = "application/json"
 
@@ -55,6 +55,7 @@ SCHEDULE = {
     "plan": {"cron": "0 3 * * *", "tz": "Europe/Berlin"}, "overlap": "skip",
 }  # fmt: skip
 KEY = {"name": "orders-service", "role": "producer", "types": ["orders.*"]}
+USER = {"name": "ada", "role": "operator", "password": "four words in a row"}
 PLAN = {"cron": "30 2 * * SUN", "tz": "Europe/Berlin"}
 
 ANY: dict[str, Any] = {}
@@ -112,81 +113,105 @@ OPERATIONS: dict[str, Operation] = {
     "processes.list_processes": Operation({200: standing.Processes}, processes.List, faults=READS),
     "processes.list_workers": Operation({200: standing.Processes}, processes.Nothing, faults=READS),
     "processes.list_clocks": Operation({200: standing.Processes}, processes.Nothing, faults=READS),
+    "processes.list_deploys": Operation({200: standing.Deploys}, processes.Deploys, faults=READS),
     "processes.list_queues": Operation({200: standing.Queues}, processes.Nothing, faults=READS),
     "operations.cancel_event": Operation(
-        {200: standing.Cancelled, 202: standing.Cancelled},
+        {200: standing.Cancelled, 202: standing.Cancelled}, search.Why,
         faults=(*EVENT, errors.AlreadyEnded, errors.BeingWorked, *ACTS),
     ),
     "operations.cancel_events": Operation(
         {200: standing.CancelledMany}, operations.Cancel, faults=(*ACTS, errors.SearchTooSlow, errors.BeingWorked)
     ),
-    "operations.pause_type": Operation({200: standing.Paused}, faults=(errors.UnknownEventType, *ACTS)),
-    "operations.resume_type": Operation({200: standing.Resumed}, faults=(errors.UnknownEventType, *ACTS)),
-    "operations.pause_queue": Operation({200: standing.Paused}, faults=(errors.QueueNotFound, *ACTS)),
-    "operations.resume_queue": Operation({200: standing.Resumed}, faults=(errors.QueueNotFound, *ACTS)),
+    "operations.pause_type": Operation({200: standing.Paused}, search.Why, faults=(errors.UnknownEventType, *ACTS)),
+    "operations.resume_type": Operation({200: standing.Resumed}, search.Why, faults=(errors.UnknownEventType, *ACTS)),
+    "operations.pause_queue": Operation({200: standing.Paused}, search.Why, faults=(errors.QueueNotFound, *ACTS)),
+    "operations.resume_queue": Operation({200: standing.Resumed}, search.Why, faults=(errors.QueueNotFound, *ACTS)),
     "operations.list_pauses": Operation({200: standing.Pauses}, faults=ACTS),
     "letters.list_dead": Operation({200: standing.Letters}, letters.List, faults=(*ACTS, errors.SearchTooSlow)),
     "letters.replay_event": Operation(
-        {202: standing.Replayed}, body={JSON: Media(shapes.Edited, {"payload": {"order": 7}})}, optional=True,
-        sent=("Location",),
+        {202: standing.Replayed}, search.Why, body={JSON: Media(shapes.Edited, {"payload": {"order": 7}})},
+        optional=True, sent=("Location",),
         faults=(*EVENT, errors.NotDead, errors.AlreadyReplayed, errors.UnknownEventType, *BODY, *ACTS),
     ),
     "letters.replay_events": Operation(
         {200: standing.ReplayedMany, 202: standing.ReplayedMany}, letters.Replay, faults=(*ACTS, errors.SearchTooSlow)
     ),
+    "letters.discard_event": Operation(
+        {200: standing.Discarded}, search.Why,
+        faults=(*EVENT, errors.NotDead, errors.AlreadyReplayed, errors.AlreadyDiscarded, errors.BeingWorked, *ACTS),
+    ),
+    "letters.discard_events": Operation(
+        {200: standing.DiscardedMany}, letters.Discard, faults=(*ACTS, errors.SearchTooSlow, errors.BeingWorked)
+    ),
     "letters.list_strays": Operation({200: standing.Strays}, letters.Strays, faults=ACTS),
     "letters.show_stray": Operation({200: standing.StrayItself}, faults=(*STRAY, *ACTS)),
-    "letters.discard_stray": Operation({204: None}, faults=(*STRAY, *ACTS)),
+    "letters.discard_stray": Operation({204: None}, search.Why, faults=(*STRAY, *ACTS)),
     "schedules.create_schedule": Operation(
-        {201: standing.Schedule}, body={JSON: Media(shapes.ScheduleDocument, SCHEDULE)}, sent=("Location", "ETag"),
+        {201: planned.Schedule}, search.Why, body={JSON: Media(shapes.ScheduleDocument, SCHEDULE)},
+        sent=("Location", "ETag"),
         faults=(body.NotStrictJson, errors.InvalidSchedule, errors.ScheduleExists, *ACTS),
     ),
-    "schedules.list_schedules": Operation({200: standing.Schedules}, schedules.List, faults=READS),
-    "schedules.show_schedule": Operation({200: standing.Schedule}, sent=("ETag",), faults=(*SCHEDULED, *READS)),
+    "schedules.list_schedules": Operation({200: planned.Schedules}, schedules.List, faults=READS),
+    "schedules.show_schedule": Operation({200: planned.Schedule}, sent=("ETag",), faults=(*SCHEDULED, *READS)),
     "schedules.edit_schedule": Operation(
-        {200: standing.Schedule}, body={JSON: Media({"type": "object"}, {"plan": {"every": "1h"}, "overlap": None})},
+        {200: planned.Schedule}, search.Why,
+        body={JSON: Media({"type": "object"}, {"plan": {"every": "1h"}, "overlap": None})},
         headers=("If-Match",), sent=("ETag",),
         faults=(*SCHEDULED, body.NotStrictJson, errors.InvalidSchedule, errors.ScheduleChanged, errors.DeclaredInCode,
                 errors.BeingWorked, web.MatchRequired),
     ),
     "schedules.delete_schedule": Operation(
-        {204: None}, headers=("If-Match",),
+        {204: None}, search.Why, headers=("If-Match",),
         faults=(*SCHEDULED, errors.ScheduleChanged, errors.DeclaredInCode, errors.BeingWorked),
     ),
     "schedules.pause_schedule": Operation(
-        {200: standing.Schedule}, sent=("ETag",), faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked)
+        {200: planned.Schedule}, search.Why, sent=("ETag",),
+        faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked),
     ),
     "schedules.resume_schedule": Operation(
-        {200: standing.Schedule}, sent=("ETag",), faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked)
+        {200: planned.Schedule}, search.Why, sent=("ETag",),
+        faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked),
     ),
     "schedules.run_schedule": Operation(
-        {202: standing.Ran}, sent=("Location",), faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked)
+        {202: planned.Ran}, search.Why, sent=("Location",),
+        faults=(*SCHEDULED, errors.ScheduleRetired, errors.BeingWorked),
     ),
     "schedules.backfill_schedule": Operation(
-        {200: standing.Backfilled, 202: standing.Backfilled}, schedules.Backfill, required=("since", "until"),
+        {200: planned.Backfilled, 202: planned.Backfilled}, schedules.Backfill, required=("since", "until"),
         faults=(*SCHEDULED, errors.ScheduleRetired, errors.InvalidSchedule, errors.BeingWorked),
     ),
-    "schedules.list_slots": Operation({200: standing.Slots}, schedules.History, faults=(*SCHEDULED, *READS)),
+    "schedules.list_slots": Operation({200: planned.Slots}, schedules.History, faults=(*SCHEDULED, *READS)),
     "schedules.preview_schedule": Operation(
-        {200: standing.Preview}, schedules.Preview, faults=(*SCHEDULED, *READS, errors.InvalidSchedule)
+        {200: planned.Preview}, schedules.Preview, faults=(*SCHEDULED, *READS, errors.InvalidSchedule)
     ),
     "schedules.preview_plan": Operation(
-        {200: standing.Preview}, schedules.Preview, body={JSON: Media({"type": "object"}, PLAN)},
+        {200: planned.Preview}, schedules.Preview, body={JSON: Media({"type": "object"}, PLAN)},
         faults=(body.NotStrictJson, errors.InvalidSchedule, *READS),
     ),
     "schedules.show_year": Operation(
-        {200: standing.Year}, schedules.Year, required=("year",), faults=(*SCHEDULED, *READS, errors.InvalidSchedule)
+        {200: planned.Year}, schedules.Year, required=("year",), faults=(*SCHEDULED, *READS, errors.InvalidSchedule)
     ),
     "access.list_keys": Operation({200: entry.Keys}, keys.Keys, faults=READS),
     "access.create_key": Operation(
-        {201: entry.KeyItself}, body={JSON: Media(entry.NewKey, KEY)},
+        {201: entry.KeyItself}, search.Why, body={JSON: Media(entry.NewKey, KEY)},
         faults=(body.NotStrictJson, errors.InvalidAccess, *KEY_MADE, *ACTS),
     ),
     "access.rotate_key": Operation(
         {201: entry.KeyItself}, keys.Rotate, faults=(errors.KeyNotFound, errors.InvalidAccess, *KEY_MADE, *ACTS)
     ),
-    "access.revoke_key": Operation({200: entry.Key}, faults=(errors.KeyNotFound, *ACTS)),
+    "access.revoke_key": Operation({200: entry.Key}, search.Why, faults=(errors.KeyNotFound, *ACTS)),
     "access.list_audit": Operation({200: entry.Audit}, keys.Audit, faults=READS),
+    "access.verify_audit": Operation({200: entry.Verdict}, keys.Verify, faults=(*READS, errors.SearchTooSlow)),
+    "users.list_users": Operation({200: entry.Users}, faults=READS),
+    "users.add_user": Operation(
+        {201: entry.Added}, search.Why, body={JSON: Media(entry.NewUser, USER)},
+        faults=(body.NotStrictJson, errors.InvalidAccess, errors.UserExists, errors.BeingWorked, *ACTS),
+    ),
+    "users.set_password": Operation(
+        {204: None}, search.Why, body={JSON: Media(entry.NewPassword, {"password": USER["password"]})},
+        faults=(body.NotStrictJson, errors.InvalidAccess, errors.UserNotFound, errors.BeingWorked, *ACTS),
+    ),
+    "users.remove_user": Operation({204: None}, search.Why, faults=(errors.UserNotFound, errors.BeingWorked, *ACTS)),
     "health.healthz": Operation({200: shapes.Health}),
     "health.readyz": Operation({200: shapes.Ready}, faults=(errors.NotAccepted,)),
     "openapi.show_document": Operation({200: {"type": "object"}}),

@@ -57,6 +57,7 @@ class Summary(Shape):
     slot_at: Annotated[Moment | None, msgspec.Meta(description="The tick's planned instant.")]
     replay_of: str | None
     replayed_as: str | None
+    discarded_at: Annotated[Moment | None, msgspec.Meta(description="Of a dead one: since when nobody waits for more.")]
     links: Links
 
 
@@ -131,12 +132,13 @@ class Many(Shape):
 
 
 class Pause(Shape):
-    """What is paused, since when and by whom."""
+    """What is paused, since when, by whom and why."""
 
     kind: Literal["type", "queue"]
     name: str
     at: Moment
     by: str | None
+    because: str | None
 
 
 class Type(Shape):

@@ -1,13 +1,12 @@
-"""The shapes of what stands behind the events: pauses, processes, queues, dead letters, strays, schedules."""
+"""The shapes of what stands behind the events: pauses, processes, queues, dead letters, strays."""
 
 from __future__ import annotations
 
-import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from service.domain import outcome, processes, slots, states
+from service.domain import outcome, processes
 from service.web.openapi import shapes
 
 
@@ -18,7 +17,7 @@ class Pauses(shapes.Shape):
 
 
 class Paused(shapes.Pause, kw_only=True):
-    """It is paused; ``at`` and ``by`` are of whoever was first."""
+    """It is paused; ``at``, ``by`` and ``because`` are of whoever was first."""
 
     paused: Literal[True]
 
@@ -67,6 +66,20 @@ class Processes(shapes.Shape):
     processes: list[Process]
 
 
+class Deploy(shapes.Shape):
+    """A kind of process came in another version."""
+
+    kind: processes.Kind
+    version: str
+    at: shapes.Moment
+
+
+class Deploys(shapes.Shape):
+    """The deploys, the latest first."""
+
+    deploys: list[Deploy]
+
+
 class Queue(shapes.Shape):
     """A queue. What is counted is counted up to 10,000."""
 
@@ -78,6 +91,7 @@ class Queue(shapes.Shape):
     oldest_waiting: Annotated[float | None, msgspec.Meta(description="Seconds; of what is not paused.")]
     paused_at: shapes.Moment | None
     paused_by: str | None
+    paused_because: str | None
     workers: Annotated[shapes.Count, msgspec.Meta(description="Live workers that take from it.")]
     slots: Annotated[shapes.Count, msgspec.Meta(description="Tickets that they work at once.")]
 
@@ -120,6 +134,9 @@ class Letter(shapes.Shape):
     replay_of: str | None
     replayed_as: str | None
     replayed_by: str | None
+    discarded_at: shapes.Moment | None
+    discarded_by: str | None
+    discarded_because: str | None
     links: shapes.Links
 
 
@@ -160,6 +177,25 @@ class ReplayedMany(shapes.Shape):
     types: list[OfType]
 
 
+class Discarded(shapes.Shape):
+    """A dead letter of which nothing more shall come."""
+
+    id: shapes.Id
+    state: Literal["dead"]
+    discarded: Literal[True]
+    links: shapes.Links
+
+
+class DiscardedMany(shapes.Shape):
+    """What came of a discard by filter; of a dry run the count."""
+
+    dry_run: bool
+    types: dict[str, int]
+    count: shapes.Count | None = None
+    discarded: shapes.Count | None = None
+    left: Annotated[shapes.Count | None, msgspec.Meta(description="Letters that the filter still finds.")] = None
+
+
 class Stray(shapes.Shape):
     """A message that was not ours."""
 
@@ -184,104 +220,3 @@ class Strays(shapes.Shape):
 
     strays: list[Stray]
     next_cursor: shapes.Cursor
-
-
-class Schedule(shapes.Shape):
-    """A schedule: plan, payload, policies, and how it stands."""
-
-    name: str
-    origin: Literal["code", "api"]
-    type: str
-    state: Literal["active", "paused", "finished", "retired"]
-    plan: dict[str, Any]
-    next_due: shapes.Moment | None
-    next_slot: shapes.Moment | None
-    runs: shapes.Count
-    revision: int
-    links: shapes.Links
-
-
-class Schedules(shapes.Shape):
-    """A page of schedules by name."""
-
-    schedules: list[Schedule]
-    next_cursor: shapes.Cursor
-
-
-class Ran(shapes.Shape):
-    """An event of a schedule, made at once."""
-
-    id: shapes.Id
-    schedule: str
-    state: Literal["pending"]
-    links: shapes.Links
-
-
-class Backfilled(shapes.Shape):
-    """What came of a backfill."""
-
-    dry_run: bool
-    instants: Annotated[shapes.Count, msgspec.Meta(description="Of the plan in the interval, as far as was looked.")]
-    present: Annotated[shapes.Count, msgspec.Meta(description="Were events before.")]
-    backfilled: Annotated[shapes.Count, msgspec.Meta(description="Are events now, or would be.")]
-    more: Annotated[bool, msgspec.Meta(description="There are more instants than the limit.")]
-    first: shapes.Moment | None
-    last: shapes.Moment | None
-
-
-class Slot(shapes.Shape):
-    """A planned instant and its outcome."""
-
-    due_at: shapes.Moment
-    outcome: slots.Outcome
-    reason: str | None
-    missed: shapes.Count
-    late: float | None
-    at: shapes.Moment
-    by: str
-    event_id: str | None
-    event_state: states.State | None
-    links: shapes.Links
-
-
-class Slots(shapes.Shape):
-    """A page of slots, the newest first."""
-
-    slots: list[Slot]
-    next_cursor: shapes.Cursor
-
-
-class Instant(shapes.Shape):
-    """A coming instant."""
-
-    utc: str
-    local: str
-    weekday: str
-    change: Annotated[str | None, msgspec.Meta(description="What clocks of the zone do on this day.")]
-    why: Annotated[str | None, msgspec.Meta(description="What daylight saving did to this instant.")]
-
-
-class Preview(shapes.Shape):
-    """What a plan will do."""
-
-    plan: dict[str, Any]
-    text: str
-    instants: list[Instant]
-
-
-class Day(shapes.Shape):
-    """A day of a plan."""
-
-    date: datetime.date
-    count: shapes.Count
-    change: str | None
-
-
-class Year(shapes.Shape):
-    """A year of a plan."""
-
-    year: int
-    tz: str
-    plan: str
-    total: shapes.Count
-    days: list[Day]

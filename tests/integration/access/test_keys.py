@@ -14,13 +14,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service import cli, doctor
+from service.client import Client, NewEvent, NotAllowed
 from service.domain import credentials
 from service.domain.access import Role
 from service.settings import Settings
 from tests.door import TIMEOUT
 from tests.entrance import PASSWORD, SECRET, Entrance
+from tests.front import served
 from tests.ledgers import Ledger
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.road import Road
 
 pytestmark = pytest.mark.postgres
@@ -157,6 +159,62 @@ def test_a_forwarded_address_is_believed_of_proxies_only(ledger: Ledger) -> None
     assert guess("nonsense", "10.0.0.2") == 401
 
 
+def test_users_are_added_changed_and_removed_over_http(entrance: Entrance) -> None:
+    admin = entrance.keys[Role.ADMIN]
+    new = {"name": "ada", "role": "operator", "password": PASSWORD}
+    assert entrance.ask("POST", "/v1/users?because=she+is+new", admin, json=new).get_json() == {
+        "name": "ada", "role": "operator",
+    }  # fmt: skip
+    assert entrance.ask("POST", "/v1/users", admin, json=new).status_code == 409
+    listed = entrance.ask("GET", "/v1/users", admin)
+    assert [(user["name"], user["role"], user["created_by"]) for user in listed.get_json()["users"]] == [
+        ("ada", "operator", "admin")
+    ]
+    assert PASSWORD not in listed.text
+    assert "argon2" not in listed.text
+    other = {"password": f"{PASSWORD} 2"}
+    assert entrance.ask("PUT", "/v1/users/ada/password", admin, json=other).status_code == 204
+    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here") is Role.OPERATOR
+    assert entrance.ask("PUT", "/v1/users/eve/password", admin, json=other).status_code == 404
+    assert entrance.ask("DELETE", "/v1/users/ada?because=she+left", admin).status_code == 204
+    assert entrance.ask("DELETE", "/v1/users/ada", admin).status_code == 404
+    log = [(e["act"], e["target"], e["detail"].get("because")) for e in entrance.log(act="user")]
+    assert log == [("user.added", "ada", "she is new"), ("user.password", "ada", None),
+                   ("user.removed", "ada", "she left")]  # fmt: skip
+    assert PASSWORD not in str(entrance.log())
+
+
+@pytest.mark.parametrize(
+    ("document", "pointers"),
+    [
+        ([], [""]),
+        ({"name": "ada", "role": "operator"}, ["/password"]),
+        ({"name": "ada", "role": 7, "password": PASSWORD, "x": 1}, ["/role", "/x"]),
+        ({"name": "A b", "role": "operator", "password": PASSWORD}, ["/name"]),
+        ({"name": "ada", "role": "king", "password": PASSWORD}, ["/role"]),
+        ({"name": "ada", "role": "operator", "password": "short"}, ["/password"]),
+    ],
+)
+def test_what_is_wrong_with_a_user_is_told_part_by_part(entrance: Entrance, document: Any, pointers: list[str]) -> None:
+    answer = entrance.ask("POST", "/v1/users", entrance.keys[Role.ADMIN], json=document)
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in answer.get_json()["errors"]] == pointers
+
+
+def test_the_chain_of_the_log_is_checked_over_http(entrance: Entrance, ledger: Ledger) -> None:
+    admin = entrance.keys[Role.ADMIN]
+    found = entrance.ask("GET", "/v1/audit/verify", admin).get_json()
+    assert (found["holds"], found["rows"], found["breaks"]) == (True, len(Role), [])
+    assert entrance.ask("GET", f"/v1/audit/verify?end={found['end']}", admin).get_json()["end_lost"] is False
+    lost = entrance.ask("GET", f"/v1/audit/verify?end={'f' * 64}", admin).get_json()
+    assert (lost["end_lost"], lost["holds"]) == (True, False)
+    assert entrance.ask("GET", "/v1/audit/verify?end=x", admin).status_code == 422
+    ledger.sql("update millrace.audit set actor = 'eve' where n = 2")
+    found = entrance.ask("GET", "/v1/audit/verify", admin).get_json()
+    assert (found["holds"], [one["n"] for one in found["breaks"]]) == (False, [2])
+    assert entrance.as_(Role.OPERATOR, "GET", "/v1/audit/verify").status_code == 403
+
+
 # --- on the host ----------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +254,24 @@ def test_the_first_key_is_made_on_the_host(millrace: Callable[..., Result], entr
         "MILLRACE_ACCESS_SECRET"
         in millrace("keys", "create", "a", "--role", "viewer", MILLRACE_ACCESS_SECRET="").stderr
     )
+
+
+def test_keys_users_and_the_log_are_had_at_an_address_too(
+    millrace: Callable[..., Result], entrance: Entrance, ledger: Ledger
+) -> None:
+    with served(ledger, access="on", access_secret=(SECRET,)) as url:
+        there = {"MILLRACE_URL": url, "MILLRACE_API_KEY": entrance.keys[Role.ADMIN], "MILLRACE_DATABASE_URL": ""}
+        made = millrace("keys", "create", "far", "--role", "viewer", "--because", "a dashboard", **there).stdout.strip()
+        assert entrance.ask("GET", "/v1/events", made).status_code == 200
+        assert "far" in millrace("keys", "list", **there).stdout
+        words = ("users", "add", "ada", "--role", "viewer", "--password-stdin")
+        assert millrace(*words, stdin=f"{PASSWORD}\n", **there).exit_code == 0
+        assert "ada" in millrace("users", "list", **there).stdout
+        assert "a dashboard" in millrace("audit", "list", "--act", "key.created", **there).stdout
+        assert millrace("audit", "verify", **there).exit_code == 0
+        viewer = there | {"MILLRACE_API_KEY": made}
+        assert millrace("users", "list", **viewer).exit_code == 1
+    assert [entry["actor"] for entry in entrance.log(act="user.added")] == ["admin"]
 
 
 def test_users_are_added_changed_and_removed_on_the_host(millrace: Callable[..., Result], entrance: Entrance) -> None:
@@ -263,6 +339,39 @@ def address(ledger: Ledger, tmp_path: pathlib.Path) -> Iterator[str]:
     road = Road(ledger.url, AWAY, tmp_path)
     yield road.web(access="on", access_secret=SECRET, rate_key="5", rate_address="1000").address
     road.stop()
+
+
+def refused_by_headers(address: str, path: str, **headers: str) -> int:
+    """The status of the answer to a post of 8 MB of which not one byte is sent."""
+    connection = http.client.HTTPConnection(address, timeout=5 * PATIENCE)  # A body has thirty seconds to come.
+    with contextlib.closing(connection):
+        connection.putrequest("POST", path)
+        for name, value in {"Content-Type": "application/x-ndjson", "Content-Length": "8000000", **headers}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        return connection.getresponse().status
+
+
+def test_who_may_not_post_is_refused_before_the_body_is_read(ledger: Ledger, address: str) -> None:
+    entrance = Entrance(ledger)
+    bulk = entrance.key("bulk", Role.PRODUCER)
+    nobody, viewer = f"Bearer {credentials.make().text}", f"Bearer {entrance.keys[Role.VIEWER]}"
+    assert refused_by_headers(address, "/v1/events") == 401
+    assert refused_by_headers(address, "/v1/events", Authorization=nobody) == 401
+    assert refused_by_headers(address, "/v1/events", Authorization=viewer) == 403
+    assert refused_by_headers(address, "/v1/nowhere") == 404
+    # Who goes on sending is told all the same.
+    events = [NewEvent("ledger.step", {"text": "x" * 1_000}) for _ in range(700)]
+    with Client(f"http://{address}", key=credentials.make().text) as client:
+        assert all(isinstance(item.problem, NotAllowed) for item in client.batch(events))
+    # A good key brings as much as before.
+    lines = b'{"type": "ledger.step", "payload": {}}\n' * 1_000
+    key = {"Authorization": f"Bearer {bulk}", "Content-Type": "application/x-ndjson"}
+    connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1/events", lines, key)
+        answer = connection.getresponse()
+        assert answer.status == 202
 
 
 def test_the_express_lane_asks_for_keys_as_flask_does(ledger: Ledger, address: str) -> None:

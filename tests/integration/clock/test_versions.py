@@ -6,12 +6,44 @@ import datetime
 
 import pytest
 
-from service.domain import schedules
+from service.domain import policies, schedules
+from service.domain.slots import Outcome
+from service.ledger import firing
 from service.plans import Interval
 from tests.integration.clock.parts import Clock
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
+
+
+def test_an_instant_that_is_due_when_the_type_of_its_schedule_changes_becomes_an_event_of_the_new_one(
+    ledger: Ledger,
+) -> None:
+    Clock(ledger, schedules.Schedule("s", "a.old", Interval(3600), {"v": "old"})).declare()
+    ledger.sql("update millrace.schedules set next_due = date_trunc('hour', now()) - interval '3 hours'")
+    clock = Clock(ledger, schedules.Schedule("s", "a.a", Interval(7200), {"v": "new"}), name="new").declare()
+    # By the old plan, and as many as it had: the last of them is the event.
+    assert ledger.sql("select due_at = date_trunc('hour', fired_at), missed from millrace.slots") == [(True, 3)]
+    assert ledger.sql("select type, payload->>'v', schedule from millrace.events") == [("a.a", "new", "s")]
+    assert ledger.sql("select type, queue, routing_key from millrace.tickets") == [("a.a", "periodic", "tick.s")]
+    [(ahead, runs)] = ledger.sql("select next_due > now(), runs from millrace.schedules")
+    assert (ahead, runs) == (True, 1)
+    assert clock.fire() == []
+    ledger.check()
+
+
+def test_an_instant_that_waits_for_an_open_event_goes_on_waiting_when_the_code_changes(ledger: Ledger) -> None:
+    policy = policies.Policy(overlap=policies.Overlap.QUEUE_ONE)
+    old = Clock(ledger, schedules.Schedule("s", "a.a", Interval(1), policy=policy)).declare()
+    ledger.until(lambda: any(slot.outcome is Outcome.HELD for slot in old.fire()), 10)
+    new = Clock(ledger, schedules.Schedule("s", "a.a", Interval(86_400), policy=policy), name="new").declare()
+    assert new.fire() == []
+    ledger.work()
+    fired: list[firing.Settled] = []
+    ledger.until(lambda: bool(fired.extend(new.fire()) or fired))
+    assert [slot.event_id is not None for slot in fired] == [True]
+    assert ledger.sql("select count(*) from millrace.slots where outcome = 'held'") == [(0,)]
+    assert ledger.sql("select held, next_due > now() from millrace.schedules") == [(None, True)]
 
 
 def two_versions(ledger: Ledger) -> tuple[Clock, ...]:

@@ -83,4 +83,18 @@ CASES = (
         "16m",
         says="There are partitions for 2 more days.",
     ),
+    Case(
+        "MillraceRetentionStalls",
+        {"millrace_retention_overdue_days": "1x10 4x180"},
+        "30m",
+        "80m",
+        says="4 days should have gone.",
+    ),
+    Case(
+        "MillraceEventsUnpartitioned",
+        {"millrace_events_unpartitioned": "0x10 7x40"},
+        "6m",
+        "16m",
+        says="7 events came on days that had no partition.",
+    ),
 )

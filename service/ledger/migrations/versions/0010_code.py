@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0010"
-down_revision = "0007"
+down_revision = "0009"
 phase = "pre"
 
 # The newest migration that a process's code brings. Null: its code is older than this column.

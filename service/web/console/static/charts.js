@@ -3,9 +3,28 @@
 (() => {
   let chart = null;
   let shown = "";
+  let deploys = [];
 
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const number = (value) => (value == null ? "–" : value >= 100 ? value.toFixed(0) : value.toFixed(value >= 0.95 ? 1 : 2));
+
+  // Where another version came: a line from top to bottom.
+  function marks(drawn) {
+    const { ctx, bbox } = drawn;
+    ctx.save();
+    ctx.strokeStyle = token("--warn");
+    ctx.lineWidth = 1.5 * devicePixelRatio;
+    ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
+    for (const at of deploys) {
+      const x = drawn.valToPos(at, "x", true);
+      if (x < bbox.left || x > bbox.left + bbox.width) continue;
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+    }
+    ctx.restore();
+  }
 
   function draw(again) {
     const place = document.getElementById("flow-chart");
@@ -13,6 +32,7 @@
     const text = place.dataset.chart;
     if (!again && text === shown && chart && place.contains(chart.root)) return;
     const data = JSON.parse(text);
+    deploys = data.deploys;
     const rows = [data.t, data.accepted, data.worked, data.dead];
     shown = text;
     if (chart && place.contains(chart.root) && !again) { chart.setData(rows); return; }
@@ -25,6 +45,7 @@
       width: place.clientWidth, height: 210,
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), zone),
       cursor: { drag: { x: true, y: false } },
+      hooks: { draw: [marks] },
       legend: { live: true },
       scales: { y: { range: (_, low, high) => [0, Math.max(high, 0.1) * 1.05] }, dead: { range: (_, low, high) => [0, Math.max(high, 1) * 3] } },
       axes: [{ ...axis, values: (_, all) => all.map((at) => uPlot.fmtDate("{HH}:{mm}")(uPlot.tzDate(new Date(at * 1000), zone))) }, axis],
@@ -44,6 +65,7 @@
     event.detail.shouldSwap = false;
     const fresh = event.detail.fragment.querySelector("#flow-chart");
     for (const name of ["data-chart", "aria-label"]) place.setAttribute(name, fresh.getAttribute(name));
+    document.getElementById("deploys").replaceChildren(...event.detail.fragment.querySelector("#deploys").childNodes);
     document.querySelector("#flow .as-table tbody").replaceChildren(...event.detail.fragment.querySelector(".as-table tbody").childNodes);
     draw(false);
   });

@@ -1,0 +1,67 @@
+"""The API of local users of the console, who sign in with a password. No answer holds one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+
+from service.domain import errors
+from service.domain.access import Permission
+from service.web import access, answer, body, gate, operations, road, search
+
+pages = flask.Blueprint("users", __name__, url_prefix="/v1/users")
+
+
+@pages.get("")
+@access.needs(Permission.ACCESS)
+def list_users() -> answer.Json:
+    """Local users by name, with their roles, and when they were seen last."""
+    with gate.reads():
+        return answer.Json({"users": road.current().operations.users.list()})
+
+
+@pages.post("")
+@access.needs(Permission.ACCESS)
+def add_user() -> answer.Json:
+    """Add a user: name, role and password stand in the body."""
+    operations.asked(search.Why)
+    given = _given("name", "role", "password")
+    road.current().operations.users.add(given["name"], given["role"], given["password"], by=operations.by())
+    return answer.Json({"name": given["name"], "role": given["role"]}, status=201)
+
+
+@pages.put("/<name>/password")
+@access.needs(Permission.ACCESS)
+def set_password(name: str) -> flask.Response:
+    """Give a user another password, which stands in the body; their sessions end."""
+    operations.asked(search.Why)
+    road.current().operations.users.set_password(name, _given("password")["password"], by=operations.by())
+    return answer.nothing()
+
+
+@pages.delete("/<name>")
+@access.needs(Permission.ACCESS)
+def remove_user(name: str) -> flask.Response:
+    """Remove a user; their sessions end."""
+    operations.asked(search.Why)
+    road.current().operations.users.remove(name, by=operations.by())
+    return answer.nothing()
+
+
+def _given(*wanted: str) -> dict[str, str]:
+    """The members of the body, each a text. Raises NotStrictJson, InvalidAccess."""
+    document: Any = body.read(flask.request, road.current().settings.max_depth).value
+    if not isinstance(document, dict):
+        raise errors.InvalidAccess([errors.Fault("", f"an object with {' and '.join(wanted)} is wanted")])
+    faults = [
+        errors.Fault(f"/{name}", "a text is wanted") for name in wanted if not isinstance(document.get(name), str)
+    ]
+    faults += [
+        errors.Fault(body.pointer(name), f"there is no such member; there {'are' if len(wanted) > 1 else 'is'}"
+                     f" {', '.join(wanted)}")
+        for name in document.keys() - set(wanted)
+    ]  # fmt: skip
+    if faults:
+        raise errors.InvalidAccess(faults)
+    return document

@@ -1,0 +1,253 @@
+"""Dead letters that nobody wants any more, and why things are done: over HTTP and in the console."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from service.ledger import engine as engines
+from service.ledger import watching
+from tests.front import Front
+from tests.ledgers import Ledger
+
+pytestmark = pytest.mark.postgres
+
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+def fail(payload: Any, ctx: Any) -> None:
+    raise RuntimeError("no")
+
+
+@pytest.fixture
+def ledger(database: str) -> Iterator[Ledger]:
+    ledger = Ledger(database)
+    ledger.handler("a.fails", fail, attempts=1)
+    ledger.handler("a.other", fail, attempts=1)
+    yield ledger
+    ledger.check()  # Whatever the operator did.
+
+
+@pytest.fixture
+def client(ledger: Ledger) -> FlaskClient:
+    client = Front(ledger).client()
+    client.environ_base["HTTP_X_PRODUCER"] = "ada"
+    return client
+
+
+def document(answer: TestResponse, status: int = 200) -> Any:
+    assert answer.status_code == status, answer.text
+    return answer.get_json()
+
+
+def dead(ledger: Ledger, type_name: str, number: int = 1) -> list[str]:
+    found = ledger.post(type_name, *range(number))
+    while ledger.tickets():  # A ticket that takes long is cut.
+        ledger.work()
+    assert ledger.sql("select count(*) from millrace.dead where event_id = any(%s::uuid[])", found) == [(number,)]
+    return sorted(found)
+
+
+def listed(client: FlaskClient, query: str = "") -> list[str]:
+    return sorted(letter["id"] for letter in document(client.get(f"/v1/dead{query}"))["dead"])
+
+
+def log(ledger: Ledger) -> list[tuple[Any, ...]]:
+    return ledger.sql("select act, target, actor, detail->>'because' from millrace.audit order by n")
+
+
+def test_a_discarded_letter_leaves_the_list_and_its_event_can_be_read(ledger: Ledger, client: FlaskClient) -> None:
+    gone, left = dead(ledger, "a.fails", 2)
+    before = document(client.get(f"/v1/events/{gone}"))
+    found = document(client.post(f"/v1/events/{gone}/discard?because=test+data,+OPS-7"))
+    assert (found["id"], found["state"], found["discarded"]) == (gone, "dead", True)
+    assert listed(client) == [left]
+    [letter] = document(client.get("/v1/dead?discarded=true"))["dead"]
+    assert (letter["id"], letter["discarded_by"], letter["discarded_because"]) == (gone, "ada", "test data, OPS-7")
+    after = document(client.get(f"/v1/events/{gone}"))
+    assert after.pop("discarded_at") == letter["discarded_at"]
+    assert before.pop("discarded_at") is None
+    assert after == before
+    assert gone in [event["id"] for event in document(client.get("/v1/events?state=dead"))["events"]]
+    explained = document(client.get(f"/v1/events/{gone}/explain"))
+    assert re.search(r"It was discarded at \S+ \S+ UTC by ada: test data, OPS-7\.$", explained["sentence"])
+    assert explained["facts"]["discarded"]["by"] == "ada"
+    assert log(ledger) == [("letter.discarded", gone, "ada", "test data, OPS-7")]
+    # Nobody counts it any more: not the console, and not the metric that alerts look at.
+    assert "1 open, in 1 group" in client.get("/console/dead").text
+    assert watching.LedgerWatch(engines.Engine(ledger.url)).read_letters().unreplayed == {"attempts": 1}
+
+
+def test_a_letter_is_discarded_once_and_only_where_nothing_came_of_it(ledger: Ledger, client: FlaskClient) -> None:
+    gone, replayed = dead(ledger, "a.fails", 2)
+    [pending] = ledger.post("a.fails", 1)
+    document(client.post(f"/v1/events/{gone}/discard"))
+    again = document(client.post(f"/v1/events/{gone}/discard"), 409)
+    assert (again["type"], again["discarded_by"]) == ("/problems/already-discarded", "ada")
+    new = document(client.post(f"/v1/events/{replayed}/replay"), 202)["id"]
+    assert document(client.post(f"/v1/events/{replayed}/discard"), 409)["replayed_as"] == new
+    assert document(client.post(f"/v1/events/{pending}/discard"), 409)["type"] == "/problems/not-dead"
+    document(client.post(f"/v1/events/{NOBODY}/discard"), 404)
+    document(client.post("/v1/events/none/discard"), 404)
+
+
+def test_what_was_discarded_by_mistake_is_replayed_by_its_id_and_by_no_filter(
+    ledger: Ledger, client: FlaskClient
+) -> None:
+    [letter] = dead(ledger, "a.fails")
+    document(client.post(f"/v1/events/{letter}/discard"))
+    assert document(client.post("/v1/replay?type=a.fails"))["replayed"] == 0
+    assert document(client.post(f"/v1/events/{letter}/replay?because=a+mistake"), 202)["replay_of"] == letter
+    assert log(ledger)[-1] == ("letter.replayed", letter, "ada", "a mistake")
+
+
+def test_those_that_a_filter_finds_are_counted_and_then_discarded(ledger: Ledger, client: FlaskClient) -> None:
+    many, [other] = dead(ledger, "a.fails", 5), dead(ledger, "a.other")
+    assert document(client.post("/v1/discard"), 422)["errors"][0]["parameter"] == "type"
+    dry = document(client.post("/v1/discard?type=a.fails&dry_run=true"))
+    assert (dry["dry_run"], dry["count"], dry["types"]) == (True, 5, {"a.fails": 5})
+    assert len(listed(client)) == 6
+    some = document(client.post("/v1/discard?type=a.fails&limit=2&because=x"))
+    assert (some["discarded"], some["left"], some["types"]) == (2, 3, {"a.fails": 2})
+    assert listed(client, "?discarded=true") == many[:2]  # The oldest first.
+    assert document(client.post("/v1/discard?type=a.fails&reason=attempts"))["discarded"] == 3
+    assert document(client.post("/v1/discard?type=a.fails"))["discarded"] == 0
+    assert listed(client) == [other]
+    assert [entry[:1] + entry[3:] for entry in log(ledger)] == [("letters.discarded", "x"), ("letters.discarded", None)]
+
+
+def test_a_letter_that_another_operator_has_in_hand_is_left_to_them(ledger: Ledger, client: FlaskClient) -> None:
+    first, second = dead(ledger, "a.fails", 2)
+    connection = psycopg2.connect(ledger.url)
+    connection.cursor().execute("select from millrace.dead where event_id = %s for no key update", (first,))
+    found = document(client.post("/v1/discard?type=a.fails"))
+    assert (found["discarded"], found["left"]) == (1, 1)
+    connection.close()
+    assert (listed(client), listed(client, "?discarded=true")) == ([first], [second])
+
+
+def test_of_many_who_discard_and_replay_at_once_each_letter_has_one_fate(ledger: Ledger, client: FlaskClient) -> None:
+    letters = dead(ledger, "a.fails", 40)
+
+    def act(number: int) -> int:
+        path = "/v1/replay?type=a.fails" if number % 2 else "/v1/discard?type=a.fails"
+        return client.application.test_client().post(path).status_code
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(act, range(4))) <= {200, 202}
+    fates = "select count(*) filter (where replayed_as is null), count(*) filter (where discarded_at is null)"
+    [(discarded, replayed)] = ledger.sql(f"{fates} from millrace.dead")
+    assert discarded + replayed == len(letters)
+
+
+# --- why ------------------------------------------------------------------------------------------------------------
+
+
+def test_why_something_is_paused_stands_wherever_it_is_shown(ledger: Ledger, client: FlaskClient) -> None:
+    document(client.post("/v1/types/a.fails/pause?because=the+gateway+is+down"))
+    document(client.post("/v1/queues/events/pause?because=OPS-7"))
+    [queue, type_] = document(client.get("/v1/pauses"))["pauses"]
+    assert (queue["because"], type_["because"]) == ("OPS-7", "the gateway is down")
+    again = document(client.post("/v1/types/a.fails/pause?because=another"))
+    assert again["because"] == "the gateway is down"  # Who came first.
+    assert document(client.get("/v1/types"))["types"][0]["pauses"][0]["because"] == "OPS-7"
+    assert document(client.get("/v1/queues"))["queues"][0]["paused_because"] == "OPS-7"
+    [event_id] = ledger.post("a.fails", 1)
+    explained = document(client.get(f"/v1/events/{event_id}/explain"))
+    assert explained["sentence"].endswith("by ada: the gateway is down.")
+    assert explained["facts"]["queue_paused"]["because"] == "OPS-7"
+    for path in ("/console", "/console/types", f"/console/events/{event_id}"):
+        assert "the gateway is down" in client.get(path).text, path
+    assert log(ledger)[0] == ("type.paused", "a.fails", "ada", "the gateway is down")
+    document(client.post("/v1/types/a.fails/resume?because=it+is+back"))
+    assert log(ledger)[-1] == ("type.resumed", "a.fails", "ada", "it is back")
+    document(client.post("/v1/types/a.fails/pause"))
+    assert [p["because"] for p in document(client.get("/v1/pauses"))["pauses"]] == ["OPS-7", None]
+
+
+def test_every_act_may_say_why_in_its_audit_entry(ledger: Ledger, client: FlaskClient) -> None:
+    [event_id] = ledger.post("a.fails", 1)
+    document(client.post(f"/v1/events/{event_id}/cancel?because=one"))
+    ledger.post("a.fails", 1)
+    document(client.post("/v1/cancel?type=a.fails&because=two"))
+    plan = {"name": "s", "type": "a.fails", "plan": {"every": "1h"}}
+    document(client.post("/v1/schedules", json=plan), 201)
+    assert document(client.post("/v1/schedules/s/pause?because=three"))["paused_because"] == "three"
+    assert "three" in client.get("/console/schedules").text
+    assert document(client.post("/v1/schedules/s/resume"))["paused_because"] is None
+    assert client.delete("/v1/schedules/s?because=four").status_code == 204
+    found = {act: because for act, _, _, because in log(ledger)}
+    assert found == {
+        "event.cancelled": "one", "events.cancelled": "two", "schedule.created": None, "schedule.paused": "three",
+        "schedule.resumed": None, "schedule.deleted": "four",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("because", ["", "x" * 301, "a%0Ab"])
+def test_a_reason_that_is_none_is_refused_and_nothing_is_done(
+    ledger: Ledger, client: FlaskClient, because: str
+) -> None:
+    problem = document(client.post(f"/v1/types/a.fails/pause?because={because}"), 422)
+    assert problem["errors"][0]["parameter"] == "because"
+    assert "becuase" in document(client.post("/v1/types/a.fails/pause?becuase=x"), 422)["errors"][0]["parameter"]
+    assert document(client.get("/v1/pauses"))["pauses"] == []
+
+
+# --- in the console -------------------------------------------------------------------------------------------------
+
+
+def test_many_are_discarded_when_their_number_is_typed(ledger: Ledger, client: FlaskClient) -> None:
+    letters = dead(ledger, "a.fails", 3)
+    shown = client.get("/console/dead/discard?type=a.fails").text
+    assert "Discard 3 dead letters" in shown
+    assert client.post("/console/dead/discard?type=a.fails", data={"confirm": "2"}).status_code == 409
+    assert client.post("/console/dead/discard", data={"confirm": "3"}).status_code == 422  # Not all there are.
+    assert listed(client) == letters
+    done = client.post("/console/dead/discard?type=a.fails", data={"confirm": "3", "because": "test data"})
+    assert done.status_code == 303
+    assert listed(client) == []
+    assert log(ledger) == [("letters.discarded", None, "ada", "test data")]
+    shown = client.get("/console/dead?show=discarded").text
+    assert shown.count("discarded by ada: test data") == 3
+    assert "No dead letter is open" in client.get("/console/dead").text
+
+
+def test_those_that_were_picked_are_discarded_and_the_others_told(ledger: Ledger, client: FlaskClient) -> None:
+    first, second, third = dead(ledger, "a.fails", 3)
+    document(client.post(f"/v1/events/{first}/discard"))
+    assert "Discard 2 dead letters" in client.get(f"/console/dead/discard?id={first}&id={second}").text
+    answer = client.post("/console/dead/discard", data={"id": [first, second]})
+    assert answer.status_code == 303
+    told = client.get("/console/dead").text
+    assert "1 dead letter discarded; 1 one was left alone" in told
+    assert listed(client) == [third]
+
+
+def test_one_is_discarded_from_its_page(ledger: Ledger, client: FlaskClient) -> None:
+    [letter] = dead(ledger, "a.fails")
+    place = f"/console/events/{letter}"
+    assert f'href="{place}/discard"' in client.get(place).text
+    assert "Discard this dead letter?" in client.get(f"{place}/discard").text
+    assert client.post(f"{place}/discard", data={"because": "seen"}).status_code == 303
+    page = client.get(place).text
+    assert f'href="{place}/discard"' not in page
+    assert "Discarded: nothing more was to come of it" in page
+
+
+def test_a_pause_asks_why(ledger: Ledger, client: FlaskClient) -> None:
+    for kind, name in (("types", "a.fails"), ("queues", "events")):
+        place = f"/console/{kind}/{name}/pause"
+        assert 'name="because"' in client.get(place).text
+        assert client.post(place, data={"because": f"{kind} wait"}).status_code == 303
+        assert f"{kind} wait" in client.get("/console/types").text
+        assert client.post(f"/console/{kind}/{name}/resume").status_code == 303
+    assert document(client.get("/v1/pauses"))["pauses"] == []
+    assert client.get("/console/nothing/a.fails/pause").status_code == 404
+    assert client.post("/console/nothing/a.fails/pause").status_code == 404
