@@ -112,6 +112,8 @@ CHECKED: list[tuple[str, str, str, How]] = [
     ("docs/rabbitmq.md", "", "", Words(SERVERS)),
     ("docs/reliability.md", "", "", Shown("results, written by tests/faults/report.py")),
     ("docs/releases.md", "", "", Words("tests/deploy/test_release.py takes the steps, in words of its own")),
+    ("docs/retention.md", "", "", Words("settings, and events that the reader has")),
+    ("docs/runbooks/MillraceEventsUnpartitioned.md", "sql", "", Shown("it names a day, for a ledger in trouble")),
     ("docs/runbooks/README.md", "sh", "", Shown("addresses of the reader's")),
     ("docs/runbooks/*.md", "sh", "", Run("tests/monitoring/rules.py")),
     ("docs/scale.md", "", "", Shown("results, written by bench/report.py")),
