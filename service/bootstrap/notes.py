@@ -35,7 +35,6 @@ def noter_of(
     """The same for a process that is noted by itself."""
     version = settings.version
     begun, types = time.monotonic(), tuple(handler.type for handler in plugins.registry)
-    version = settings.version
     # Asked for at each note: a server may fork after it has loaded the application.
     process = lambda: processes.Process(kind, socket.gethostname(), os.getpid(), version, types)  # noqa: E731
     return noter(engine, process, lambda: processes.Note(time.monotonic() - begun, broker()))
