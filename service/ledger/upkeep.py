@@ -76,7 +76,8 @@ from unnest(%s::text[]) as n (name) cross join lateral (
     select e.finished_at
     from (select event_id from millrace.slots s where s.schedule = n.name and s.event_id is not null
           order by s.due_at desc limit 50) s
-    join millrace.events e on e.id = s.event_id
+    -- One by one, each in the partition of its day.
+    cross join lateral (select state, finished_at from millrace.events where id = s.event_id limit 1) e
     where e.state = 'succeeded' order by e.finished_at desc limit 1) found
 """
 

@@ -30,7 +30,8 @@ class Door:
         self._threads = concurrent.futures.ThreadPoolExecutor(road.settings.web_threads, "millrace-door")
         #: So many bodies that are larger than an event's, or may be, are in memory at once.
         self._large = asyncio.Semaphore(road.settings.web_threads)
-        #: So many requests with many events are worked at once: they keep the ledger busy, and threads are left.
+        #: So many requests with many events are worked at once: they keep the ledger busy, and threads are left. More
+        #: would wait in threads, and most of them in vain.
         self._many = asyncio.Semaphore(max(1, road.settings.web_threads // 4))
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -48,10 +49,12 @@ class Door:
             if foresight.is_wanted(environ) and await self._is_refused(environ):
                 await self._flask(environ, b"", protocol)
                 return
-            # Those who bring nothing, or little, need not wait for those who bring much.
-            async with self._room(environ) if self._may_be_large(environ) else contextlib.nullcontext():
+            # Those who bring nothing, or little, need not wait for those who bring much, or are slow to bring it.
+            large = self._large if self._may_be_large(environ) else None
+            many = self._many if envelopes.brings_many(environ) else None
+            async with self._place(environ, large, "too many large bodies are being read"):
                 data = b"" if hooks.ALREADY in environ else await self._body(environ, protocol)
-                async with self._turn(environ):
+                async with self._place(environ, many, "too many events are waiting to be stored"):
                     await self._flask(environ, data, protocol)
 
     async def _is_refused(self, environ: dict[str, Any]) -> bool:
@@ -61,43 +64,27 @@ class Door:
         return await loop.run_in_executor(self._threads, foresight.is_refused, self._app, environ)
 
     @contextlib.asynccontextmanager
-    async def _room(self, environ: dict[str, Any]) -> AsyncIterator[None]:
-        """Room for a large body. Silent clients may have all of it, as long as a body may take: then it is refused."""
-        try:
-            async with asyncio.timeout(self._settings.accept_deadline):
-                await self._large.acquire()
-        except TimeoutError:
-            seconds = math.ceil(self._settings.accept_deadline)
-            hooks.refuse(environ, accept.NotStored("too many large bodies are being read", retry_after=seconds))
+    async def _place(self, environ: dict[str, Any], places: asyncio.Semaphore | None, full: str) -> AsyncIterator[None]:
+        """A place, if one is wanted. Whoever has waited for the deadline, for all its places together, is refused."""
+        if places is None or hooks.ALREADY in environ:
             yield
             return
+        left: float = environ.get(envelopes.LEFT, self._settings.accept_deadline)
+        begun = time.monotonic()
+        try:
+            await asyncio.wait_for(places.acquire(), left)
+        except TimeoutError:
+            hooks.refuse(environ, accept.NotStored(full, retry_after=math.ceil(self._settings.accept_deadline)))
+            yield
+            return
+        environ[envelopes.LEFT] = left - (time.monotonic() - begun)
         try:
             yield
         finally:
-            self._large.release()
+            places.release()
 
     def _may_be_large(self, environ: dict[str, Any]) -> bool:
         return "HTTP_TRANSFER_ENCODING" in environ or inbound.length(environ) > self._settings.max_body
-
-    @contextlib.asynccontextmanager
-    async def _turn(self, environ: dict[str, Any]) -> AsyncIterator[None]:
-        """Requests with many events take turns. More at once would wait in threads, and most of them in vain."""
-        if not envelopes.brings_many(environ):
-            yield
-            return
-        within = self._settings.accept_deadline
-        environ[envelopes.UNTIL] = time.monotonic() + within
-        try:
-            await asyncio.wait_for(self._many.acquire(), within)
-        except TimeoutError:
-            seconds = math.ceil(within)
-            hooks.refuse(environ, accept.NotStored("too many events are waiting to be stored", retry_after=seconds))
-            yield
-            return
-        try:
-            yield
-        finally:
-            self._many.release()
 
     async def _body(self, environ: dict[str, Any], protocol: Any) -> bytes:
         most = max(self._settings.max_body, self._settings.max_bulk)

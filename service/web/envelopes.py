@@ -20,7 +20,7 @@ from service.web import errors as web_errors
 MOST = 10_000  #: events in one request
 SWITCH = {"0": False, "false": False, "1": True, "true": True}  #: the values of a parameter that says yes or no
 
-UNTIL = "millrace.until"  #: in the environment: by when many events are to be answered, by the monotonic clock
+LEFT = "millrace.left"  #: in the environment: seconds of the deadline that are left after a wait at the door
 
 Outcome = accept.Outcome
 Read = Callable[[], entry.Sent]  #: one of many events, not looked at yet; raises what is wrong with it
@@ -157,8 +157,8 @@ def _store_all(readers: Sequence[Read]) -> list[Outcome]:
 
 
 def _until(here: road.Road) -> float:
-    found: float | None = road.real(flask.request).environ.get(UNTIL)
-    return time.monotonic() + here.settings.accept_deadline if found is None else found
+    environ = road.real(flask.request).environ
+    return time.monotonic() + float(environ.get(LEFT, here.settings.accept_deadline))
 
 
 def _checked(check: Callable[[entry.Sent], event.NewEvent], read: Read) -> event.NewEvent | errors.MillraceError:

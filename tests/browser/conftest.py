@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[sync_api.Browser]:
-    """One browser for all tests of this process."""
+    """One browser for all these tests, and no longer: while it is there an event loop runs in this process."""
     if CHROMIUM is None:
         if os.environ.get("CI") == "true":
             pytest.fail("no chromium: deploy/install-packages installs it")
@@ -34,7 +34,7 @@ def chromium() -> Iterator[sync_api.Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def road(
     postgres: PostgresServer, rabbitmq: RabbitNode, ledger_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Road]:
@@ -55,7 +55,7 @@ def road(
         postgres.execute(f"drop database {name} with (force)")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stage(road: Road, chromium: sync_api.Browser) -> Iterator[Stage]:
     """The console on that road, with something on every page."""
     door = road.web()

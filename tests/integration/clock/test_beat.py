@@ -57,8 +57,9 @@ def start(
         upkeep_engine, looks_engine = engines.Engine(ledger.url, size=3), engines.Engine(ledger.url)
         app = factory.App("test", set_as_current=False)
         declarations = Declarations(upkeep_engine, bootstrap.handled(calendar), clock="test")
+        given = settings.Settings(database_url=ledger.url, broker_url="amqp://unused")
         app.road = bootstrap.ClockRoad(
-            settings.Settings(database_url=ledger.url, broker_url="amqp://unused"),
+            given,
             ledger.engine,
             SlotLedger(ledger.engine, declarations.calendar, clock="test"),
             declarations,
@@ -70,7 +71,7 @@ def start(
             looks_engine,
             None,
             queue,  # type: ignore[arg-type]
-            bootstrap.noter_of(processes.Kind.CLOCK, upkeep_engine),
+            bootstrap.noter_of(given, processes.Kind.CLOCK, upkeep_engine),
         )
         started.append(scheduler.Scheduler(app))
         assert queue.reached.wait(5)

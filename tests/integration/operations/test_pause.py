@@ -29,7 +29,8 @@ def test_a_paused_type_is_not_released_and_says_so(ledger: Ledger, client: Flask
     assert document(client.get(f"/v1/events/{event_id}"))["reason"] == "paused"
     shown = {t["name"]: t for t in document(client.get("/v1/types"))["types"]}
     assert [name for name, t in shown.items() if t["paused"]] == ["a.one"]
-    assert shown["a.one"]["pauses"] == [{"kind": "type", "name": "a.one", "at": paused["at"], "by": "night-shift"}]
+    told = {"kind": "type", "name": "a.one", "at": paused["at"], "by": "night-shift", "because": None}
+    assert shown["a.one"]["pauses"] == [told]
     assert document(client.post("/v1/types/a.one/resume"))["was_paused"] is True
     assert released(ledger) == ["a.one", "a.one"]
     assert document(client.get(f"/v1/events/{event_id}"))["reason"] == "queued"
