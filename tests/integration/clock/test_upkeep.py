@@ -6,8 +6,10 @@ import datetime
 
 import pytest
 
+from service.domain import schedules
 from service.ledger.upkeep import Upkeep
-from tests.integration.clock.parts import held
+from service.plans import Interval
+from tests.integration.clock.parts import Clock, held
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
@@ -35,6 +37,17 @@ def test_windows_are_counted_from_what_is_out(ledger: Ledger) -> None:
     ledger.sql("update millrace.duties set done_at = '-infinity'")
     Upkeep(ledger.engine).count_windows()
     assert ledger.sql("select name, out_events from millrace.types") == [("a.a", 0)]
+
+
+def test_the_last_success_of_each_schedule_is_known(ledger: Ledger) -> None:
+    clock = Clock(ledger, *[schedules.Schedule(name, "a.a", Interval(3600)) for name in ("works", "waits")]).declare()
+    ledger.sql("update millrace.schedules set next_due = date_trunc('hour', now()) where name = 'works'")
+    clock.fire()
+    upkeep = Upkeep(ledger.engine)
+    assert upkeep.last_success(["works", "waits"]) == {}
+    ledger.work()
+    [(at,)] = ledger.sql("select extract(epoch from finished_at)::float8 from millrace.events")
+    assert upkeep.last_success(["works", "waits"]) == {"works": at}
 
 
 def watch_deletes(ledger: Ledger, table: str, what: str) -> None:
