@@ -67,7 +67,7 @@ def test_a_restored_ledger_works_on_with_a_broker_that_is_newer(
         after.clock(database_url=roles.dsn(restored, grants.CLOCK))
         after.assert_worked_once(old.event_ids)
         wait(lambda: after.ready() == 0, 20, "the tickets of events that nobody knows are acked")
-        assert after.ids() == list(old.event_ids)
+        assert after.ids() == sorted(old.event_ids)
         assert after.one("select count(*) from millrace.strays") == 0
         assert worker.code is None
     finally:
