@@ -25,6 +25,10 @@ pytestmark = pytest.mark.heavy
 
 CONNECTIONS = "40"  #: few, so that they are soon used up
 OURS = "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'millrace%'"
+OTHERS = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where backend_type = 'client backend' and pid <> pg_backend_pid() and pid <> all(%s::int[])
+"""
 DISK = 32  #: megabytes of a ledger on a disk of its own: with an empty ledger half of it is free
 
 Outage = Callable[[PostgresServer], contextlib.AbstractContextManager[None]]
@@ -46,20 +50,23 @@ def read_only(server: PostgresServer) -> Iterator[None]:
 def used_up(server: PostgresServer) -> Iterator[None]:
     """Somebody else has every connection; ours are ended, and not to be had again."""
     with contextlib.ExitStack() as held:
+        theirs: list[int] = []
 
         def take_all() -> None:
             with contextlib.suppress(psycopg2.OperationalError):
                 while True:
-                    held.enter_context(contextlib.closing(psycopg2.connect(server.dsn_of("postgres"))))
+                    one = held.enter_context(contextlib.closing(psycopg2.connect(server.dsn_of("postgres"))))
+                    theirs.append(one.info.backend_pid)
+
+        def end_others(cursor: psycopg2.extensions.cursor) -> bool:
+            cursor.execute(OTHERS, (theirs,))
+            take_all()
+            return cursor.rowcount == 0
 
         with contextlib.closing(psycopg2.connect(server.dsn_of("postgres"))) as own:
             own.autocommit = True
-            ended = own.cursor()
-            for _ in range(50):  # They are quick to come back.
-                ended.execute(OURS)
-                take_all()
-                if ended.rowcount == 0:
-                    break
+            # They are quick to come back; one that has just begun has no name yet.
+            wait(lambda: end_others(own.cursor()), 20, "nobody else is connected")
         yield
 
 
