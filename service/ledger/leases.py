@@ -135,11 +135,12 @@ from fresh
 where e.id = %(id)s::uuid and e.state = 'running' and e.attempt = %(attempt)s and e.ticket_id = %(ticket)s::uuid
 """
 
-# Each event gets a ticket of its own; the old ticket is settled after it. What another holds is not waited for.
+# Each event gets a ticket of its own; the old ticket is settled after it. What another holds is not waited for. The type
+# is asked as in ``work.CLAIM``.
 MOVE = """
 with mine as (
     select id, gen_random_uuid() as fresh from millrace.events
-    where id = any(%(ids)s::uuid[]) and type = %(type)s and ticket_id = %(ticket)s::uuid and state = 'pending'
+    where id = any(%(ids)s::uuid[]) and type || '' = %(type)s and ticket_id = %(ticket)s::uuid and state = 'pending'
     for no key update skip locked),
 fresh as (
     insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at)
