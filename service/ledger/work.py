@@ -213,10 +213,7 @@ class Work:
         """Lock the open events among ``ids``. Others' locks are skipped, never waited for."""
         found: Sequence[Any] = self._run(CLAIM, (self._idle_limit, list(ids), delivery.type, delivery.tickets)).all()
         self._complete = len(found) == len(delivery.event_ids)
-        claimed = [
-            ports.Claimed(rows.read(r, attempt=r.attempt + 1), age=r.age, expired=r.expired, waited=r.waited)
-            for r in found
-        ]
+        claimed = [ports.Claimed(rows.read(r), age=r.age, expired=r.expired, waited=r.waited) for r in found]
         return sorted(claimed, key=lambda c: c.event.id)
 
     def count_crash(self, delivery: tickets.Delivery, event_id: str, number: int) -> int | None:
