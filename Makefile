@@ -49,6 +49,7 @@ cover: ## The same, and how much of the code it reaches: 90% at least; takes hal
 	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term:skip-covered $(ARGS)"
 
 # Only a run of all of them is written down.
+faults: WORKERS = $(shell nproc)
 faults: $(READY) ## Make every fault, and write docs/reliability.md; within 40 minutes
 	@deploy/install-packages
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -p tests.faults.report \
