@@ -49,9 +49,7 @@ def words(broker: plan.Broker) -> dict[str, str]:
     return {line.name: str(line.word) for line in broker.plan() if line.word is not plan.Word.SAME}
 
 
-def test_a_plan_says_what_is_missing_and_what_differs_as_the_page_shows_it_and_changes_nothing(
-    road: Road, broker: plan.Broker
-) -> None:
+def test_a_plan_says_what_is_missing_and_what_differs_and_changes_nothing(road: Road, broker: plan.Broker) -> None:
     assert words(broker) == {}
     make_old(road)
     [[typed_there]] = typed.commands((ROOT / "docs/rabbitmq.md").read_text())
