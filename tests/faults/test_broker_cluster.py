@@ -51,11 +51,6 @@ class TestCluster:
         yield road
         road.stop()
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def door(cls, road: Road) -> Door:
-        return road.web()
-
     @pytest.mark.fault(2)
     def test_another_node_leads_when_the_leader_is_killed(
         self, cluster: BrokerCluster, road: Road, door: Door, trial: Trial, record_property: Record
