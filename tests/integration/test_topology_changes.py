@@ -51,9 +51,10 @@ def words(broker: plan.Broker) -> dict[str, str]:
 
 def test_a_plan_says_what_is_missing_and_what_differs_and_changes_nothing(road: Road, broker: plan.Broker) -> None:
     assert words(broker) == {}
+    road.declare("http")
     make_old(road)
     [[typed_there]] = typed.commands((ROOT / "docs/rabbitmq.md").read_text())
-    shown = road.run("plan", "service", "topology", "plan")
+    shown = road.run("plan", "service", "topology", "plan", apps="workers.http")
     assert shown.wait_for_end() == 1
     typed_there.check(shown.text())
     road.channel(lambda channel: channel.queue_delete(topology.PERIODIC_QUEUE))
