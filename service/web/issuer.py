@@ -18,7 +18,7 @@ from joserfc import jwk
 from joserfc.errors import JoseError
 
 from service.domain import errors
-from service.settings import is_loopback
+from service.values import is_loopback
 
 log = logging.getLogger("millrace.access")
 
