@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import enum
 import threading
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ class Accepted:
 
     id: str
     type: str
+    run_at: datetime.datetime | None = None  #: not before this instant; None: at once
     duplicate: bool = False  #: the idempotency key was known: this is the first event's id
 
 
