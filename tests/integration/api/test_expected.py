@@ -98,7 +98,8 @@ def test_behind_a_full_window_it_should_start_when_what_waits_of_its_type_is_don
     assert outlook(posted(api)) == ("held back", 12.0)
     api.ledger.sql(
         "insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at)"
-        " select gen_random_uuid(), 'echo', 'slow', 'e', 'k', array[gen_random_uuid()], now() from generate_series(1, 1000)"
+        " select gen_random_uuid(), 'echo', 'slow', 'e', 'k', array[gen_random_uuid()], now()"
+        " from generate_series(1, 1000)"
     )
     count(api)
     assert outlook(posted(api)) == ("held back", None)  # Nobody has counted them to the end.
