@@ -29,7 +29,7 @@ class AsyncClient:
     ) -> None:
         """``key``: an API key. ``producer``: the name that events are shown with. Seconds for one attempt, for all."""
         self._limits = core.Limits(timeout, deadline)
-        self._http = httpx.AsyncClient(base_url=url, headers=lines.headers(key, producer), transport=transport)
+        self._http = lines.opened(httpx.AsyncClient, url, key, producer, transport)
 
     async def __aenter__(self) -> Self:
         return self

@@ -33,7 +33,7 @@ class Client:
     ) -> None:
         """``key``: an API key. ``producer``: the name that events are shown with. Seconds for one attempt, for all."""
         self._limits = core.Limits(timeout, deadline)
-        self._http = httpx.Client(base_url=url, headers=lines.headers(key, producer), transport=transport)
+        self._http = lines.opened(httpx.Client, url, key, producer, transport)
 
     def __enter__(self) -> Self:
         return self
