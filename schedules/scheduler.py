@@ -24,12 +24,13 @@ from service.application import publish, returned
 from service.broker.factory import App
 from service.domain import errors, processes
 from service.domain.slots import Outcome
-from service.ledger import firing, kept, replan
+from service.ledger import kept, replan, ticks
 from service.telemetry import canary
 
 log = logging.getLogger("millrace.clock")
 
 FIRE_BATCH = 250  #: schedules that are fired in one transaction
+WAKE_EVERY = 0.45  #: seconds between looks whether held slots may go
 WAITS = (0.05, 0.5)  #: seconds between looks at the schedules when nothing was fired: shortest, longest
 RELEASE_PAUSE = 0.1  #: seconds between looks at the tickets
 BURST = 1.0  #: seconds that publishing waits for a burst of slots, at most
@@ -56,7 +57,7 @@ class Scheduler(celery.beat.Scheduler):
         self._stopping = False
         self._due, self._calm = threading.Event(), threading.Event()
         self._calm.set()
-        self._looked = self._lived = self._noted = self._told = -math.inf  # When, by time.monotonic().
+        self._looked = self._lived = self._noted = self._told = self._woken = -math.inf  # When, by time.monotonic().
         self._declared = self._replanned = False
         self._wait = 0.0
         self._slots = duty.Duty("slots", self._fire, longest=ROAD_REST, hang_up=self._hang_up_slots)
@@ -128,20 +129,25 @@ class Scheduler(celery.beat.Scheduler):
         if not self._declared:
             declarations.declare()
             self._declared = True
-        settled, orphans = slots.fire_due(FIRE_BATCH)
-        if len(settled) < FIRE_BATCH:
+        if time.monotonic() - self._woken > WAKE_EVERY:
+            slots.wake_held()
+            self._woken = time.monotonic()
+        fired, orphans = slots.fire_due(FIRE_BATCH)
+        if len(fired.settled) < FIRE_BATCH:
             self._calm.set()
         else:
             self._calm.clear()
         declarations.take_over(orphans)
-        if settled:
+        if fired.settled:
             self._due.set()  # The publisher need not wait for its next round.
-            _tell(settled)
+            _tell(fired.settled)
         shortest, longest = WAITS
         wait = slots.next_in(longest)
         signals.schedules_seen.send(None, late=max(0.0, -(wait or 0.0)))
         # What is due and was not fired is in the hands of another clock.
-        self._wait = longest if wait is None else min(longest, max(0.0 if settled else shortest, wait))
+        self._wait = (
+            longest if wait is None else min(longest, max(0.0 if fired.settled or fired.left else shortest, wait))
+        )
 
     def _live(self) -> None:
         if time.monotonic() - self._lived > LIVE_EVERY:
@@ -213,7 +219,7 @@ class Scheduler(celery.beat.Scheduler):
         threading.Thread(target=repeat, name=f"millrace-{name}", daemon=True).start()
 
 
-def _tell(settled: Sequence[firing.Settled]) -> None:
+def _tell(settled: Sequence[ticks.Settled]) -> None:
     """Tell the listeners of slots that were written."""
     late: dict[str, list[float]] = {}
     skipped: Counter[tuple[str, str]] = Counter()

@@ -15,12 +15,12 @@ from typing import Any
 import sqlalchemy
 
 from service.domain import schedules
+from service.ledger import courses, fence, firing, overlaps, ticks
 from service.ledger import engine as engines
-from service.ledger import fence, firing
 
 log = logging.getLogger("millrace.clock")
 
-BATCH = 500  #: schedules that are declared in one transaction
+BATCH = 250  #: schedules that are declared in one transaction
 GONE = 60.0  #: seconds without a sign of life after which a clock counts as gone
 FORGOTTEN = "1 day"  #: after which nobody remembers a clock that is gone
 
@@ -34,7 +34,7 @@ REGISTERED = "select exists (select from millrace.calendars where calendar = %s)
 
 # The rows that must change, in one order for all clocks. `for no key update` waits for who fires one of them.
 CHANGED = f"""
-select {firing.COLUMNS}, s.next_due, s.digest = md5(own.spec::text) as same, s.origin, s.app,
+select {courses.COLUMNS}, s.next_due, s.digest = md5(own.spec::text) as same, s.origin, s.app,
        s.paused_at is not null as paused, s.retired_at is not null as retired, clock_timestamp() as now
 from millrace.schedules s join unnest(%s::text[], %s::jsonb[], %s::text[]) as own (name, spec, app) on own.name = s.name
 where s.digest <> md5(own.spec::text) or s.retired_at is not null or s.app is distinct from own.app
@@ -44,31 +44,33 @@ for no key update of s
 
 KNOWN = "select name from millrace.schedules where name = any(%s)"
 
-# A changed one begins anew; the instant that waits for an open event to end goes on waiting. Of its slots only those of
-# the last day are asked for open events.
-DECLARE = """
-insert into millrace.schedules (name, type, spec, app, next_due, planned, open_since)
-select *, now() - interval '1 day' from unnest(%(name)s::text[], %(type)s::text[], %(spec)s::jsonb[], %(app)s::text[],
+# What is due of a plan that ends becomes events of the new type, with its payload: perhaps nobody works the old one.
+RENAME = """
+update millrace.schedules s
+set type = own.spec->>'type',
+    spec = s.spec || jsonb_build_object('type', own.spec->'type', 'payload', own.spec->'payload')
+from unnest(%s::text[], %s::jsonb[]) as own (name, spec)
+where s.name = own.name and s.name = any(%s) and s.type <> own.spec->>'type'
+"""
+
+# A changed one begins anew; the instant that waits for an open event to end goes on waiting.
+DECLARE = f"""
+insert into millrace.schedules as s (name, type, spec, app, next_due, planned)
+select * from unnest(%(name)s::text[], %(type)s::text[], %(spec)s::jsonb[], %(app)s::text[],
                      %(next_due)s::timestamptz[], %(planned)s::timestamptz[]) order by 1
 on conflict (name) do update
 set type = excluded.type, spec = excluded.spec, app = excluded.app, retired_at = null, retired_by = null,
-    next_due = case when schedules.paused_at is not null then null
-                    when schedules.held is not null then clock_timestamp() else excluded.next_due end,
-    planned = case when schedules.paused_at is null and schedules.held is null then excluded.planned
+    next_due = case when s.paused_at is null then excluded.next_due end,
+    planned = case when s.paused_at is null and s.held is null then excluded.planned
                    else coalesce(excluded.planned, excluded.next_due) end,
-    declared_at = now(), revision = schedules.revision + 1, changed_by = null,
-    open_since = greatest(schedules.open_since, now() - interval '1 day')
-where schedules.origin = 'code' and (schedules.spec <> excluded.spec or schedules.retired_at is not null)
+    declared_at = now(), revision = s.revision + 1, changed_by = null, error = null,
+    open_since = {overlaps.SINCE.format(new="excluded")}
+where s.origin = 'code' and (s.spec <> excluded.spec or s.retired_at is not null)
 """
 
 MOVE_APP = """
 update millrace.schedules s set app = own.app
 from unnest(%s::text[], %s::text[]) as own (name, app) where s.name = own.name and s.origin = 'code'
-"""
-
-RAN = """
-update millrace.schedules s set runs = own.runs
-from unnest(%s::text[], %s::int[]) as own (name, runs) where s.name = own.name
 """
 
 RETIRE = """
@@ -115,12 +117,11 @@ class Declarations:
         *,
         clock: str,
         apps: Iterable[str] = (),
-        bundle: firing.Bundle = firing.alone,
+        bundle: ticks.Bundle = ticks.alone,
     ) -> None:
         self._engine = engine
         self._apps = sorted(apps)  #: whose schedules are all in the calendar
         self._schedules = sorted(calendar, key=lambda s: s.name)
-        self._types = {s.name: s.type for s in self._schedules}
         self._clock = clock
         self._firing = firing.Firing(by=clock, bundle=bundle)
         self.calendar = calendar.digest()  #: by which the clocks of one version know each other
@@ -137,10 +138,11 @@ class Declarations:
         rolled out, must not undo what it declares.
         """
         wanted = None if names is None else set(names)
-        chosen = [s for s in self._schedules if wanted is None or s.name in wanted]
-        for start in range(0, len(chosen), BATCH):
+        waiting = [s for s in self._schedules if wanted is None or s.name in wanted]
+        while waiting:
             with fence.transaction(self._engine) as connection:
-                self._declare(connection, chosen[start : start + BATCH])
+                left = self._declare(connection, waiting[:BATCH])
+            waiting = waiting[BATCH:] + left
         if wanted is None:
             self._retire()
 
@@ -167,16 +169,17 @@ class Declarations:
             found = connection.exec_driver_sql(RETIRED_BY_NOBODY, (self.calendar, GONE, GONE)).all()
         self.take_over(row[0] for row in found)
 
-    def _declare(self, connection: sqlalchemy.Connection, chosen: Sequence[schedules.Schedule]) -> None:
+    def _declare(
+        self, connection: sqlalchemy.Connection, chosen: Sequence[schedules.Schedule]
+    ) -> list[schedules.Schedule]:
+        """Declare these; those are returned of which more was due than fits in one transaction."""
         names, specs = _columns(chosen)
         connection.exec_driver_sql(SEEN, (self._clock, self.calendar))
-        connection.exec_driver_sql(REGISTER, (self.calendar, names, specs))
-        apps = [s.app for s in chosen]
-        rows = connection.exec_driver_sql(CHANGED, (names, specs, apps)).all()
+        rows = connection.exec_driver_sql(CHANGED, (names, specs, [s.app for s in chosen])).all()
         now: datetime.datetime = connection.exec_driver_sql(NOW).scalar_one()
         known = {row[0] for row in connection.exec_driver_sql(KNOWN, (names,))}
-        renamed = self._settle(connection, rows, now)
-        different = {row.name for row in rows if not row.same or row.retired}
+        left = self._settle(connection, rows, names, specs, now)
+        different = {row.name for row in rows if not row.same or row.retired} - left
         moved = [s for s in chosen if s.name in known and s.name not in different]
         if any(row.same and not row.retired for row in rows):
             connection.exec_driver_sql(MOVE_APP, ([s.name for s in moved], [s.app for s in moved]))
@@ -188,41 +191,50 @@ class Declarations:
                     row.name,
                     extra={"action": "clock.left_out"},
                 )
-        self._write(connection, [s for s in chosen if s.name not in known or s.name in different], now)
-        self._settle_renamed(connection, renamed, now)
+        unplanned = self._write(connection, [s for s in chosen if s.name not in known or s.name in different], now)
+        sound = [s for s in chosen if s.name not in unplanned]
+        connection.exec_driver_sql(REGISTER, (self.calendar, *_columns(sound)))
+        firing.tell(connection, unplanned)
+        return [s for s in chosen if s.name in left]
 
     def _settle(
-        self, connection: sqlalchemy.Connection, rows: Sequence[Any], now: datetime.datetime
-    ) -> list[firing.Decided]:
-        """What is due of the plans that end now is fired, for each instant is accounted for by the plan that had it.
+        self,
+        connection: sqlalchemy.Connection,
+        rows: Sequence[Any],
+        names: Sequence[str],
+        specs: Sequence[str],
+        now: datetime.datetime,
+    ) -> set[str]:
+        """Fire what is due of the plans that end now, for each instant is accounted for by the plan that had it.
 
-        What is due of those with another type from now on is returned: perhaps nobody works the old one any more.
+        As far as a budget goes; the schedules of which more is due.
         """
-        ending = [r for r in rows if r.origin == "code" and not (r.same or r.paused or r.retired)]
-        self._firing.fire(connection, [r for r in ending if self._types[r.name] == r.type], now, hurry=True)
-        renamed = [r for r in ending if self._types[r.name] != r.type]
-        return self._firing.decide(connection, renamed, now, hurry=True)
-
-    def _settle_renamed(
-        self, connection: sqlalchemy.Connection, renamed: Sequence[firing.Decided], now: datetime.datetime
-    ) -> None:
-        """Their instants become events of the new type, with its payload: the schedule says so by now."""
-        self._firing.write(connection, firing.asked_of(renamed, self._types), now)
-        if renamed:
-            runs = [decision.standing.runs for _, decision, _ in renamed]
-            connection.exec_driver_sql(RAN, ([due.name for due, _, _ in renamed], runs))
+        ending = [r.name for r in rows if r.origin == "code" and not (r.same or r.paused or r.retired)]
+        if not ending:
+            return set()
+        connection.exec_driver_sql(RENAME, (list(names), list(specs), ending))
+        due = connection.exec_driver_sql(firing.DUE_OF, (ending,)).all()
+        return set(self._firing.fire(connection, due, now, hurry=True).left)
 
     def _write(
         self, connection: sqlalchemy.Connection, chosen: Sequence[schedules.Schedule], now: datetime.datetime
-    ) -> None:
+    ) -> dict[str, str]:
+        """Write what begins now. What cannot be planned is told, and left as it is: these, and why."""
         columns: dict[str, list[Any]] = {n: [] for n in ("name", "type", "spec", "app", "next_due", "planned")}
+        unplanned = {}
         for schedule in chosen:
-            next_due, planned = firing.first(schedule, now)
+            try:
+                next_due, planned = courses.first(schedule, now)
+            except Exception as error:
+                unplanned[schedule.name] = f"{type(error).__name__}: {error}"
+                log.error("The schedule %s is left out: %s", schedule.name, error, extra={"action": "clock.left_out"})
+                continue
             row = (schedule.name, schedule.type, schedule.spec(), schedule.app, next_due, planned)
             for column, value in zip(columns.values(), row, strict=True):
                 column.append(value)
-        if chosen:
+        if columns["name"]:
             connection.exec_driver_sql(DECLARE, columns)
+        return unplanned
 
     def _retire(self) -> None:
         values = {"calendar": self.calendar, "apps": self._apps, "names": self.names}

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 
 from service.domain import errors, slots
+from service.ledger import courses, fence
 from service.ledger import engine as engines
-from service.ledger import fence, firing
 
 log = logging.getLogger("millrace.clock")
 
@@ -17,7 +17,7 @@ BATCH = 500  #: schedules in one transaction
 
 # Only what lies ahead is planned anew. What is due, or is waited for with its jitter, is fired as it was planned.
 AHEAD = f"""
-select {firing.COLUMNS}, s.next_due, clock_timestamp() as now
+select {courses.COLUMNS}, s.next_due, clock_timestamp() as now
 from millrace.schedules s
 where s.name > %(after)s and s.held is null and coalesce(s.planned, s.next_due) > clock_timestamp()
   and s.next_due is not null and (s.spec->'plan' ? 'cron' or s.spec->'plan' ? 'at') and s.spec->'plan' ? 'tz'
@@ -35,7 +35,7 @@ def replan(engine: engines.Engine) -> int:
             found = []
             for row in rows:
                 try:
-                    due = firing.understand(row)
+                    due = courses.understand(row)
                 except errors.MillraceError:
                     continue  # Who fires it tells.
                 planned = due.course.next_after(row.now)
@@ -48,7 +48,7 @@ def replan(engine: engines.Engine) -> int:
                     "The schedule %s is due at another instant by this tz database", row.name,
                     extra={"action": "clock.replanned"},
                 )  # fmt: skip
-            firing.advance(connection, found)
+            courses.advance(connection, found)
         corrected += len(found)
         if len(rows) < BATCH:
             return corrected

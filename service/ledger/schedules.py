@@ -16,26 +16,27 @@ from typing import Any
 import sqlalchemy
 
 from service.domain import chain, errors, schedules, slots
-from service.ledger import agenda, audit, firing, transactions
+from service.ledger import agenda, audit, courses, firing, overlaps, ticks, transactions
 from service.ledger import engine as engines
 
 LOCK = f"""
-select {firing.COLUMNS}, s.next_due, s.origin, s.revision, s.paused_at, s.retired_at, s.spec::text as spec,
+select {courses.COLUMNS}, s.next_due, s.origin, s.revision, s.paused_at, s.retired_at, s.spec::text as spec,
        s.slots_since, clock_timestamp() as now
 from millrace.schedules s where s.name = %s for no key update of s
 """
 
 INSERT = """
-insert into millrace.schedules (name, type, spec, origin, next_due, planned, changed_by, open_since)
-values (%s, %s, %s::jsonb, 'api', %s, %s, %s, now() - interval '1 day')
+insert into millrace.schedules (name, type, spec, origin, next_due, planned, changed_by)
+values (%s, %s, %s::jsonb, 'api', %s, %s, %s)
 on conflict (name) do nothing returning name
 """
 
-EDIT = """
-update millrace.schedules
-set type = %s, spec = %s::jsonb, changed_by = %s, declared_at = now(), revision = revision + 1,
-    open_since = greatest(open_since, now() - interval '1 day')
-where name = %s
+EDIT = f"""
+update millrace.schedules s
+set type = new.type, spec = new.spec, changed_by = new.by, declared_at = now(), revision = revision + 1,
+    open_since = {overlaps.SINCE.format(new="new")}
+from (values (%s::text, %s::jsonb, %s::text)) as new (type, spec, by)
+where s.name = %s
 """
 
 PAUSE = """
@@ -78,7 +79,7 @@ class Backfill:
 class ScheduleLedger:
     """The schedules of the ledger, to be changed. All methods raise LedgerUnavailable."""
 
-    def __init__(self, engine: engines.Engine, *, bundle: firing.Bundle = firing.alone) -> None:
+    def __init__(self, engine: engines.Engine, *, bundle: ticks.Bundle = ticks.alone) -> None:
         self._engine = engine
         self._firing = firing.Firing(by="operator", bundle=bundle)
 
@@ -86,7 +87,7 @@ class ScheduleLedger:
         """A new schedule; raises ScheduleExists."""
         with transactions.begin(self._engine) as connection:
             now = connection.exec_driver_sql(NOW).scalar_one()
-            next_due, planned = firing.first(schedule, now)
+            next_due, planned = courses.first(schedule, now)
             values = (schedule.name, schedule.type, schedule.spec(), next_due, planned, by)
             if connection.exec_driver_sql(INSERT, values).first() is None:
                 raise errors.ScheduleExists(f"there is a schedule {schedule.name!r} already")
@@ -113,7 +114,7 @@ class ScheduleLedger:
             else:
                 self._settle_pause(connection, row, by)
             connection.exec_driver_sql(EDIT, (changed.type, changed.spec(), by, name))
-            due = firing.understand(connection.exec_driver_sql(LOCK, (name,)).one())
+            due = courses.understand(connection.exec_driver_sql(LOCK, (name,)).one())
             # From the instant up to which the old plan was settled.
             standing = dataclasses.replace(due.standing, planned=due.course.next_after(row.now))
             self._stand(connection, due, standing, row.now, paused=row.paused_at is not None)
@@ -140,7 +141,7 @@ class ScheduleLedger:
                 return False
             standing = self._settle_pause(connection, row, by)
             connection.exec_driver_sql(RESUME, (name,))
-            self._stand(connection, firing.understand(row), standing, row.now)
+            self._stand(connection, courses.understand(row), standing, row.now)
             audit.write(connection, "schedule.resumed", name, by)
             return True
 
@@ -161,10 +162,10 @@ class ScheduleLedger:
         """An event at once, whatever is planned, and though it is paused; its id. Raises ScheduleNotFound."""
         with self._held(name) as (connection, row):
             _check_not_retired(row)
-            due = firing.understand(row)
+            due = courses.understand(row)
             slot = slots.Slot(row.now, row.now, slots.Outcome.RUN_NOW, expires_at=_expires(due, row.now))
             while True:
-                settled = self._firing.write(connection, [firing.Asked(name, due.type, slot)], row.now, by=by)
+                settled = self._firing.write(connection, [ticks.Asked(name, due.type, slot)], row.now, by=by)
                 if settled:
                     found = settled[0].event_id
                     assert found is not None
@@ -189,7 +190,7 @@ class ScheduleLedger:
         """
         with self._held(name) as (connection, row):
             _check_not_retired(row)
-            due = firing.understand(row)
+            due = courses.understand(row)
             until = min(until, row.now)
             if row.slots_since is not None:  # What was fired before, nobody knows any more.
                 since = max(since, row.slots_since + slots.TICK)
@@ -201,9 +202,7 @@ class ScheduleLedger:
             if chosen and not dry_run:
                 expires_at = _expires(due, row.now)
                 asked = [
-                    firing.Asked(
-                        name, due.type, slots.Slot(i, row.now, slots.Outcome.BACKFILLED, expires_at=expires_at)
-                    )
+                    ticks.Asked(name, due.type, slots.Slot(i, row.now, slots.Outcome.BACKFILLED, expires_at=expires_at))
                     for i in chosen
                 ]
                 over = (slots.Outcome.SKIPPED,)
@@ -243,17 +242,17 @@ class ScheduleLedger:
 
     def _settle_pause(self, connection: sqlalchemy.Connection, row: Any, by: str | None) -> slots.Standing:
         """Note that what was planned until now was skipped; where the schedule stands then."""
-        due = firing.understand(row)
+        due = courses.understand(row)
         plain = dataclasses.replace(due, policy=dataclasses.replace(due.policy, jitter=0.0))
         decision = slots.settle_pause(plain.course, due.standing, row.now)
-        asked = [firing.Asked(due.name, due.type, slot) for slot in decision.slots]
+        asked = [ticks.Asked(due.name, due.type, slot) for slot in decision.slots]
         self._firing.write(connection, asked, row.now, by=by)
         return decision.standing
 
     def _stand(
         self,
         connection: sqlalchemy.Connection,
-        due: firing.Due,
+        due: courses.Due,
         standing: slots.Standing,
         now: datetime.datetime,
         *,
@@ -263,7 +262,7 @@ class ScheduleLedger:
         if due.policy.max_runs is not None and standing.runs >= due.policy.max_runs:
             standing = dataclasses.replace(standing, planned=None)
         wake_at = None if paused else slots.wake_at(due.course, standing, now)
-        firing.advance(connection, [(due.name, slots.Decision((), standing, wake_at), None)])
+        courses.advance(connection, [(due.name, slots.Decision((), standing, wake_at), None)])
 
 
 _LOOKED_AT = 100_000  #: instants of a backfill's interval, at most
@@ -276,7 +275,7 @@ def _between(course: slots.Course, since: datetime.datetime, until: datetime.dat
         found = course.next_after(found)
 
 
-def _expires(due: firing.Due, now: datetime.datetime) -> datetime.datetime | None:
+def _expires(due: courses.Due, now: datetime.datetime) -> datetime.datetime | None:
     after = due.policy.expires_after
     return None if after is None else now + datetime.timedelta(seconds=after)
 

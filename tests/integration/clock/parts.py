@@ -9,7 +9,7 @@ import psycopg2
 
 from service.domain import schedules
 from service.ledger import engine as engines
-from service.ledger import firing
+from service.ledger import ticks
 from service.ledger.declared import Declarations
 from service.ledger.slots import SlotLedger
 from tests.ledgers import Ledger
@@ -36,11 +36,12 @@ class Clock:
         self.declarations.declare()
         return self
 
-    def fire(self, limit: int = 100) -> list[firing.Settled]:
+    def fire(self, limit: int = 100) -> list[ticks.Settled]:
         """A look: what it has settled; what nobody fires any more it takes over."""
-        settled, orphans = self.slots.fire_due(limit)
+        self.slots.wake_held()
+        fired, orphans = self.slots.fire_due(limit)
         self.declarations.take_over(orphans)
-        return settled
+        return fired.settled
 
 
 @contextlib.contextmanager

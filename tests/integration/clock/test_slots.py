@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from service.domain import errors, schedules
-from service.ledger import firing
+from service.ledger import courses
 from service.ledger.schedules import ScheduleLedger
 from service.plans import Cron, Interval
 from tests.integration.clock.parts import Clock
@@ -91,12 +91,12 @@ def test_a_clock_that_freezes_in_mid_tick_delays_its_slots_by_two_seconds_at_mos
     schedule = schedules.Schedule("s", "a.a", Interval(3600))
     clock, frozen = Clock(ledger, schedule, name="sound").declare(), Clock(ledger, schedule, name="frozen").declare()
     ledger.sql("update millrace.schedules set next_due = next_due - interval '1 hour'")
-    read = firing.read_plan
-    monkeypatch.setattr(firing, "read_plan", lambda text: FreezingPlan(3600))
+    read = courses.read_plan
+    monkeypatch.setattr(courses, "read_plan", lambda text: FreezingPlan(3600))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         tick = pool.submit(frozen.fire)
         assert FreezingPlan.reached.wait(5)
-        monkeypatch.setattr(firing, "read_plan", read)
+        monkeypatch.setattr(courses, "read_plan", read)
         try:
             assert clock.fire() == []
             ledger.until(lambda: clock.fire() != [], within=2.5)

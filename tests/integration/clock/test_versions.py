@@ -8,7 +8,7 @@ import pytest
 
 from service.domain import policies, schedules
 from service.domain.slots import Outcome
-from service.ledger import firing
+from service.ledger import ticks
 from service.plans import Interval
 from tests.integration.clock.parts import Clock
 from tests.ledgers import Ledger
@@ -39,7 +39,7 @@ def test_an_instant_that_waits_for_an_open_event_goes_on_waiting_when_the_code_c
     new = Clock(ledger, schedules.Schedule("s", "a.a", Interval(86_400), policy=policy), name="new").declare()
     assert new.fire() == []
     ledger.work()
-    fired: list[firing.Settled] = []
+    fired: list[ticks.Settled] = []
     ledger.until(lambda: bool(fired.extend(new.fire()) or fired))
     assert [slot.event_id is not None for slot in fired] == [True]
     assert ledger.sql("select count(*) from millrace.slots where outcome = 'held'") == [(0,)]
