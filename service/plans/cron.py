@@ -102,9 +102,16 @@ class Cron(Plan):
                 found += self._parsed.count(*inside) if self._policies[1] == "both" else 0
                 continue
             found -= self._parsed.count(*inside)
-            if begin <= change.end < end and self._missing_in(change) and not self._names(change.end):
+            if begin <= change.end < end and self._missing_in(change) and not self.names(change.end):
                 found += 1
         return found
+
+    def _count(self, start: datetime.datetime, end: datetime.datetime) -> int:
+        begin, last = start.replace(tzinfo=None), end.replace(tzinfo=None)
+        if zones.changes(self._zone, begin - DAY, last + DAY):
+            return Plan._count(self, start, end)
+        first, behind = (_whole(moment.astimezone(self._zone).replace(tzinfo=None)) for moment in (start, end))
+        return self._parsed.count(first, behind)
 
     def why(self, instant: datetime.datetime) -> str:
         """What daylight saving has to do with one of the plan's instants, in words; nothing for most."""
@@ -119,7 +126,7 @@ class Cron(Plan):
                 shown = f"{missing:%H:%M}" if missing.date() == wall.date() else f"{missing:%Y-%m-%d %H:%M}"
                 more = self._parsed.count(change.begin, change.end) - 1
                 missed = f"{shown} and {more} more, which are missing" if more else f"{shown}, which is missing"
-                return f"for itself and for {missed}" if self._names(wall) else f"in place of {missed}"
+                return f"for itself and for {missed}" if self.names(wall) else f"in place of {missed}"
         return ""
 
     def _missing_in(self, change: zones.Change) -> datetime.datetime | None:
@@ -127,8 +134,22 @@ class Cron(Plan):
         found = self._parsed.first_from(change.begin) if self._policies[0] == "shift" else None
         return found if found is not None and found < change.end else None
 
-    def _names(self, wall: datetime.datetime) -> bool:
+    def names(self, wall: datetime.datetime) -> bool:
+        """Whether the expression names a local time (naive, whole seconds)."""
         return self._parsed.first_from(wall) == wall
+
+    def named_from(self, wall: datetime.datetime) -> datetime.datetime | None:
+        """The first local time at ``wall`` or later that the expression names, whether a clock shows it or not."""
+        return self._parsed.first_from(wall)
+
+    def instant_of(self, wall: datetime.datetime) -> datetime.datetime:
+        """The instant of a named local time; of one that is left out, the moment before those that come after it."""
+        before, after = zones.offsets(self._zone, wall)
+        missing, doubled = self._policies
+        if before < after:
+            gap = zones.change(self._zone, wall, before, after).instant
+            return gap if missing == "shift" else gap - gap.resolution
+        return _instant(wall, after if doubled == "last" else before)
 
     def policies(self) -> tuple[Missing, Doubled]:
         """What becomes of a local time that is missing, and of one that comes twice: as stated, or by default."""
@@ -146,3 +167,8 @@ class Cron(Plan):
 
 def _instant(wall: datetime.datetime, offset: datetime.timedelta) -> datetime.datetime:
     return (wall - offset).replace(tzinfo=datetime.UTC)
+
+
+def _whole(wall: datetime.datetime) -> datetime.datetime:
+    """The first whole second that is not before it."""
+    return wall.replace(microsecond=0) + zones.SECOND if wall.microsecond else wall
