@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import psycopg2
 
-from service.domain import schedules
+from service.domain import schedules, signs
 from service.ledger import engine as engines
 from service.ledger import ticks
 from service.ledger.declared import Declarations
@@ -46,6 +46,7 @@ class Clock:
     def stay(self, until: float = 0) -> Clock:
         """As if it had been there for more than a minute without a gap, until so many seconds ago."""
         [(now,)] = self._ledger.sql("select clock_timestamp()")
+        self.declarations.signs = signs.Signs()
         for seconds in (70, 50, 30, 10, 0):
             self.declarations.signs.give(now - datetime.timedelta(seconds=seconds + until))
         return self

@@ -17,7 +17,6 @@ from service.ledger import engine as engines
 from service.ledger.backfill import Backfill
 from service.ledger.schedules import ScheduleLedger
 from service.plans import Interval, jitter
-from tests.integration.clock.parts import held
 from tests.integration.schedules.desk import PLACE, Clock, back, create, slots
 from tests.ledgers import Ledger
 
@@ -52,7 +51,8 @@ class TestNobodyWaits:
 
     def test_a_dry_run_holds_nothing_and_waits_for_nobody(self, client: FlaskClient, ledger: Ledger) -> None:
         create(client, plan={"every": 3600})
-        with held(ledger, "millrace.schedules"):
+        with contextlib.closing(psycopg2.connect(ledger.url)) as other:
+            other.cursor().execute("select from millrace.schedules for update")
             found = fill(ledger, hour(ledger) - 24 * HOUR, hour(ledger), dry_run=True)
         assert (found.instants, found.backfilled) == (24, 24)
         assert slots(ledger) == []
