@@ -108,7 +108,7 @@ class Firing(ticks.Writer):
     ) -> list[Decided]:
         """What becomes of these schedules; what is open and must give way is cancelled, nothing else is written."""
         end = time.monotonic() + THOUGHT / 2
-        due = []
+        due: list[courses.Due] = []
         for row in rows:
             if due and time.monotonic() > end:
                 fired.left.append(row.name)
@@ -162,7 +162,7 @@ def _decided(
     standing = dataclasses.replace(one.standing, open=len(look.open))
     decision = slots.decide(one.course, one.policy, standing, now, most)
     instants = [look.since] if look.since is not None else []
-    return decision, min(instants + [slot.due_at for slot in decision.slots], default=None)
+    return decision, min(instants + [slot.due_at for slot in decision.slots if slot.is_event], default=None)
 
 
 def _fail(fired: Fired, name: str, error: Exception) -> None:

@@ -31,8 +31,9 @@ class Plan(abc.ABC):
         """One line for people."""
 
     def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
-        """The latest instant in ``[first, now]``, and how many before it were missed; see ``schedules.COUNTED``."""
-        return schedules.last_due(self, first, now)
+        """The latest instant in ``[first, now]``, and how many before it were missed, ``first`` among them."""
+        latest = schedules.latest(self, first, now)
+        return latest, self._count(first + first.resolution, latest + latest.resolution)
 
     def between(self, start: datetime.datetime, end: datetime.datetime) -> Iterator[datetime.datetime]:
         """The instants in ``[start, end)``, one after the other, as they are asked for."""
@@ -59,6 +60,7 @@ class Plan(abc.ABC):
         return zones.midnight(zone, day), zones.midnight(zone, day + datetime.timedelta(days=1))
 
     def _count(self, start: datetime.datetime, end: datetime.datetime) -> int:
+        """How many instants lie in ``[start, end)``; a plan that may have many of them does not go through them."""
         return sum(1 for _ in self.between(start, end))
 
     def why(self, instant: datetime.datetime) -> str:

@@ -91,27 +91,27 @@ class Cron(Plan):
             wall = change.end
         return None
 
-    def count_on(self, day: datetime.date) -> int:
-        """How many instants a day of the plan's zone has, counted without going through them."""
-        begin = datetime.datetime.combine(day, datetime.time())
-        end = begin + datetime.timedelta(days=1)
-        found = self._parsed.count(begin, end)
-        for change in zones.changes(self._zone, begin - DAY, end + DAY):
-            inside = max(begin, min(end, change.begin)), max(begin, min(end, change.end))
-            if change.doubled:
-                found += self._parsed.count(*inside) if self._policies[1] == "both" else 0
-                continue
-            found -= self._parsed.count(*inside)
-            if begin <= change.end < end and self._missing_in(change) and not self.names(change.end):
-                found += 1
-        return found
-
     def _count(self, start: datetime.datetime, end: datetime.datetime) -> int:
-        begin, last = start.replace(tzinfo=None), end.replace(tzinfo=None)
-        if zones.changes(self._zone, begin - DAY, last + DAY):
-            return Plan._count(self, start, end)
-        first, behind = (_whole(moment.astimezone(self._zone).replace(tzinfo=None)) for moment in (start, end))
-        return self._parsed.count(first, behind)
+        """How many instants lie in ``[start, end)``, counted by days of the clock on the wall."""
+        zone, (missing, doubled) = self._zone, self._policies
+        begin, end = _whole(start), _whole(end)
+        found, here = 0, begin
+        for change in zones.changes(zone, begin - 2 * DAY, end + 2 * DAY):
+            at, width = change.instant.replace(tzinfo=None), change.end - change.begin
+            if begin < at < end:
+                found += self._count_by(here, at, change.before)
+                here = at
+            if change.doubled and doubled == "first":
+                found -= self._count_by(max(begin, at), min(end, at + width), change.after)
+            elif change.doubled and doubled == "last":
+                found -= self._count_by(max(begin, at - width), min(end, at), change.before)
+            elif not change.doubled and missing == "shift" and begin <= at < end:
+                found += self._missing_in(change) is not None and not self.names(change.end)
+        return found + self._count_by(here, end, zones.offset_at(zone, here))
+
+    def _count_by(self, begin: datetime.datetime, end: datetime.datetime, offset: datetime.timedelta) -> int:
+        """How many local times the expression names in ``[begin, end)`` (naive, in UTC) by this offset."""
+        return self._parsed.count(begin + offset, end + offset) if begin < end else 0
 
     def why(self, instant: datetime.datetime) -> str:
         """What daylight saving has to do with one of the plan's instants, in words; nothing for most."""
@@ -165,10 +165,11 @@ class Cron(Plan):
         return f"{words.cron(self._parsed)} ({self.tz})"
 
 
+def _whole(moment: datetime.datetime) -> datetime.datetime:
+    """The first whole second that is not before this instant (naive, in UTC)."""
+    found = moment.astimezone(datetime.UTC).replace(tzinfo=None, microsecond=0)
+    return found + zones.SECOND if moment.microsecond else found
+
+
 def _instant(wall: datetime.datetime, offset: datetime.timedelta) -> datetime.datetime:
     return (wall - offset).replace(tzinfo=datetime.UTC)
-
-
-def _whole(wall: datetime.datetime) -> datetime.datetime:
-    """The first whole second that is not before it."""
-    return wall.replace(microsecond=0) + zones.SECOND if wall.microsecond else wall

@@ -6,6 +6,7 @@ import datetime
 import hashlib
 
 RESOLUTION = datetime.timedelta(milliseconds=1)
+LAST = datetime.datetime.max.replace(tzinfo=datetime.UTC)  #: there is no later instant
 
 
 def jittered(
@@ -16,7 +17,7 @@ def jittered(
     ``name``: of the schedule; ``following``: the plan's next instant, or None. The delay is drawn evenly, by whole
     milliseconds, from the hash of name and instant, and always ends before the next planned instant.
     """
-    width = datetime.timedelta(seconds=limit)
+    width = min(datetime.timedelta(seconds=limit), LAST - planned)
     if following is not None:
         width = min(width, following - planned - RESOLUTION)
     steps = max(0, width // RESOLUTION)

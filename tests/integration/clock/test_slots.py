@@ -63,7 +63,7 @@ def test_hundreds_of_schedules_are_declared_in_small_transactions_and_nobody_wai
 ) -> None:
     many = [schedules.Schedule(f"s{n}", "a.a", Interval(3600)) for n in range(1200)]
     Clock(ledger, *many, name="many").declare()
-    assert ledger.sql("select count(*), count(distinct xmin::text) from millrace.schedules") == [(1200, 3)]
+    assert ledger.sql("select count(*), count(distinct xmin::text) from millrace.schedules") == [(1200, 5)]
     own = schedules.Schedule("own", "a.a", Interval(7200 * 12))
     clock = Clock(ledger, own, name="one").declare()
     assert clock.slots.next_in(0.5) is None
