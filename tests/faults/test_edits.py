@@ -43,8 +43,8 @@ TOLERATED = (errors.LedgerUnavailable, errors.BeingWorked, errors.ScheduleNotFou
 
 # `began` and `at` enclose the moment of a deletion, which stands nowhere else.
 NOTE = """
-create table millrace.eras (n bigserial, name text, every float8, begins timestamptz, ends timestamptz, began timestamptz,
-                   at timestamptz);
+create table millrace.eras (
+    n bigserial, name text, every float8, begins timestamptz, ends timestamptz, began timestamptz, at timestamptz);
 create function millrace.note_era() returns trigger language plpgsql as $$
 begin
     if tg_op = 'DELETE' then
@@ -120,7 +120,7 @@ def operate(road: Road, seed: int, stop: threading.Event, acts: itertools.count[
 
 
 def versions(road: Road) -> list[Declarations]:
-    """Clocks that only declare, of two versions of the code: without the schedule that the real clocks have, and with."""
+    """Clocks that only declare, of two versions of the code: without the schedule of the real clocks, and with it."""
     found = []
     for number in range(2):
         calendar = schedules.Calendar()
