@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 
-EVERY = 5.0  #: seconds between signs
 GONE = 60.0  #: seconds without a sign after which a process counts as gone
 GAP = datetime.timedelta(seconds=GONE / 2)  #: without a sign, after which one has been away oneself
 

@@ -68,7 +68,9 @@ def skip(
     Of a plan that cannot be read nobody can say what was due.
     """
     end = time.monotonic() + firing.THOUGHT
-    asked, standings, left = [], [], []
+    asked: list[ticks.Asked] = []
+    standings: list[tuple[str, slots.Decision, datetime.datetime | None]] = []
+    left: list[str] = []
     for row in rows:
         if not _is_due(row, now):
             continue

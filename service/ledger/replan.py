@@ -86,7 +86,7 @@ def _accounted(due: courses.Due, row: Any) -> datetime.datetime:
     """The instant up to which a schedule is accounted for, by the rules of today."""
     if isinstance(due.plan, At):
         return LONG_AGO  # It is planned, so it was not fired.
-    since = [row.declared_at]
+    since: list[datetime.datetime] = [row.declared_at]
     if row.slots_since is not None:
         since.append(row.slots_since)
     if row.fired is not None:

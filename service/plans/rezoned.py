@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import datetime
 
+from service.domain import schedules
 from service.plans import zones
-from service.plans.base import Plan
 from service.plans.cron import Cron
 
 STEP = datetime.timedelta(minutes=15)  #: offsets of zones are multiples of it
@@ -18,7 +18,7 @@ REACH = 12  #: steps; no zone has changed its offset by more than three hours, b
 BY_DISTANCE = sorted(range(-REACH, REACH + 1), key=abs)
 
 
-def meant(plan: Plan, fired: datetime.datetime, planned: datetime.datetime) -> datetime.datetime:
+def meant(plan: schedules.Plan, fired: datetime.datetime, planned: datetime.datetime) -> datetime.datetime:
     """The instant, by today's rules, of the local time for which an instant was ``fired``.
 
     ``planned``: what was to follow it by the rules of then. Whatever comes after the result, by today's rules, is not
