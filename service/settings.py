@@ -143,7 +143,8 @@ class Settings(pydantic_settings.BaseSettings):
     allow_plaintext: bool = False
     #: Whether web, workers and clocks may run as root although others reach them.
     allow_root: bool = False
-    #: For tests of faults: ``<crash point>@<file>``. The process kills itself there, once, if it can remove the file.
+    #: For tests of faults: ``<crash point>@<file>``. The process kills itself there, once, if it can remove the file;
+    #: ``<crash point>:freeze@<file>``: it stands still.
     crash_at: str = ""
 
     @pydantic.model_validator(mode="after")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.domain import keeping
-from service.ledger import asking, fence, processes, windows
+from service.ledger import agenda, asking, expiring, fence, processes, windows
 from service.ledger import engine as engines
 
 TURN = 0.5  #: seconds for the pieces of one duty, until the others have their turn
@@ -41,16 +41,9 @@ on conflict (name) do update set pace = excluded.pace
 where types.pace is null or abs(types.pace - excluded.pace) > types.pace / 10
 """
 
-# Of each schedule the latest slots only: one that always fails must not be searched for to its beginning.
-LAST_SUCCESS = """
-select n.name, extract(epoch from found.finished_at)::float8
-from unnest(%s::text[]) as n (name) cross join lateral (
-    select e.finished_at
-    from (select event_id from millrace.slots s where s.schedule = n.name and s.event_id is not null
-          order by s.due_at desc limit 50) s
-    -- One by one, each in the partition of its day.
-    cross join lateral (select state, finished_at from millrace.events where id = s.event_id limit 1) e
-    where e.state = 'succeeded' order by e.finished_at desc limit 1) found
+LAST_SUCCESS = f"""
+select s.name, extract(epoch from good.finished_at)::float8
+from unnest(%s::text[]) as s (name) {agenda.SUCCEEDED} where good.finished_at is not null
 """
 
 FORGET_KEYS = f"""
@@ -90,6 +83,7 @@ class Upkeep:
 
     def __init__(self, engine: engines.Engine) -> None:
         self._engine = engine
+        self._expired = expiring.FIRST  # The last ticket that was looked through for ticks whose time is over.
 
     def make_partitions(self) -> None:
         """Partitions for the days ahead, once an hour."""
@@ -118,6 +112,14 @@ class Upkeep:
     def last_success(self, schedules: Sequence[str]) -> dict[str, float]:
         """When the latest event of each of these schedules succeeded, in seconds since the epoch, where one did."""
         return dict(tuple(row) for row in self._run(LAST_SUCCESS, (list(schedules),)))
+
+    def expire_ticks(self) -> None:
+        """Ticks that nobody has worked in time, of some tickets each second."""
+        with fence.transaction(self._engine) as connection:
+            values = {"name": "expiry", "every": 1.0, "asked": ""}
+            if connection.exec_driver_sql(TAKE_DUTY, values).first() is not None:
+                self._expired = expiring.expire(connection, self._expired)
+                connection.exec_driver_sql(DUTY_DONE, ("expiry",))
 
     def give_back(self, ticket: str, *, careful: bool) -> None:
         """A ticket came back through the dead queue: due again, later each time. Nothing if its row is gone."""

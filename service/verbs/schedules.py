@@ -247,7 +247,8 @@ def _tell(found: dict[str, Any], as_json: bool) -> None:
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
-    coming = row["state"] if row["state"] != "active" else second(row["next_slot"])
+    coming = second(row["next_slot"]) if row["state"] == "active" and row["next_slot"] else row["state"]
+    coming = "cannot be fired" if row["error"] else coming
     last = " ".join(filter(None, (row["last_outcome"], row["last_reason"])))
     return row["name"], _plan(row["plan"]), coming, last and f"{last} {moment(row['last_slot'])}"
 

@@ -52,7 +52,7 @@ def schedule(name: str) -> flask.Response:
         fault=fault,
         change=change,
         on_change=on_change,
-        year=_year(row["plan"], number),
+        year=_year(row, number),
         number=number,
         slots=history.rows,
         older=query.link(cursor=history.next_cursor) if history.next_cursor else None,
@@ -183,9 +183,9 @@ def _at_change(spec: dict[str, Any], after: datetime.datetime) -> tuple[str, lis
     return f"{day}: {change.describe()}", told(that_day[:MARKED], tz)
 
 
-def _year(spec: Any, number: int) -> markupsafe.Markup | None:
+def _year(row: dict[str, Any], number: int) -> markupsafe.Markup | None:
     try:
         # The drawing escapes what it is given.
-        return markupsafe.Markup(picture.draw(previews.year(plans.read(spec), number)))
-    except errors.DeclarationError:
+        return markupsafe.Markup(picture.draw(application.year(row, number)))
+    except (errors.DeclarationError, errors.InvalidSchedule):
         return None

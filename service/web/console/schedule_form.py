@@ -11,7 +11,7 @@ import flask
 from service.application import schedules as application
 from service.domain import errors
 from service.domain.access import Permission
-from service.ledger.schedules import Backfill
+from service.domain.backfill import Backfill
 from service.web import access, operations, road, sessions
 from service.web.console import forms, page, rules, schedule, words
 
