@@ -168,10 +168,10 @@ def _published(watched: Watched) -> float:
 
 def test_what_a_child_had_no_time_to_report_is_in_the_ledgers_tallies(watched: Watched) -> None:
     """It dies between its commit and its report: the worker never counts that event as done, the ledger does."""
-    ids = []
+    ids: list[str] = []
     for _ in range(3):  # A canary may be the one that it strikes.
         watched.crash.touch()
-        ids += accepted([watched.door.post(OTHER)])
+        ids.extend(accepted([watched.door.post(OTHER)]))
         wait(lambda: not watched.crash.exists(), 20, "a child dies after its commit")
         watched.road.assert_worked_once(ids)
         wait(
