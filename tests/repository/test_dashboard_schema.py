@@ -17,24 +17,27 @@ from monitoring.grafana import boards, files
 from monitoring.grafana.model import Kind
 
 ASSETS = pathlib.Path(__file__).parent / "assets/grafana"
-#: What the generator of the schemas writes for ``any``: so written, it would refuse texts and numbers.
-ANY = {"type": "object", "additionalProperties": {}}
 UIDS = [board.uid for board in boards.BOARDS]
 
 
 @functools.cache
 def validator(name: str, definition: str) -> jsonschema.Draft7Validator:
     """What checks one definition of a schema."""
-    schema = _with_any(json.loads((ASSETS / f"{name}.json").read_text()))
+    schema = _meant(json.loads((ASSETS / f"{name}.json").read_text()))
     return jsonschema.Draft7Validator({**schema, "$ref": f"#/definitions/{definition}"})
 
 
-def _with_any(node: Any) -> Any:
-    if node == ANY:
+def _meant(node: Any) -> Any:
+    """A schema as it is meant. Its generator writes ``any`` as an object, which would refuse texts; and of kinds
+    that differ by a constant it loses the constant, so that more than one of them fits.
+    """
+    if isinstance(node, list):
+        return [_meant(below) for below in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("type") == "object" and node.get("additionalProperties") == {}:
         return {}
-    if isinstance(node, dict):
-        return {name: _with_any(below) for name, below in node.items()}
-    return [_with_any(below) for below in node] if isinstance(node, list) else node
+    return {"anyOf" if name == "oneOf" else name: _meant(below) for name, below in node.items()}
 
 
 def faults(name: str, definition: str, document: Any) -> list[str]:
