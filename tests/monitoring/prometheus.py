@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import json
 import urllib.error
 import urllib.parse
@@ -43,6 +44,8 @@ class Prometheus:
             with urllib.request.urlopen(url, timeout=20) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
+            if error.code == http.HTTPStatus.SERVICE_UNAVAILABLE:
+                raise  # It has just been started.
             raise AssertionError(f"{words.get('query')}: {json.load(error)['error']}") from None
 
 

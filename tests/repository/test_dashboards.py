@@ -198,6 +198,17 @@ def test_accepted_and_finished_count_the_same_events() -> None:
     assert questions.metrics(entered.expr) == {"millrace_events_tallied_total"}
 
 
+def test_what_is_paused_is_not_said_to_wait() -> None:
+    """The metric leaves it out: advice to look for a pause would be for nothing."""
+    [metric] = [metric for metric in catalogue.CATALOGUE if metric.name == "millrace_oldest_waiting_seconds"]
+    assert "What is paused and not published does not count." in metric.help
+    panels = [p for board in boards.BOARDS for p in board.panels if metric.name in str(p.queries)]
+    assert len(panels) > 2
+    for panel in panels:
+        assert "paused" not in panel.act, panel.title
+        assert "paused ones count" not in panel.tells, panel.title
+
+
 def test_canaries_are_shown_by_the_quantile_that_the_alert_asks() -> None:
     road = (pages.ROOT / "monitoring/prometheus/rules/road.yml").read_text()
     [asked] = re.findall(r"histogram_quantile\(([\d.]+), .*millrace_canary_latency_seconds_bucket", road)

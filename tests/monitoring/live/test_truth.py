@@ -17,7 +17,7 @@ INTERVAL, SPAN = "10s", "3m"
 
 #: Questions that are answered by nothing here, and why.
 EXCEPTIONS: dict[str, str] = {
-    "MillraceQuorumDegraded: rabbitmq_unreachable_cluster_peers_count": "RabbitMQ has it since 3.11",
+    "MillraceQuorumDegraded: rabbitmq_unreachable_cluster_peers_count{}": "RabbitMQ has it since 3.11",
 }
 
 #: Alerts that the story gives a reason for, and the one that always fires.
@@ -52,7 +52,6 @@ def test_the_brokers_death_is_in_the_numbers(story: Story, told: Told) -> None:
     ):
         [series] = story.prometheus.now(expr % between, at=told.end)
         assert float(series["value"][1]) == 0, expr
-    assert story.prometheus.sum('millrace_tickets_published_total{outcome!="confirmed"}') >= 1
 
 
 def test_every_choice_above_a_dashboard_has_values(story: Story, told: Told) -> None:
