@@ -132,7 +132,8 @@ def test_every_event_is_counted_once_in_every_stage_though_children_are_recycled
                 10,
                 f"{what} of each {name}",
             )
-        assert value("worker", "millrace_events_started_total", type=name) == number + lost
+        # A bundle that took long was cut: its rest was started twice, and worked once.
+        assert value("worker", "millrace_events_started_total", type=name) >= number + lost
         assert value("worker", "millrace_events_finished_total", type=name) == number
         assert value("worker", "millrace_events_finished_total", type=name, outcome="done") == number
         assert value("worker", "millrace_tickets_failed_total", type=name) == lost
@@ -146,7 +147,8 @@ def test_every_event_is_counted_once_in_every_stage_though_children_are_recycled
             )
         assert value("clock", "millrace_events_open", type=name) == 0
     assert value("worker", "millrace_tickets_failed_total", type=ALONE, outcome="worker_lost") == 1
-    assert value("worker", "millrace_tickets_started_total", type=ALONE) == len(alone) + 1
+    for what in ("tickets", "events"):
+        assert value("worker", f"millrace_{what}_started_total", type=ALONE) == len(alone) + 1
     assert 1 <= value("worker", "millrace_tickets_started_total", type=TYPE) <= _tickets(road, TYPE)
     # Those of canaries and their ticks, too, which come and go meanwhile.
     wait(lambda: _published(watched) == _tickets(road), 20, "each ticket in the ledger was published once")
