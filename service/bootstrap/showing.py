@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from service import plugins, signals
+from service.broker import connection as connections
 from service.domain import topology as domain_topology
 from service.settings import Settings
 from service.telemetry import exposition, metrics, tracing
@@ -28,6 +29,8 @@ def watch(
     )
     objectives = {h.type: h.objective for h in plugins.registry if h.objective is not None}
     signals.objectives_declared.send(None, objectives=objectives)
+    vhost = connections.vhost(settings.broker_url) if settings.broker_url and not settings.demo_broker else "/"
+    signals.queues_declared.send(None, vhost=vhost, queues=queues)
     exposition.serve(settings, role, health)
 
 
