@@ -53,6 +53,8 @@ duty_ended = blinker.Signal()
 canary_sent = blinker.Signal()
 #: ``queue``, ``seconds``, ``loss``: None, or refused, failed, late.
 canary_ended = blinker.Signal()
+#: ``of``: broker or ledger; ``until``: tells when its certificates end, in seconds since the epoch.
+certificates_named = blinker.Signal()
 #: ``until``: seconds since the epoch. The canary has seen the door's certificate.
 door_seen = blinker.Signal()
 #: ``late``: schedule → seconds for each slot that became an event; ``skipped``: (schedule, reason) → number.

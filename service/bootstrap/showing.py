@@ -8,7 +8,7 @@ from service import plugins, signals
 from service.broker import connection as connections
 from service.domain import topology as domain_topology
 from service.settings import Settings
-from service.telemetry import exposition, metrics, tracing
+from service.telemetry import certificates, exposition, metrics, tracing
 
 
 def watch(
@@ -31,6 +31,9 @@ def watch(
     signals.objectives_declared.send(None, objectives=objectives)
     vhost = connections.vhost(settings.broker_url) if settings.broker_url and not settings.demo_broker else "/"
     signals.queues_declared.send(None, vhost=vhost, queues=queues)
+    for peer, url in (("broker", settings.broker_url), ("ledger", settings.database_url)):
+        if (until := certificates.named(url)) is not None:
+            signals.certificates_named.send(None, of=peer, until=until)
     exposition.serve(settings, role, health)
 
 

@@ -7,12 +7,10 @@ from typing import Any
 from service.domain import event
 
 #: The columns that ``read`` wants, and what every claim asks for besides: ``age``, ``waited`` (seconds), ``expired``.
-#: What an operator had wait was due when it might go on.
 EVENT = """
        id::text, type, payload, attempt, crashes, accepted_at, producer, request_id, traceparent, schedule, slot_at,
        attributes, extract(epoch from clock_timestamp() - accepted_at)::float8 as age,
-       extract(epoch from clock_timestamp() - greatest(
-           accepted_at, run_at, (select resumed_at from millrace.types where name = events.type)))::float8 as waited,
+       extract(epoch from clock_timestamp() - greatest(accepted_at, run_at))::float8 as waited,
        coalesce(expires_at <= now(), false) as expired
 """.strip()
 

@@ -93,6 +93,7 @@ WORD = Label("word", WORDS)
 SKIP_REASON = Label("reason", tuple(reason.value for reason in slots.Reason))
 EXCHANGE = Label("exchange", (topology.EVENTS, topology.PERIODIC))
 PEER = Label("peer", ("broker", "ledger", "issuer"))
+CERTIFICATE = Label("of", ("broker", "ledger", "door"))
 FAULT = Label("fault", tuple(fault.value for fault in faults.Fault))
 VHOST = Label("vhost", source="the virtual host of MILLRACE_BROKER_URL")
 REFUSAL = Label(
@@ -383,9 +384,11 @@ CATALOGUE: tuple[Metric, ...] = (
         QUEUE,
     ),
     _gauge(
-        "millrace_door_certificate_expires_timestamp_seconds",
-        "When the certificate ends that the door showed to the canary, where `MILLRACE_CANARY_URL` is `https`.",
-        CLOCK,
+        "millrace_certificate_expires_timestamp_seconds",
+        "When a certificate ends: of those that `MILLRACE_BROKER_URL` and `MILLRACE_DATABASE_URL` name as files (not a"
+        " whole system's authorities), and the one that the door showed to a clock's canary, where its URL is `https`.",
+        ROLES,
+        CERTIFICATE,
     ),
     _gauge(
         "millrace_objective_start_seconds",

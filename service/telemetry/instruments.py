@@ -117,6 +117,11 @@ class Instruments:
             found.set(value)
             self._seen[name] = time.monotonic()
 
+    def ask(self, name: str, function: Callable[[], float], **labels: str) -> None:
+        """Have a gauge ask for its value at each scrape."""
+        if (found := self._series(name, **labels)) is not None:
+            found.set_function(function)
+
     def replace(
         self,
         name: str,

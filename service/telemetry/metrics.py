@@ -221,7 +221,11 @@ class Metrics:
 
     def on_door_seen(self, *, until: float) -> None:
         """The canary has seen the door's certificate."""
-        self._to.set("millrace_door_certificate_expires_timestamp_seconds", until)
+        self._to.set("millrace_certificate_expires_timestamp_seconds", until, of="door")
+
+    def on_certificates_named(self, *, of: str, until: Callable[[], float]) -> None:
+        """The settings name files with certificates."""
+        self._to.ask("millrace_certificate_expires_timestamp_seconds", until, of=of)
 
     def on_slots_settled(self, *, late: Mapping[str, Sequence[float]], skipped: Mapping[tuple[str, str], int]) -> None:
         """Planned instants became events, or were skipped."""

@@ -97,6 +97,17 @@ def test_what_was_paused_waits_and_is_late_from_the_moment_when_it_may_go_on(
     assert min(report.latencies) > 7200, "they were accepted two hours ago"
 
 
+def test_a_detached_run_after_a_pause_is_not_late_either(ledger: Ledger) -> None:
+    ledger.handler("looks.long", _work, detached=True, queue="reports", bundle=1)
+    pause = PauseLedger(engines.Engine(ledger.url), "types")
+    ledger.post("looks.long", 1)
+    pause.pause("looks.long", None)
+    ledger.sql("update millrace.events set accepted_at = accepted_at - interval '2 h'")
+    assert pause.resume("looks.long")
+    [report] = ledger.work()
+    assert max(report.waits) < 60
+
+
 @pytest.mark.parametrize(("table", "name"), [("types", TYPE), ("queues", "events")])
 def test_what_is_paused_is_not_said_to_wait(ledger: Ledger, watch: watching.LedgerWatch, table: str, name: str) -> None:
     ledger.post(TYPE, 1)

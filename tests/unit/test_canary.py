@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import configparser
 import datetime
+import http.server
 import importlib
 import pathlib
+import ssl
+import threading
+import time
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +21,7 @@ from service import plugins, settings, signals
 from service.domain import canary as flight
 from service.domain import errors, handlers, schedules
 from service.telemetry import canary
+from tests.certificates import Authority
 
 ROOT = pathlib.Path(__file__).parents[2]
 EVERY = 10.0
@@ -192,6 +197,26 @@ def test_a_tick_is_found_by_its_instant_and_timed_by_the_ledger(told: Told) -> N
 def test_a_door_that_is_not_there_is_no_error() -> None:
     found = canary.Canary("http://127.0.0.1:9", every=EVERY, queues=["events"])
     found.run_once()
+
+
+def test_when_the_certificate_of_the_door_ends_is_told(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.sign("door", days=9)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    ends: list[float] = []
+
+    def note(_: Any, until: float) -> None:
+        ends.append(until)
+
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        with signals.door_seen.connected_to(note):
+            canary.Canary(f"https://127.0.0.1:{server.server_port}", every=EVERY, queues=["events"]).run_once()
+        server.shutdown()
+    assert {round((end - time.time()) / 86_400) for end in ends} == {9}
 
 
 def test_it_enters_by_the_door_of_every_app_and_has_a_handler_for_each_queue(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,17 +26,17 @@ ACCESS = Row(
             (Limit(1, GREEN),), ground=RED, top=1, quiet="no token was brought, or none is taken",
         ),
         Panel(
-            "The door's certificate",
-            "The time until the certificate ends that the door shows to the canary.",
-            "Below two weeks: renew it where TLS ends.",
+            "Certificates",
+            "The time until they end: those that settings name as files, and the door's, as the canary sees it.",
+            "Below two weeks: renew it. The door's stands where TLS ends.",
             Kind.GRAPH, "s",
             (
                 Query(
-                    f"min ({of('millrace_door_certificate_expires_timestamp_seconds')}) - time()",
-                    "until it ends",
+                    f"min by (of) ({of('millrace_certificate_expires_timestamp_seconds')}) - time()",
+                    "{{of}}",
                 ),
             ),
-            (Limit(86_400, ORANGE), Limit(14 * 86_400, GREEN)), ground=RED, quiet="the canary's door has no TLS",
+            (Limit(86_400, ORANGE), Limit(14 * 86_400, GREEN)), ground=RED, quiet="nothing speaks TLS here",
         ),
     ),
 )  # fmt: skip

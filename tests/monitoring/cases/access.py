@@ -6,7 +6,7 @@ from tests.monitoring.cases.case import Case
 
 REFUSED = 'millrace_access_refused_total{job="millrace-web",instance="%s",reason="%s"}'
 ISSUER = 'millrace_connection_up{job="millrace-web",instance="%s",peer="issuer"}'
-ENDS = 'millrace_door_certificate_expires_timestamp_seconds{instance="%s"}'
+ENDS = 'millrace_certificate_expires_timestamp_seconds{instance="%s",of="%s"}'
 
 CASES = (
     *(
@@ -37,12 +37,15 @@ CASES = (
     Case("MillraceIssuerAway", {ISSUER % "w": "0x40", ISSUER % "v": "1x40"}, "20m"),
     # Access is off, or nobody has come with a token yet.
     Case("MillraceIssuerAway", {ISSUER % "w": "NaN+0x40"}, "20m"),
-    Case(
-        "MillraceCertificateExpires",
-        {ENDS % "c": f"{16 * 86_400}x6000", ENDS % "d": "NaN+0x6000"},
-        "47h",
-        "49h30m",
-        {},
-        says="It ends in 13d 22h 30m 0s.",
+    *(
+        Case(
+            "MillraceCertificateExpires",
+            {ENDS % ("c", of): f"{16 * 86_400}x6000", ENDS % ("d", of): "NaN+0x6000"},
+            "47h",
+            "49h30m",
+            {"of": of},
+            says=f"That of the {of} ends in 13d 22h 30m 0s.",
+        )
+        for of in ("broker", "ledger", "door")
     ),
 )

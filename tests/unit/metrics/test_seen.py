@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 import math
+import pathlib
 import time
 from collections.abc import Callable
 
@@ -11,8 +12,9 @@ import pytest
 
 from service import signals
 from service.domain.faults import Fault
-from service.telemetry import catalogue
+from service.telemetry import catalogue, certificates
 from service.web import errors as web_errors
+from tests.certificates import Authority
 from tests.unit.metrics.scraping import REPORT, counting, value
 
 
@@ -62,7 +64,7 @@ def test_every_gauge_of_what_a_clock_looks_at_says_for_how_long_it_is_shown() ->
     assert stays == {
         "millrace_build_info",
         "millrace_connection_up",
-        "millrace_door_certificate_expires_timestamp_seconds",
+        "millrace_certificate_expires_timestamp_seconds",
         "millrace_duty_last_success_timestamp_seconds",
         "millrace_objective_start_ratio",
         "millrace_objective_start_seconds",
@@ -132,3 +134,32 @@ def test_nobody_expects_a_success_of_a_schedule_that_was_paused() -> None:
         signals.schedules_succeeded.send(None, last={}, expected={"daily": 5.0})
         assert math.isnan(value(found, name, schedule="hourly") or 0)
         assert value(found, name, schedule="daily") == 5
+
+
+def test_a_certificate_of_the_settings_is_told_and_read_again_when_it_was_renewed(tmp_path: pathlib.Path) -> None:
+    authority = Authority(tmp_path)
+    old, _ = authority.sign("old", days=3)
+    new, _ = authority.sign("new", days=20)
+    ours = tmp_path / "client.crt"
+    ours.write_bytes(old.read_bytes())
+    until = certificates.named(f"amqps://u:p@host/?certfile={ours}&cacertfile={authority.certificate}")
+    assert until is not None
+    name = "millrace_certificate_expires_timestamp_seconds"
+
+    def days() -> float:
+        return round(((value(found, name, of="broker") or 0) - time.time()) / 86_400)
+
+    with counting("worker") as found:
+        assert math.isnan(value(found, name, of="broker") or 0)
+        signals.certificates_named.send(None, of="broker", until=until)
+        assert days() == 3
+        renewed = tmp_path / "renewed.crt"
+        renewed.write_bytes(new.read_bytes())
+        renewed.replace(ours)
+        assert days() == 20
+        ours.write_bytes(new.read_bytes() + authority.certificate.read_bytes() * certificates.CHAIN)
+        assert days() == 30, "a bundle of authorities says nothing; the one beside it does"
+        ours.unlink()
+        authority.certificate.write_text("nonsense")
+        assert math.isnan(value(found, name, of="broker") or 0)
+    assert certificates.named("postgresql://u:p@host/db?sslmode=require") is None
