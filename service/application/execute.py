@@ -306,8 +306,7 @@ class Executor:
         begin = time.monotonic()
         try:
             found = [
-                dataclasses.replace(c.event, payload=handler.parse(c.event.payload)) if handler.parse else c.event
-                for c in live
+                c.event._replace(payload=handler.parse(c.event.payload)) if handler.parse else c.event for c in live
             ]
             crashpoints.reach("in_handler")
             answer = calling.call(handler, found, context.Context(work, found, shared=shared))
@@ -315,7 +314,7 @@ class Executor:
         except BaseException as error:
             first = self._raised(work, handler, live[0].event, error)
         each = (time.monotonic() - begin) / len(live)
-        return late + [_Run(c, dataclasses.replace(first, event_id=c.event.id), each, begin) for c in live]
+        return late + [_Run(c, first._replace(event_id=c.event.id), each, begin) for c in live]
 
     def _answered(self, handler: handlers.Handler, found: event.Event, answer: Any) -> Outcome:
         if isinstance(answer, outcome.Answer):

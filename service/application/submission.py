@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.application import ports
 from service.domain import errors, event
@@ -24,8 +23,7 @@ class Phase(enum.Enum):
     ANSWERED = enum.auto()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """An event that is safe now."""
 
     id: str

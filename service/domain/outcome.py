@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
-from typing import Any
+from typing import Any, NamedTuple
 
 #: seconds; how far ahead an event may be put off: a hundred years
 FARTHEST = 100 * 365 * 86_400.0
@@ -72,8 +72,7 @@ class Failure:
     traceback: str | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What the ledger writes for one event."""
 
     event_id: str

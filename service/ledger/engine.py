@@ -11,6 +11,7 @@ import os
 import threading
 from typing import Any
 
+import msgspec
 import psycopg2
 import sqlalchemy
 from sqlalchemy import event, exc
@@ -90,6 +91,7 @@ class Engine:
                 max_overflow=0,
                 pool_timeout=self._wait,
                 pool_recycle=1800,
+                json_deserializer=msgspec.json.decode,  # Several times as fast as that of the standard library.
                 hide_parameters=True,  # An error's text must not carry payloads into the logs.
                 connect_args=self._connect_args,
             )
