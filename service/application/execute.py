@@ -56,7 +56,9 @@ class Report:
         words = {word.value: self.words.get(word.value, 0) for word in Word}
         runs = [round(s, 6) for s in self.runs]
         latencies, waits = [round(s, 4) for s in self.latencies], [round(s, 4) for s in self.waits]
-        found = {"type": self.type, **words, "runs": runs, "latencies": latencies, "waits": waits, "trace": self.trace}
+        found: dict[str, Any] = {
+            "type": self.type, **words, "runs": runs, "latencies": latencies, "waits": waits, "trace": self.trace,
+        }  # fmt: skip
         if self.faults:
             found["faults"] = self.faults
         return json.dumps(found, separators=(",", ":"))
