@@ -20,10 +20,10 @@ class Duty:
     """Something that the clock does again and again. A fault is told by the duty's name, and it alone rests."""
 
     def __init__(
-        self, name: str, once: Callable[[], None], *, longest: float, hang_up: Callable[[], None] = lambda: None
+        self, name: str, once: Callable[[], bool | None], *, longest: float, hang_up: Callable[[], None] = lambda: None
     ) -> None:
         self.name = name
-        self._once = once
+        self._once = once  #: False: it was not time for it yet
         self._ended = time.monotonic()  # The last time that it was done, or tried.
         self._longest = longest  #: rest, in seconds
         self._hang_up = hang_up  #: breaks its connections to the ledger
@@ -35,7 +35,7 @@ class Duty:
         """Do it; False when the ledger is away, so that nothing else can be done either. Raises nothing."""
         self._since = time.monotonic()
         try:
-            self._once()
+            done = self._once() is not False
         except Exception as error:
             self._failures += 1
             rest = min(self._longest, FIRST_REST * 2.0 ** min(self._failures - 1, 10))
@@ -46,7 +46,8 @@ class Duty:
         finally:
             self._since, self._ended = None, time.monotonic()
         self._failures, self._resting_until = 0, 0.0
-        signals.duty_ended.send(None, duty=self.name, done=True)
+        if done:
+            signals.duty_ended.send(None, duty=self.name, done=True)
         return True
 
     def rest(self) -> float:

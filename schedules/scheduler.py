@@ -35,7 +35,7 @@ RELEASE_PAUSE = 0.1  #: seconds between looks at the tickets
 BURST = 1.0  #: seconds that publishing waits for a burst of slots, at most
 OVERDUE_EVERY = 1.0  #: seconds between looks for lost tickets
 TELL_EVERY = 15.0  #: seconds between looks for the last success of each declared schedule
-MOST_TOLD = 500  #: schedules whose last success is told
+MOST_TOLD = 500  #: schedules whose last success is told, and since when one is expected
 LIVE_EVERY = 5.0  #: seconds between signs of life
 UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
 STALLED = duty.SILENT + 15.0  #: seconds without a round of what the road waits for, after which a clock is not healthy
@@ -161,7 +161,8 @@ class Scheduler(celery.beat.Scheduler):
     def _tell_successes(self) -> None:
         names = self.road.declarations.names[:MOST_TOLD]
         if names and time.monotonic() - self._told > TELL_EVERY:
-            signals.schedules_succeeded.send(None, last=self.road.upkeep.last_success(names))
+            last, expected = self.road.upkeep.last_success(names), self.road.upkeep.expected(names)
+            signals.schedules_succeeded.send(None, last=last, expected=expected)
             self._told = time.monotonic()
 
     def _release(self) -> None:

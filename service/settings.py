@@ -18,7 +18,7 @@ import pydantic
 import pydantic_settings
 
 from service import __version__
-from service.domain import credentials, durations, errors, masks, webhooks
+from service.domain import credentials, durations, errors, masks, topology, webhooks
 from service.domain.access import Role
 
 PREFIX = "MILLRACE_"
@@ -142,10 +142,13 @@ class Settings(pydantic_settings.BaseSettings):
     request_keep: int = pydantic.Field(16 * 1024, ge=0, le=1024 * 1024)
     #: Seconds between heartbeats with RabbitMQ; a silent peer is given up after two.
     broker_heartbeat: int = pydantic.Field(10, ge=1)
-    #: Seconds between synthetic events and ticks that clocks send through every queue, and look for; 0: none are sent.
+    #: Seconds between synthetic events and ticks that clocks send through every queue that a live worker takes, and
+    #: look for; 0: none are sent.
     canary: float = pydantic.Field(0.0, ge=0, le=3600)
     #: The door that the canary is sent to, as ``http://host:port``; empty: ``MILLRACE_HTTP``.
     canary_url: str = ""
+    #: Queues that it is sent to though no live worker takes them, separated by commas: there it is lost, which pages.
+    canary_queues: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = (topology.EVENTS_QUEUE,)
     #: The key that the canary shows where access is on: of an operator, for the types ``millrace.*``.
     canary_key: str = pydantic.Field("", repr=False)
     #: debug, info, warning or error.
@@ -161,7 +164,9 @@ class Settings(pydantic_settings.BaseSettings):
     #: For tests of faults: ``<crash point>@<file>``. The process kills itself there, once, if it can remove the file.
     crash_at: str = ""
 
-    @pydantic.field_validator("apps", "mask", "oidc_audience", "oidc_algorithms", "access_secret", mode="before")
+    @pydantic.field_validator(
+        "apps", "mask", "oidc_audience", "oidc_algorithms", "access_secret", "canary_queues", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value

@@ -47,7 +47,9 @@ class TicketTask(celery.Task[Any, Any]):
         delivery = tickets.join([tickets.read(each, redelivered=redelivered) for each in args])
         try:
             with self.presence.holds(delivery):
-                return self._work(delivery)
+                report = self._work(delivery)
+                report.faults = self.presence.take_faults()
+                return report
         except SoftTimeLimitExceeded as error:
             # It struck outside the handler, which is not to blame: the ledger was slow, or away. It may strike at any
             # line, so this stands around all of them: what leaks from a task is acked.

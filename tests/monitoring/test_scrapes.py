@@ -198,6 +198,16 @@ def test_canaries_of_every_queue_arrive(watched: Watched) -> None:
         )
         assert watched.value("clock", "millrace_canary_sent_total", queue=queue) >= 2
     assert watched.value("clock", "millrace_canary_lost_total") == 0
+    # A handler names this one, and no worker takes it: none is sent, which would be lost.
+    assert watched.value("clock", "millrace_queue_info", queue="http") == 1
+    assert watched.value("clock", "millrace_canary_sent_total", queue="http") == 0
+
+
+def test_what_a_child_met_in_the_ledger_is_counted_by_its_parent(watched: Watched) -> None:
+    watched.door.post("ledger.alone", number=10**30)
+    wait(
+        lambda: watched.value("worker", "millrace_ledger_faults_total", fault="data") >= 1, 20, "a number out of range"
+    )
 
 
 def test_a_request_that_was_traced_is_an_example_in_the_histogram(watched: Watched) -> None:

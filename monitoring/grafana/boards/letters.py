@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from monitoring.grafana.ask import TYPE as OF_TYPE
 from monitoring.grafana.ask import highest, highest_rate, highest_total, rate, ratio, total
+from monitoring.grafana.boards import faults
 from monitoring.grafana.model import JOB, ORANGE, RED, TYPE, YELLOW, Board, Kind, Limit, Panel, Query, Row
 
 FINISHED = "millrace_events_finished_total"
@@ -147,6 +148,6 @@ BOARD = Board(
     "Millrace / Dead letters",
     "What could not be worked, why, and what came close to it?",
     "Open it when there are dead letters, and once a day to see that there are none.",
-    (NOW, EVENTS, MESSAGES),
+    (NOW, EVENTS, faults.AGE, MESSAGES),
     (JOB, TYPE),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monitoring.grafana.ask import canary, highest, rate, ratio, top
+from monitoring.grafana.boards import faults
 from monitoring.grafana.model import (
     GREEN,
     JOB,
@@ -37,11 +38,11 @@ WAITING = Row(
     (
         Panel(
             "Tickets in the ledger",
-            "Due: they wait to be published. Out: with the broker or a worker. Overdue: out for longer than their"
-            " patience.",
+            "Due: they wait to be published; held: those whose type has its window full. Out: with the broker or a"
+            " worker. Overdue: out for longer than their patience.",
             "`due` rises: the broker is away or blocks, or no clock runs. `overdue`: workers are missing or behind.",
             Kind.GRAPH, "short",
-            tuple(Query(highest(f"millrace_tickets_{word}"), word) for word in ("due", "out", "overdue")),
+            tuple(Query(highest(f"millrace_tickets_{word}"), word) for word in ("due", "held", "out", "overdue")),
             (Limit(10_000, ORANGE), Limit(100_000, RED)),
         ),
         Panel(
@@ -245,6 +246,6 @@ BOARD = Board(
     "Millrace / Queues and broker",
     "What waits, who takes it, and how is RabbitMQ?",
     "Open it when events are accepted but not worked.",
-    (WAITING, CANARY, TROUBLE, ROOM),
+    (WAITING, CANARY, faults.LEDGER, TROUBLE, ROOM),
     (JOB, VHOST, QUEUE),
 )

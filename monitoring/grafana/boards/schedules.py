@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monitoring.grafana.ask import heat, highest, quantile, rate, ratio, share_below, total
+from monitoring.grafana.boards import faults
 from monitoring.grafana.model import (
     GREEN,
     JOB,
@@ -216,6 +217,6 @@ BOARD = Board(
     "Millrace / Schedules",
     "Do slots fire in time, and are their ticks worked?",
     "Open it when something periodic did not happen.",
-    (NOW, SLOTS, CLOCKS),
+    (NOW, SLOTS, faults.STALE, CLOCKS),
     (JOB, SCHEDULE),
 )
