@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import http
 import http.client
 import json
 import pathlib
@@ -23,14 +24,17 @@ from service.local.rabbitmq import RabbitNode
 from tests import servers
 from tests.monitoring import prometheus
 from tests.monitoring.paging import Pages, Shell
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.processes import Process
 from tests.road import Road
 from tests.threads import beside
 
+#: Seconds between scrapes, and those that one may take.
+EVERY = max(1, round(PATIENCE))
+
 #: What takes half a minute in production takes a second here.
 QUICK = {
-    r"\b(scrape_interval|evaluation_interval|interval|scrape_timeout|group_interval): \w+": r"\1: 1s",
+    r"\b(scrape_interval|evaluation_interval|interval|scrape_timeout|group_interval): \w+": rf"\1: {EVERY}s",
     r"\bgroup_wait: \w+": "group_wait: 1s",
 }
 #: For how long these alerts must last here: those of which a page is made, and one that follows from them. All others
@@ -194,7 +198,15 @@ class Story:
         return found
 
     def send(self, type_name: str, payload: Any, *, key: str = "", traceparent: str = "") -> int:
-        """One post with what may go with it; the status."""
+        """One post with what may go with it; the status. Refused, it is sent again, as producers do."""
+        for _ in range(10):
+            status = self._send(type_name, payload, key, traceparent)
+            if status != http.HTTPStatus.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(1)
+        return status
+
+    def _send(self, type_name: str, payload: Any, key: str, traceparent: str) -> int:
         host, _, port = self.door.address.rpartition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=20)
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": f'"{key}"'} if key else {})

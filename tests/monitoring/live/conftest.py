@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import servers
-from tests.monitoring.story import Outage, Story
+from tests.monitoring.story import EVERY, Outage, Story
 from tests.patience import wait
 
 
@@ -59,5 +59,9 @@ def told(story: Story) -> Told:
         outage = story.outage()
         canaries = sum_of("millrace_canary_latency_seconds_count")
         wait(lambda: sum_of("millrace_canary_latency_seconds_count") >= canaries + 2, 40, "canaries come again")
-        story.wait(4)  # For rates to have two scrapes of all of it.
+        story.wait(4 * EVERY)  # For rates to have two scrapes of all of it.
+        scraped = functools.partial(
+            story.prometheus.now, "count(up == 1) == count(up) and on () count(millrace:queue_consumers:sum)"
+        )
+        wait(scraped, 40, "all are scraped")
         return Told(begin, calm, outage, time.time(), trace)

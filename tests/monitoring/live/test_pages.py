@@ -24,7 +24,7 @@ for _book in rules.BOOKS:
     for _command in rules.checks(_book):
         COMMANDS.setdefault(_command.partition(" ")[0], {})[_command] = _book.name
 
-LONGEST = 15 * PATIENCE  #: seconds from a fault to the page, two of which it must last
+LONGEST = 20 * PATIENCE  #: seconds from a fault to the page, two of which it must last
 
 
 def test_a_broker_that_dies_is_one_page_which_leads_on(told: Told, record_property: pytest.RecordProperty) -> None:

@@ -11,9 +11,9 @@ from monitoring.grafana.model import Query
 from service.telemetry import catalogue
 from tests.monitoring import questions
 from tests.monitoring.live.conftest import Told
-from tests.monitoring.story import Story
+from tests.monitoring.story import EVERY, Story
 
-INTERVAL, SPAN = "10s", "3m"
+INTERVAL, SPAN = f"{10 * EVERY}s", "3m"
 
 #: Panels and series of rules that are answered by nothing here, and why.
 EMPTY = {
