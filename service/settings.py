@@ -13,7 +13,7 @@ import pydantic
 import pydantic_settings
 
 from service import __version__, values
-from service.domain import errors, masks
+from service.domain import errors, masks, topology
 
 PREFIX = "MILLRACE_"
 #: Settings that may be given as the path of a file, so that a secret stands in no environment.
@@ -127,10 +127,13 @@ class Settings(pydantic_settings.BaseSettings):
     request_keep: int = pydantic.Field(16 * 1024, ge=0, le=1024 * 1024)
     #: Seconds between heartbeats with RabbitMQ; a silent peer is given up after two.
     broker_heartbeat: int = pydantic.Field(10, ge=1)
-    #: Seconds between synthetic events and ticks that clocks send through every queue, and look for; 0: none are sent.
+    #: Seconds between synthetic events and ticks that clocks send through every queue that a live worker takes, and
+    #: look for; 0: none are sent.
     canary: values.Interval = pydantic.Field(0.0, ge=0, le=3600)
     #: The door that the canary is sent to, as ``http://host:port``; empty: ``MILLRACE_HTTP``.
     canary_url: values.Door = ""
+    #: Queues that it is sent to though no live worker takes them, separated by commas: there it is lost, which pages.
+    canary_queues: values.Texts = (topology.EVENTS_QUEUE,)
     #: The key that the canary shows where access is on: of an operator, for the types ``millrace.*``.
     canary_key: str = pydantic.Field("", repr=False)
     #: debug, info, warning or error.

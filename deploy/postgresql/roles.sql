@@ -77,6 +77,7 @@ begin
     ('idempotency_keys', 'millrace_web', 'select, insert'),
     ('idempotency_keys', 'millrace_clock', 'select, delete'),
     ('types', 'millrace_web', 'select, insert, update'),
+    ('types', 'millrace_worker', 'select'),
     ('types', 'millrace_clock', 'select, insert, update'),
     ('types', 'millrace_reader', 'select'),
     ('queues', 'millrace_web', 'select, insert, update'),

@@ -38,7 +38,7 @@ TABLES: dict[str, tuple[str, str, str, str]] = {
     "dead":             ("su",   "i",    "sd",   "s"),
     "strays":           ("sd",   "",     "sid",  "s"),
     "idempotency_keys": ("si",   "",     "sd",   ""),
-    "types":            ("siu",  "",     "siu",  "s"),
+    "types":            ("siu",  "s",    "siu",  "s"),
     "queues":           ("siu",  "",     "siu",  "s"),
     "tallies":          ("si",   "i",    "sid",  "s"),
     "schedules":        ("siud", "",     "siu",  "s"),

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.domain import keeping
+from service.domain.slots import Outcome, Reason
+from service.domain.topology import PERIODIC_QUEUE
 from service.ledger import agenda, asking, expiring, fence, processes, windows
 from service.ledger import engine as engines
 
@@ -44,6 +46,21 @@ where types.pace is null or abs(types.pace - excluded.pace) > types.pace / 10
 LAST_SUCCESS = f"""
 select s.name, extract(epoch from good.finished_at)::float8
 from unnest(%s::text[]) as s (name) {agenda.SUCCEEDED} where good.finished_at is not null
+"""
+
+# The third-latest instant at which each was due, whatever became of it. Nobody expects a success of what is paused, or
+# has come to its end.
+EXPECTED = f"""
+select n.name, extract(epoch from due.due_at)::float8
+from unnest(%s::text[]) as n (name)
+join millrace.schedules d on d.name = n.name
+    and d.paused_at is null and d.retired_at is null and (d.next_due is not null or d.held is not null)
+cross join lateral (
+    select s.due_at from millrace.slots s
+    where s.schedule = n.name and s.outcome <> '{Outcome.RUN_NOW}' and s.reason is distinct from '{Reason.PAUSED}'
+    order by s.due_at desc offset 2 limit 1) due
+where not exists (select from millrace.types t where t.name = d.type and t.paused_at is not null)
+  and not exists (select from millrace.queues q where q.name = '{PERIODIC_QUEUE}' and q.paused_at is not null)
 """
 
 FORGET_KEYS = f"""
@@ -112,6 +129,10 @@ class Upkeep:
     def last_success(self, schedules: Sequence[str]) -> dict[str, float]:
         """When the latest event of each of these schedules succeeded, in seconds since the epoch, where one did."""
         return dict(tuple(row) for row in self._run(LAST_SUCCESS, (list(schedules),)))
+
+    def expected(self, schedules: Sequence[str]) -> dict[str, float]:
+        """Since when each of these schedules should have succeeded, in seconds since the epoch, where one should."""
+        return dict(tuple(row) for row in self._run(EXPECTED, (list(schedules),)))
 
     def expire_ticks(self) -> None:
         """Ticks that nobody has worked in time, of some tickets each second."""

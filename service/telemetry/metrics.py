@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import math
 import operator
 import os
 import threading
@@ -89,6 +90,8 @@ class Metrics(listening.Listener):
             if n := report.get(word.value, 0):
                 self._to.add("millrace_events_finished_total", n, type=type_name, outcome=word.value)
         self._to.observe("millrace_event_run_duration_seconds", report.get("runs", ()), type=type_name)
+        for fault, n in report.get("faults", {}).items():
+            self._to.add("millrace_ledger_faults_total", n, fault=fault)
         latencies = report.get("latencies", ())
         self._to.observe(
             "millrace_event_commit_latency_seconds", latencies, example=report.get("trace"), type=type_name
@@ -105,9 +108,23 @@ class Metrics(listening.Listener):
         """A peer was reached, or lost."""
         self._to.set("millrace_connection_up", float(up), peer=peer)
 
-    def on_tickets_counted(self, *, due: int, out: int, overdue: int) -> None:
+    def on_ledger_failed(self, *, fault: str) -> None:
+        """PostgreSQL refused something, or could not be reached."""
+        self._to.add("millrace_ledger_faults_total", 1, fault=str(fault))
+
+    def on_access_refused(self, *, reason: str) -> None:
+        """A request was refused for who sent it."""
+        self._to.add("millrace_access_refused_total", 1, reason=reason)
+
+    def on_queues_declared(self, *, vhost: str, queues: Iterable[str]) -> None:
+        """The work queues that this process knows."""
+        self._to.know("vhost", [vhost])
+        self._to.replace("millrace_queue_info", {(vhost, queue): 1.0 for queue in queues}, otherwise=math.nan)
+
+    def on_tickets_counted(self, *, due: int, held: int, out: int, overdue: int) -> None:
         """The clock has counted the ledger's tickets."""
         self._to.set("millrace_tickets_due", due)
+        self._to.set("millrace_tickets_held", held)
         self._to.set("millrace_tickets_out", out)
         self._to.set("millrace_tickets_overdue", overdue)
 
@@ -124,12 +141,15 @@ class Metrics(listening.Listener):
             self._tallied[type_name, word] = n
         self._to.replace("millrace_events_open", {(name,): float(n) for name, n in opened.items()}, merge=operator.add)
 
-    def on_letters_read(self, *, new: Mapping[tuple[str, str], int], unreplayed: Mapping[str, int]) -> None:
+    def on_letters_read(
+        self, *, new: Mapping[tuple[str, str], int], unreplayed: Mapping[str, int], oldest: Mapping[str, float]
+    ) -> None:
         """The clock has read of dead letters."""
         for (type_name, reason), n in new.items():
             self._to.add("millrace_dead_letters_total", n, type=type_name, reason=reason)
         letters = {(reason,): float(n) for reason, n in unreplayed.items()}
         self._to.replace("millrace_dead_letters_unreplayed", letters, merge=operator.add)
+        self._to.replace("millrace_dead_letters_oldest_seconds", {(reason,): s for reason, s in oldest.items()})
 
     def on_balance_seen(self, *, without_ticket: int, checked: int, partitions: int) -> None:
         """The clock has checked some events for their tickets."""
@@ -177,6 +197,14 @@ class Metrics(listening.Listener):
         else:
             self._to.add("millrace_canary_lost_total", 1, queue=queue, reason=loss)
 
+    def on_door_seen(self, *, until: float) -> None:
+        """The canary has seen the door's certificate."""
+        self._to.set("millrace_certificate_expires_timestamp_seconds", until, of="door")
+
+    def on_certificates_named(self, *, of: str, until: Callable[[], float]) -> None:
+        """The settings name files with certificates."""
+        self._to.ask("millrace_certificate_expires_timestamp_seconds", until, of=of)
+
     def on_slots_settled(self, *, late: Mapping[str, Sequence[float]], skipped: Mapping[tuple[str, str], int]) -> None:
         """Planned instants became events, or were skipped."""
         for schedule, seconds in late.items():
@@ -185,10 +213,12 @@ class Metrics(listening.Listener):
         for (schedule, reason), n in skipped.items():
             self._to.add("millrace_slots_skipped_total", n, schedule=schedule, reason=reason)
 
-    def on_schedules_succeeded(self, *, last: Mapping[str, float]) -> None:
-        """Seconds since the epoch when each schedule's latest event succeeded."""
+    def on_schedules_succeeded(self, *, last: Mapping[str, float], expected: Mapping[str, float]) -> None:
+        """When each schedule's latest event succeeded, and since when it should have; in seconds since the epoch."""
         for schedule, at in last.items():
             self._to.set("millrace_schedule_last_success_timestamp_seconds", at, schedule=schedule)
+        values = {(schedule,): at for schedule, at in expected.items()}
+        self._to.replace("millrace_schedule_expected_timestamp_seconds", values, otherwise=math.nan)
 
     def on_message_returned(self, *, ours: bool, reason: str) -> None:
         """A message of the dead queue was dealt with."""
