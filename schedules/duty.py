@@ -21,10 +21,10 @@ class Duty:
     """Something that the clock does again and again. A fault is told by the duty's name, and it alone rests."""
 
     def __init__(
-        self, name: str, once: Callable[[], None], *, longest: float, hang_up: Callable[[], None] = lambda: None
+        self, name: str, once: Callable[[], bool | None], *, longest: float, hang_up: Callable[[], None] = lambda: None
     ) -> None:
         self.name = name
-        self._once = once
+        self._once = once  #: False: it was not time for it yet
         self._ended = self._done = time.monotonic()  # The last time that it was tried, and that it was done.
         self._well_since = math.inf  # The first time of those that it was done without a fault between them.
         self._longest = longest  #: rest, in seconds
@@ -37,7 +37,7 @@ class Duty:
         """Do it; False when the ledger is away, so that nothing else can be done either. Raises nothing."""
         self._since = time.monotonic()
         try:
-            self._once()
+            done = self._once() is not False
         except Exception as error:
             self._failures += 1
             rest = min(self._longest, FIRST_REST * 2.0 ** min(self._failures - 1, 10))
@@ -52,7 +52,8 @@ class Duty:
             self._since, self._ended = None, time.monotonic()
         self._failures, self._resting_until, self._done = 0, 0.0, self._ended
         self._well_since = min(self._well_since, self._done)
-        signals.duty_ended.send(None, duty=self.name, done=True)
+        if done:
+            signals.duty_ended.send(None, duty=self.name, done=True)
         return True
 
     def rest(self) -> float:

@@ -36,7 +36,7 @@ RELEASE_PAUSE = 0.1  #: seconds between looks at the tickets
 BURST = 1.0  #: seconds that publishing waits for a burst of slots, at most
 OVERDUE_EVERY = 1.0  #: seconds between looks for lost tickets
 TELL_EVERY = 15.0  #: seconds between looks for the last success of each declared schedule
-MOST_TOLD = 5000  #: declared schedules whose last success is a metric; the ledger knows it of every schedule
+MOST_TOLD = 5000  #: declared schedules of which metrics tell the last success, and since when one is expected
 TELL_PIECE = 500  #: of these in one transaction
 LIVE_EVERY = 5.0  #: seconds between signs of life
 UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
@@ -176,8 +176,9 @@ class Scheduler(celery.beat.Scheduler):
         names = self.road.declarations.names[:MOST_TOLD]
         if names and time.monotonic() - self._told > TELL_EVERY:
             for start in range(0, len(names), TELL_PIECE):
-                found = self.road.upkeep.last_success(names[start : start + TELL_PIECE])
-                signals.schedules_succeeded.send(None, last=found)
+                piece = names[start : start + TELL_PIECE]
+                last, expected = self.road.upkeep.last_success(piece), self.road.upkeep.expected(piece)
+                signals.schedules_succeeded.send(None, last=last, expected=expected)
             self._told = time.monotonic()
 
     def _release(self) -> None:

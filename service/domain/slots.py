@@ -35,6 +35,7 @@ class Reason(enum.StrEnum):
     PAUSED = "paused"  #: the schedule was paused
     MISFIRE = "misfire"  #: no clock could fire it in time
     EXPIRED = "expired"  #: it would have expired before it was fired
+    ENDED = "ended"  #: its schedule was retired or deleted before it could be fired
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,13 +137,13 @@ def decide(
     return desk.decision()
 
 
-def settle_pause(course: Course, standing: Standing, now: datetime.datetime) -> Decision:
-    """The end of a pause: the instants in it were skipped, and the schedule goes on with the next one."""
+def skip_due(course: Course, standing: Standing, now: datetime.datetime, reason: Reason) -> Decision:
+    """Nothing that is due is fired, as at the end of a pause: it was skipped, and the schedule goes on after it."""
     slots: tuple[Slot, ...] = ()
     planned = standing.planned
     if planned is not None and (found := course.last_due(planned, now)) is not None:
         latest, missed = found
-        slots = (Slot(latest, course.fire_at(latest), Outcome.SKIPPED, Reason.PAUSED, missed),)
+        slots = (Slot(latest, course.fire_at(latest), Outcome.SKIPPED, reason, missed),)
         planned = course.next_after(latest)
     standing = dataclasses.replace(standing, planned=planned)
     return Decision(slots, standing, wake_at(course, standing, now))

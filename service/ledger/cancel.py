@@ -178,14 +178,8 @@ def _cancel_some(
         order by e.id limit %(room)s for no key update skip locked"""
     ids = [event_id for ticket in tickets for event_id in ticket[1]]
     found = connection.exec_driver_sql(statement, values | {"ids": ids, "room": room}).all()
-    pending = [row[0] for row in found if row[1] == states.State.PENDING]
-    running = [row[0] for row in found if row[1] == states.State.RUNNING]
-    if running:
-        connection.exec_driver_sql(ASK_TO_STOP, (running,))
-    if pending:
-        connection.exec_driver_sql(CANCEL, (pending,))
-        connection.exec_driver_sql(SETTLE, ([ticket[0] for ticket in tickets],))
-    return tickets[-1][0], len(pending), len(running)
+    cancelled, asked = _withdraw(connection, found, [ticket[0] for ticket in tickets])
+    return tickets[-1][0], cancelled, asked
 
 
 def cancel_free(connection: sqlalchemy.Connection, event_ids: Sequence[str]) -> None:
@@ -193,13 +187,22 @@ def cancel_free(connection: sqlalchemy.Connection, event_ids: Sequence[str]) -> 
     tickets: Sequence[Any] = connection.exec_driver_sql(FREE_TICKETS, (list(event_ids),)).all()
     held = [row[0] for row in tickets]
     found = connection.exec_driver_sql(FREE_EVENTS, (list(event_ids), held)).all()
+    _withdraw(connection, found, held)
+
+
+def _withdraw(connection: sqlalchemy.Connection, found: Sequence[Any], tickets: list[str]) -> tuple[int, int]:
+    """End what is pending of these locked events (id, state), and settle its tickets; ask what is running to stop.
+
+    How many there were of each.
+    """
     pending = [row[0] for row in found if row[1] == states.State.PENDING]
     running = [row[0] for row in found if row[1] == states.State.RUNNING]
     if running:
         connection.exec_driver_sql(ASK_TO_STOP, (running,))
     if pending:
         connection.exec_driver_sql(CANCEL, (pending,))
-        connection.exec_driver_sql(SETTLE, (held,))
+        connection.exec_driver_sql(SETTLE, (tickets,))
+    return len(pending), len(running)
 
 
 def expire_free(connection: sqlalchemy.Connection, event_ids: Sequence[str]) -> set[str]:

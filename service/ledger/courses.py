@@ -40,19 +40,19 @@ class Due:
     plan: schedules.Plan
     policy: policies.Policy
     standing: slots.Standing
+    until: datetime.datetime | None = None  #: what was planned by then does not wait for its jitter
 
     @property
     def course(self) -> slots.Course:
         """Its instants."""
-        return slots.Course(self.name, self.plan, self.policy, jitter.jittered)
+        delay = jitter.jittered if self.until is None else functools.partial(jitter.hurried, self.until)
+        return slots.Course(self.name, self.plan, self.policy, delay)
 
 
-def understand(row: Any, *, hurry: bool = False) -> Due:
-    """The schedule in a row (``COLUMNS``), in a ``hurry`` without its jitter; raises MillraceError."""
-    policy = read_policy(row.policy)
-    if hurry:
-        policy = dataclasses.replace(policy, jitter=0.0)
-    return Due(row.name, row.type, read_plan(row.plan), policy, slots.Standing(row.planned, row.runs, row.held))
+def understand(row: Any, *, until: datetime.datetime | None = None) -> Due:
+    """The schedule in a row (``COLUMNS``); of what was planned ``until`` then nothing waits. Raises MillraceError."""
+    standing = slots.Standing(row.planned, row.runs, row.held)
+    return Due(row.name, row.type, read_plan(row.plan), read_policy(row.policy), standing, until)
 
 
 @functools.lru_cache(maxsize=20_000)

@@ -2,26 +2,29 @@
 
 While a new version of the code is rolled out, clocks of both versions run. The last clock to start has the say: it
 changes what its code declares otherwise, and retires what its apps declare no more. What nobody fires any more, because
-the clocks with that version are gone, is taken over by one that knows it.
+the clocks with that version are gone, is taken over by one that knows it; but only a clock that has been there without
+a gap says who is gone (``service.domain.signs``).
 """
 
 from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Iterable, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy
 
-from service.domain import schedules
-from service.ledger import courses, fence, firing, overlaps, ticks
+from service.domain import schedules, signs
+from service.ledger import courses, ending, fence, firing, overlaps, retiring, ticks
 from service.ledger import engine as engines
 
 log = logging.getLogger("millrace.clock")
 
 BATCH = 250  #: schedules that are declared in one transaction
-GONE = 60.0  #: seconds without a sign of life after which a clock counts as gone
+ABSENT_EVERY = 60.0  #: seconds between looks for schedules that no clock declares any more
 FORGOTTEN = "1 day"  #: after which nobody remembers a clock that is gone
 
 REGISTER = """
@@ -42,6 +45,12 @@ order by s.name
 for no key update of s
 """
 
+# Of those whose plan ends, as they are after the next statement.
+ENDING = f"""
+select {courses.COLUMNS}, s.next_due, s.paused_at is not null as paused, false as retired
+from millrace.schedules s where s.name = any(%s) order by s.name
+"""
+
 KNOWN = "select name from millrace.schedules where name = any(%s)"
 
 # What is due of a plan that ends becomes events of the new type, with its payload: perhaps nobody works the old one.
@@ -55,15 +64,15 @@ where s.name = own.name and s.name = any(%s) and s.type <> own.spec->>'type'
 
 # A changed one begins anew; the instant that waits for an open event to end goes on waiting.
 DECLARE = f"""
-insert into millrace.schedules as s (name, type, spec, app, next_due, planned)
-select * from unnest(%(name)s::text[], %(type)s::text[], %(spec)s::jsonb[], %(app)s::text[],
+insert into millrace.schedules as s (name, type, spec, app, next_due, planned, declared_at)
+select *, %(now)s from unnest(%(name)s::text[], %(type)s::text[], %(spec)s::jsonb[], %(app)s::text[],
                      %(next_due)s::timestamptz[], %(planned)s::timestamptz[]) order by 1
 on conflict (name) do update
 set type = excluded.type, spec = excluded.spec, app = excluded.app, retired_at = null, retired_by = null,
     next_due = case when s.paused_at is null then excluded.next_due end,
     planned = case when s.paused_at is null and s.held is null then excluded.planned
                    else coalesce(excluded.planned, excluded.next_due) end,
-    declared_at = now(), revision = s.revision + 1, changed_by = null, error = null,
+    declared_at = excluded.declared_at, revision = s.revision + 1, changed_by = null, error = null,
     open_since = {overlaps.SINCE.format(new="excluded")}
 where s.origin = 'code' and (s.spec <> excluded.spec or s.retired_at is not null)
 """
@@ -73,20 +82,10 @@ update millrace.schedules s set app = own.app
 from unnest(%s::text[], %s::text[]) as own (name, app) where s.name = own.name and s.origin = 'code'
 """
 
-RETIRE = """
-update millrace.schedules s
-set retired_at = clock_timestamp(), retired_by = %(calendar)s, next_due = null, planned = null, held = null,
-    revision = revision + 1
-where s.name in (
-    select name from millrace.schedules
-    where origin = 'code' and retired_at is null and app = any(%(apps)s) and name <> all(%(names)s)
-    order by name for no key update)
-returning s.name
-"""
-
 SEEN = """
 insert into millrace.clocks (name, calendar) values (%s, %s)
 on conflict (name) do update set seen_at = now(), calendar = excluded.calendar
+returning seen_at
 """
 
 FORGET_CLOCKS = f"delete from millrace.clocks where seen_at < now() - interval '{FORGOTTEN}' returning calendar"
@@ -94,14 +93,6 @@ FORGET_CLOCKS = f"delete from millrace.clocks where seen_at < now() - interval '
 FORGET_CALENDARS = """
 delete from millrace.calendars c
 where c.calendar = any(%s) and not exists (select from millrace.clocks k where k.calendar = c.calendar)
-"""
-
-# Retired by a version of the code that is gone: the clocks that still declare it go on with it.
-RETIRED_BY_NOBODY = """
-select s.name from millrace.schedules s join millrace.calendars c on c.calendar = %s and c.schedule = s.name
-where s.retired_at < now() - make_interval(secs => %s) and not exists (
-    select from millrace.clocks k
-    where k.calendar = s.retired_by and k.seen_at > now() - make_interval(secs => %s))
 """
 
 NOW = "select clock_timestamp()"
@@ -118,12 +109,16 @@ class Declarations:
         clock: str,
         apps: Iterable[str] = (),
         bundle: ticks.Bundle = ticks.alone,
+        handles: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._engine = engine
         self._apps = sorted(apps)  #: whose schedules are all in the calendar
+        self._handles = handles  #: whether events of a type are worked by the apps of this clock
         self._schedules = sorted(calendar, key=lambda s: s.name)
         self._clock = clock
         self._firing = firing.Firing(by=clock, bundle=bundle)
+        self.signs = signs.Signs()  #: of life
+        self._looked = -math.inf  # For what no clock declares any more, by time.monotonic().
         self.calendar = calendar.digest()  #: by which the clocks of one version know each other
 
     @property
@@ -144,10 +139,22 @@ class Declarations:
                 left = self._declare(connection, waiting[:BATCH])
             waiting = waiting[BATCH:] + left
         if wanted is None:
-            self._retire()
+            retiring.retire(
+                self._engine, self._firing, apps=self._apps, names=self.names, by=self.calendar, handles=self._handles
+            )
 
     def take_over(self, names: Iterable[str]) -> None:
-        """Whoever declared these is gone, as after a deploy that was taken back: go on with what this code says."""
+        """Whoever declared these is gone, as after a deploy that was taken back: go on with what this code says.
+
+        Not before this clock may say who is gone.
+        """
+        if names := sorted(names):
+            with fence.transaction(self._engine) as connection:
+                now = connection.exec_driver_sql(NOW).scalar_one()
+            if self.signs.may_judge(now):
+                self._go_on(names)
+
+    def _go_on(self, names: Iterable[str]) -> None:
         names = sorted(names)
         for name in names:
             log.warning(
@@ -159,15 +166,19 @@ class Declarations:
             self.declare(names)
 
     def live(self) -> None:
-        """Give a sign of life, and take over what was retired by a version of the code that is gone."""
+        """Give a sign of life, and see to what was retired, or is declared, by nobody who lives."""
         with fence.transaction(self._engine) as connection:
-            connection.exec_driver_sql(SEEN, (self._clock, self.calendar))
+            now = connection.exec_driver_sql(SEEN, (self._clock, self.calendar)).scalar_one()
+            self.signs.give(now)
             if gone := [row[0] for row in connection.exec_driver_sql(FORGET_CLOCKS)]:
                 connection.exec_driver_sql(FORGET_CALENDARS, (gone,))
             if not connection.exec_driver_sql(REGISTERED, (self.calendar,)).scalar():  # It was frozen for a day.
                 connection.exec_driver_sql(REGISTER, (self.calendar, *_columns(self._schedules)))
-            found = connection.exec_driver_sql(RETIRED_BY_NOBODY, (self.calendar, GONE, GONE)).all()
-        self.take_over(row[0] for row in found)
+            found = retiring.wrongly(connection, self.calendar, judge=self.signs.may_judge(now))
+        self._go_on(found)
+        if self.signs.may_judge(now) and time.monotonic() - self._looked > ABSENT_EVERY:
+            retiring.retire_absent(self._engine)
+            self._looked = time.monotonic()
 
     def _declare(
         self, connection: sqlalchemy.Connection, chosen: Sequence[schedules.Schedule]
@@ -175,6 +186,7 @@ class Declarations:
         """Declare these; those are returned of which more was due than fits in one transaction."""
         names, specs = _columns(chosen)
         connection.exec_driver_sql(SEEN, (self._clock, self.calendar))
+        retiring.revive(connection, names)
         rows = connection.exec_driver_sql(CHANGED, (names, specs, [s.app for s in chosen])).all()
         now: datetime.datetime = connection.exec_driver_sql(NOW).scalar_one()
         known = {row[0] for row in connection.exec_driver_sql(KNOWN, (names,))}
@@ -205,16 +217,16 @@ class Declarations:
         specs: Sequence[str],
         now: datetime.datetime,
     ) -> set[str]:
-        """Fire what is due of the plans that end now, for each instant is accounted for by the plan that had it.
+        """Account for what is due of the plans that end now, each instant by the plan that had it.
 
         As far as a budget goes; the schedules of which more is due.
         """
-        ending = [r.name for r in rows if r.origin == "code" and not (r.same or r.paused or r.retired)]
-        if not ending:
+        changed = [r.name for r in rows if r.origin == "code" and not (r.same or r.retired)]
+        if not changed:
             return set()
-        connection.exec_driver_sql(RENAME, (list(names), list(specs), ending))
-        due = connection.exec_driver_sql(firing.DUE_OF, (ending,)).all()
-        return set(self._firing.fire(connection, due, now, hurry=True).left)
+        connection.exec_driver_sql(RENAME, (list(names), list(specs), changed))
+        due = connection.exec_driver_sql(ENDING, (changed,)).all()
+        return set(ending.settle(connection, self._firing, due, now))
 
     def _write(
         self, connection: sqlalchemy.Connection, chosen: Sequence[schedules.Schedule], now: datetime.datetime
@@ -233,16 +245,8 @@ class Declarations:
             for column, value in zip(columns.values(), row, strict=True):
                 column.append(value)
         if columns["name"]:
-            connection.exec_driver_sql(DECLARE, columns)
+            connection.exec_driver_sql(DECLARE, columns | {"now": now})
         return unplanned
-
-    def _retire(self) -> None:
-        values = {"calendar": self.calendar, "apps": self._apps, "names": self.names}
-        with fence.transaction(self._engine) as connection:
-            for (name,) in connection.exec_driver_sql(RETIRE, values).all():
-                log.info(
-                    "The schedule %s is retired: the code declares it no more", name, extra={"action": "clock.retired"}
-                )
 
 
 def _columns(chosen: Sequence[schedules.Schedule]) -> tuple[list[str], list[str]]:

@@ -69,7 +69,7 @@ class Firing(ticks.Writer):
     ) -> Fired:
         """Settle what is due of these schedules (``courses.COLUMNS``), and have them advance, as far as a budget goes.
 
-        ``hurry``: whatever was planned is fired now, without its jitter, for the schedule is about to change.
+        ``hurry``: what was planned is fired now, however long its jitter, for the schedule is about to change.
         """
         fired = Fired()
         decisions = self._decide(connection, rows, now, fired, hurry=hurry)
@@ -114,7 +114,7 @@ class Firing(ticks.Writer):
                 fired.left.append(row.name)
                 continue
             try:
-                due.append(courses.understand(row, hurry=hurry))
+                due.append(courses.understand(row, until=now if hurry else None))
             except Exception as error:
                 _fail(fired, row.name, error)
         looks = overlaps.look(

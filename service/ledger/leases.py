@@ -31,7 +31,9 @@ FENCE = "set local idle_in_transaction_session_timeout = '5s';"
 FIND = f"""
 select {rows.EVENT},
        ticket_id::text, state = 'running' as running, cancel_at is not null as cancelled,
-       coalesce(lease_until > clock_timestamp(), false) as live
+       coalesce(lease_until > clock_timestamp(), false) as live,
+       (select extract(epoch from clock_timestamp() - resumed_at)::float8 from millrace.types where name = events.type)
+           as resumed
 from millrace.events
 where id = %s::uuid and type = %s and ticket_id = %s::uuid and state in ('pending', 'running')
 for no key update skip locked
@@ -262,8 +264,8 @@ class LeaseWork:
         row = self._run(FENCE + FIND, (delivery.event_ids[0], delivery.type, delivery.ticket)).first()
         if row is None:
             return None
-        found = rows.read(row)
-        run = ports.Run(found, row.ticket_id, row.age, row.waited)
+        waited = row.waited if row.resumed is None else min(row.waited, row.resumed)  # See `service.ledger.resumed`.
+        run = ports.Run(rows.read(row), row.ticket_id, row.age, waited)
         return ports.Found(run, row.running, row.running and row.live, row.cancelled, row.expired)
 
     def settle(self, delivery: tickets.Delivery) -> None:

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from service import crashpoints
+from service.domain import signs
 from service.ledger import courses, fence, firing, held, ticks
 from service.ledger import engine as engines
 
@@ -19,6 +20,11 @@ ORPHANED = 60.0  #: seconds overdue after which a schedule of another version is
 # A scalar subselect is looked up row by row, on the calendar's key. A join may be planned as a hash of the whole table.
 OWN = "(select c.digest from millrace.calendars c where c.calendar = %(calendar)s and c.schedule = s.name)"
 
+# Whether a clock lives that declares it as it stands, and so fires it.
+FIRED_ELSEWHERE = f"""exists (
+    select from millrace.clocks k join millrace.calendars c on c.calendar = k.calendar and c.schedule = s.name
+    where c.digest = s.digest and k.seen_at > (select now from moment) - interval '{signs.GONE} seconds')"""
+
 # While a new version of the code is rolled out, clocks of both run, and a schedule belongs to the one that declared it
 # last: only a clock that declares the same plan, policies and payload fires it.
 DUE = f"""
@@ -27,7 +33,8 @@ select {courses.COLUMNS}, s.next_due, s.origin = 'api' or {OWN} = s.digest as ow
 from millrace.schedules s
 where s.next_due <= (select now from moment) and s.name <> all(%(aside)s)
   and (s.origin = 'api' or {OWN} = s.digest
-       or s.next_due <= (select now from moment) - make_interval(secs => %(orphaned)s) and {OWN} is not null)
+       or s.next_due <= (select now from moment) - make_interval(secs => %(orphaned)s) and {OWN} is not null
+          and not {FIRED_ELSEWHERE})
 order by s.next_due limit %(limit)s
 for no key update of s skip locked
 """

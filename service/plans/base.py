@@ -44,8 +44,20 @@ class Plan(abc.ABC):
 
     def count_on(self, day: datetime.date) -> int:
         """How many instants a day of the plan's zone has."""
+        return self._count(*self._bounds(day))
+
+    def count_within(self, day: datetime.date, start: datetime.datetime | None, end: datetime.datetime | None) -> int:
+        """How many of them are not before ``start`` and not after ``end``."""
+        first, behind = self._bounds(day)
+        begin = first if start is None else max(first, start)
+        stop = behind if end is None else min(behind, end + end.resolution)
+        if (begin, stop) == (first, behind):
+            return self.count_on(day)
+        return self._count(begin, stop) if begin < stop else 0
+
+    def _bounds(self, day: datetime.date) -> tuple[datetime.datetime, datetime.datetime]:
         zone = zones.get(self.tz)
-        return self._count(zones.midnight(zone, day), zones.midnight(zone, day + datetime.timedelta(days=1)))
+        return zones.midnight(zone, day), zones.midnight(zone, day + datetime.timedelta(days=1))
 
     def _count(self, start: datetime.datetime, end: datetime.datetime) -> int:
         """How many instants lie in ``[start, end)``; a plan that may have many of them does not go through them."""

@@ -106,7 +106,7 @@ class Cron(Plan):
             elif change.doubled and doubled == "last":
                 found -= self._count_by(max(begin, at - width), min(end, at), change.before)
             elif not change.doubled and missing == "shift" and begin <= at < end:
-                found += self._missing_in(change) is not None and not self._names(change.end)
+                found += self._missing_in(change) is not None and not self.names(change.end)
         return found + self._count_by(here, end, zones.offset_at(zone, here))
 
     def _count_by(self, begin: datetime.datetime, end: datetime.datetime, offset: datetime.timedelta) -> int:
@@ -126,7 +126,7 @@ class Cron(Plan):
                 shown = f"{missing:%H:%M}" if missing.date() == wall.date() else f"{missing:%Y-%m-%d %H:%M}"
                 more = self._parsed.count(change.begin, change.end) - 1
                 missed = f"{shown} and {more} more, which are missing" if more else f"{shown}, which is missing"
-                return f"for itself and for {missed}" if self._names(wall) else f"in place of {missed}"
+                return f"for itself and for {missed}" if self.names(wall) else f"in place of {missed}"
         return ""
 
     def _missing_in(self, change: zones.Change) -> datetime.datetime | None:
@@ -134,8 +134,22 @@ class Cron(Plan):
         found = self._parsed.first_from(change.begin) if self._policies[0] == "shift" else None
         return found if found is not None and found < change.end else None
 
-    def _names(self, wall: datetime.datetime) -> bool:
+    def names(self, wall: datetime.datetime) -> bool:
+        """Whether the expression names a local time (naive, whole seconds)."""
         return self._parsed.first_from(wall) == wall
+
+    def named_from(self, wall: datetime.datetime) -> datetime.datetime | None:
+        """The first local time at ``wall`` or later that the expression names, whether a clock shows it or not."""
+        return self._parsed.first_from(wall)
+
+    def instant_of(self, wall: datetime.datetime) -> datetime.datetime:
+        """The instant of a named local time; of one that is left out, the moment before those that come after it."""
+        before, after = zones.offsets(self._zone, wall)
+        missing, doubled = self._policies
+        if before < after:
+            gap = zones.change(self._zone, wall, before, after).instant
+            return gap if missing == "shift" else gap - gap.resolution
+        return _instant(wall, after if doubled == "last" else before)
 
     def policies(self) -> tuple[Missing, Doubled]:
         """What becomes of a local time that is missing, and of one that comes twice: as stated, or by default."""

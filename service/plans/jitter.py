@@ -24,3 +24,15 @@ def jittered(
     text = f"{name}\0{planned.astimezone(datetime.UTC).isoformat()}"
     drawn = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
     return planned + drawn % (steps + 1) * RESOLUTION
+
+
+def hurried(
+    until: datetime.datetime,
+    name: str,
+    planned: datetime.datetime,
+    limit: float,
+    following: datetime.datetime | None,
+) -> datetime.datetime:
+    """The same, where nothing may wait any longer: what was planned until then is due by then."""
+    found = jittered(name, planned, limit, following)
+    return min(found, until) if planned <= until else found

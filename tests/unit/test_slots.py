@@ -142,10 +142,10 @@ def test_jitter_delays_the_fire_and_never_the_slot() -> None:
 
 def test_a_pause_is_one_skipped_slot() -> None:
     course = slots.Course("s", Interval(60), policies.Policy(), jittered)
-    found = slots.settle_pause(course, Standing(NOON, runs=2), NOON + 10.5 * MINUTE)
+    found = slots.skip_due(course, Standing(NOON, runs=2), NOON + 10.5 * MINUTE, Reason.PAUSED)
     assert told(found) == [(10, Outcome.SKIPPED, Reason.PAUSED, 10)]
     assert (found.standing, found.wake_at) == (Standing(NOON + 11 * MINUTE, runs=2), NOON + 11 * MINUTE)
-    assert slots.settle_pause(course, Standing(NOON + MINUTE), NOON).slots == ()
+    assert slots.skip_due(course, Standing(NOON + MINUTE), NOON, Reason.PAUSED).slots == ()
 
 
 @pytest.mark.parametrize(
