@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -21,6 +21,7 @@ TELLERS = (
     *("uuid.uuid1", "uuid.uuid6", "uuid.uuid7"),
     "structlog.processors.TimeStamper",
 )
+CALLED = {teller.rpartition(".")[2] for teller in TELLERS}
 #: Whose attributes nobody may take by a name that is worked out: what is asked for would not be seen.
 OWNERS = {"time", "datetime", *(teller.rpartition(".")[0] for teller in TELLERS)}
 #: Which lines may, and why.
@@ -64,27 +65,25 @@ ALLOWED = {
 }
 
 
-class Names(ast.NodeVisitor):
+class Names:
     """What the names of a module stand for, whatever they were imported or assigned as."""
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: Iterable[ast.AST]) -> None:
         self._known: dict[str, str] = {}
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            top = alias.name.partition(".")[0]
-            self._known[alias.asname or top] = alias.name if alias.asname else top
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        for alias in node.names:
-            self._known[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-
-    def visit_Assign(self, node: ast.Assign) -> None:
-        self.generic_visit(node)
-        full = self.of(node.value)
-        for target in node.targets:
-            if full and isinstance(target, ast.Name) and target.id not in self._known:
-                self._known[target.id] = full
+        assigned = []
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    top = alias.name.partition(".")[0]
+                    self._known[alias.asname or top] = alias.name if alias.asname else top
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    self._known[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                assigned.append((node.targets[0].id, node.value))
+        for name, value in assigned:
+            if full := self.of(value):
+                self._known.setdefault(name, full)
 
     def of(self, node: ast.AST) -> str:
         """The full name of an expression like ``a.b.c``; nothing for any other one."""
@@ -97,17 +96,21 @@ class Names(ast.NodeVisitor):
 
 def asked(code: str) -> Iterator[int]:
     """The lines of this code that ask the wall clock, or name what would tell the time."""
-    tree, names = ast.parse(code), Names()
-    names.visit(tree)
-    for node in ast.walk(tree):
-        found = [names.of(node)] if isinstance(node, ast.Attribute | ast.Name) else []
+    nodes = list(ast.walk(ast.parse(code)))
+    names = Names(nodes)
+    for node in nodes:
+        found: list[str] = []
+        if isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and node.attr in CALLED):
+            found = [names.of(node)]
         if isinstance(node, ast.ImportFrom):
             found = [f"{node.module}.{alias.name}" for alias in node.names]
         if isinstance(node, ast.Call) and names.of(node.func) == "getattr" and names.of(node.args[0]) in OWNERS:
             yield node.lineno
         for full in found:
             owner, _, name = full.rpartition(".")
-            if any(f".{full}".endswith(f".{teller}") for teller in TELLERS) or (name == "*" and owner in OWNERS):
+            if name == "*" and owner in OWNERS:
+                yield node.lineno
+            if name in CALLED and any(f".{full}".endswith(f".{teller}") for teller in TELLERS):
                 yield node.lineno
 
 
