@@ -261,7 +261,7 @@ def objectives() -> None:
 @main.command()
 @told
 def rebuild() -> None:
-    """After the broker was lost: make every open ticket due now."""
+    """After the broker was lost: make every ticket due now that was with it."""
     click.echo(f"{doctors.rebuild(bootstrap.prepare('rebuild'))} tickets are due now; the clocks publish them")
 
 

@@ -182,14 +182,14 @@ class Executor(atomic.Executor):
                 result = self._call(handler, run, ctx, lease)
             seconds = time.monotonic() - since
             if result is None:
-                self._insist(run, lambda: self._give_back(handler, run, AFTER_FAULT))
+                word = self._insist(run, lambda: self._give_back(delivery, handler, run, AFTER_FAULT))
             else:
                 word = self._finish(delivery, handler, run, ctx, result, seconds, lease.take_progress())
         except errors.LeaseLost:
             # Whoever has the event now says what becomes of it.
             log.warning("A run ended after its lease", extra={"action": "lease.late", "event_id": run.event.id})
         except BaseException:
-            self._leave(handler, run)
+            self._leave(delivery, handler, run)
             raise
         finally:
             ctx.undo()
@@ -248,11 +248,19 @@ class Executor(atomic.Executor):
             except Exception as error:
                 # The last part of the effect is undone with its transaction, so it is no success.
                 if ctx.is_infrastructure(error) or self._leases.is_infrastructure(error):
-                    self._insist(run, lambda: self._give_back(handler, run, AFTER_FAULT))
-                    return Word.SKIPPED
+                    return self._insist(run, lambda: self._give_back(delivery, handler, run, AFTER_FAULT))
                 result = self._failed(handler, run.event, error)
         ctx.undo()
-        return self._insist(run, lambda: write(result))
+        try:
+            return self._insist(run, lambda: write(result))
+        except errors.LeaseLost:
+            raise
+        except Exception as error:
+            if result.word is not Word.DONE or self._leases.is_infrastructure(error):
+                raise
+            # The ledger refuses what it has returned, as it would the next time.
+            failed = self._failed(handler, run.event, error)
+            return self._insist(run, lambda: write(failed))
 
     def _insist(self, run: ports.Run, action: Callable[[], T]) -> T:
         """Do it, and again until the ledger is there: hours of work shall not be done again for a short outage."""
@@ -273,15 +281,16 @@ class Executor(atomic.Executor):
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(PAUSE[1], pause * 2)
 
-    def _give_back(self, handler: handlers.Handler, run: ports.Run, delay: float) -> None:
+    def _give_back(self, delivery: tickets.Delivery, handler: handlers.Handler, run: ports.Run, delay: float) -> Word:
         with self._leases.work() as work:
-            work.give_back(run, handler.queue, delay)
+            word = work.give_back(delivery, run, handler.queue, delay)
             work.commit()
+        return word
 
-    def _leave(self, handler: handlers.Handler, run: ports.Run) -> None:
+    def _leave(self, delivery: tickets.Delivery, handler: handlers.Handler, run: ports.Run) -> None:
         """The process was told to end in the middle of the run, or something went wrong that nobody thought of."""
         try:
-            self._give_back(handler, run, 0.0 if self._leaving() else AFTER_FAULT)
+            self._give_back(delivery, handler, run, 0.0 if self._leaving() else AFTER_FAULT)
         except Exception as error:
             # Its lease will end.
             log.warning(
@@ -295,7 +304,7 @@ class Executor(atomic.Executor):
         found = {"event_id": run.event.id}
         try:
             if not cancelled:
-                self._give_back(handler, run, 0.0)
+                self._give_back(delivery, handler, run, 0.0)
                 log.warning("A run is given back: its worker ends", extra={"action": "lease.given_back", **found})
                 return
             with self._leases.work() as work:

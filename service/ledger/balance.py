@@ -37,7 +37,14 @@ select count(*) filter (where r.day is null), count(*) filter (where r.day is no
 from (select millrace.day_of(id) as day from millrace.events_default) e
 left join millrace.retention r on r.day = e.day and r.removed_at is not null
 """
-REBUILD = "update millrace.tickets set due_at = clock_timestamp(), published_at = null, revision = revision + 1"
+# What was never published is not lost, and due when it is due. In pieces, and past what a worker has locked: it lives,
+# or its patience ends. What the clocks publish meanwhile is not lost either.
+REBUILD = """
+with lost as (
+    select id from millrace.tickets where published_at <= %s limit 5000 for no key update skip locked)
+update millrace.tickets t set due_at = clock_timestamp(), published_at = null, revision = revision + 1
+from lost where t.id = lost.id
+"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,6 +88,12 @@ def count(engine: engines.Engine) -> Balance:
 
 
 def rebuild(engine: engines.Engine) -> int:
-    """Make every ticket due now: what to do after the broker was lost."""
-    with engine.get().begin() as connection:
-        return connection.execute(sqlalchemy.text(REBUILD)).rowcount
+    """Make every ticket due now that is with the broker: what to do after that was lost. How many there were."""
+    found, more = 0, -1
+    with engine.get().connect() as connection:
+        begun = connection.exec_driver_sql("select clock_timestamp()").scalar()
+        while more:
+            more = connection.exec_driver_sql(REBUILD, (begun,)).rowcount
+            connection.commit()
+            found += more
+    return found

@@ -144,18 +144,14 @@ class Declarations:
             )
 
     def take_over(self, names: Iterable[str]) -> None:
-        """Whoever declared these is gone, as after a deploy that was taken back: go on with what this code says.
-
-        Not before this clock may say who is gone.
-        """
+        """Go on with these: who declared them is gone, as after a deploy that was taken back, if we may say so."""
         if names := sorted(names):
             with fence.transaction(self._engine) as connection:
                 now = connection.exec_driver_sql(NOW).scalar_one()
             if self.signs.may_judge(now):
                 self._go_on(names)
 
-    def _go_on(self, names: Iterable[str]) -> None:
-        names = sorted(names)
+    def _go_on(self, names: Sequence[str]) -> None:
         for name in names:
             log.warning(
                 "The schedule %s is taken over: no clock with its plan fires it any more",

@@ -322,11 +322,19 @@ class LeaseWork:
             self._run(work.TALLIES + work.TALLY, tuple(work.late_tally(delivery.type, 1)))
         return word
 
-    def give_back(self, run: ports.Run, queue: str, delay: float) -> None:
-        """Running becomes pending again, as if the run had not begun. Raises LeaseLost."""
-        self._hold(run)
+    def give_back(self, delivery: tickets.Delivery, run: ports.Run, queue: str, delay: float) -> outcome.Word:
+        """Running becomes pending again, as if the run had not begun: SKIPPED. Raises LeaseLost.
+
+        CANCELLED if somebody has asked it to stop: it would begin anew otherwise.
+        """
+        if self._hold(run):
+            self._run(DROP, _names(run))
+            self._run(CANCELLED, _names(run))
+            self._tally(delivery, outcome.Word.CANCELLED)
+            return outcome.Word.CANCELLED
         more = {"until": None, "delay": delay, "unused": 1, "kept": 1, "error": None}
         self._run(AGAIN, _names(run) | _route(run.event.type, queue) | more)
+        return outcome.Word.SKIPPED
 
     def commit(self) -> None:
         """Commit, with what the handler had not committed yet."""

@@ -104,13 +104,19 @@ class Connection(extensions.connection):
         return super().lobject(*args, **kwargs)
 
     def commit(self) -> None:
-        """Send what waits, and commit."""
-        if not self.autocommit:
-            self.send_waiting()
-            super().commit()
-        elif self._waiting or not self._is_idle():
-            with self.sending() as waiting:
-                self._execute(waiting + "commit")
+        """Send what waits, and commit. Whatever prevents it, nothing of the transaction is left."""
+        try:
+            if not self.autocommit:
+                self.send_waiting()
+                super().commit()
+            elif self._waiting or not self._is_idle():
+                with self.sending() as waiting:
+                    self._execute(waiting + "commit")
+        except BaseException:
+            # What failed before the commit itself has left a failed transaction, and nobody rolls back after a commit.
+            with contextlib.suppress(psycopg2.Error):
+                self.rollback()
+            raise
         self._be_ours()
 
     def rollback(self) -> None:

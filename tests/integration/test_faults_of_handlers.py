@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import math
 import sqlite3
@@ -192,3 +193,32 @@ def test_what_cannot_be_counted_is_not_run_and_stays_careful(ledger: Ledger) -> 
     other.close()
     assert [t.careful for t in ledger.tickets()] == [True]
     assert ledger.sql("select state, crashes from millrace.events") == [("pending", 0)]
+
+
+def swallowing(payload: Any, ctx: Any) -> None:
+    """An error of the database that the handler takes for nothing; it undoes nothing either."""
+    if payload == "bad":
+        with contextlib.suppress(sqlalchemy.exc.DBAPIError):
+            ctx.session.execute(sqlalchemy.text("insert into account values (null)"))
+    else:
+        ctx.session.execute(sqlalchemy.text(EFFECT))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(swallowing, id="an error that was swallowed"),
+        pytest.param(lambda payload, ctx: "\0" if payload == "bad" else swallowing(payload, ctx), id="a NUL returned"),
+        pytest.param(lambda payload, ctx: "\udc80" if payload == "bad" else swallowing(payload, ctx), id="half a pair"),
+    ],
+)
+def test_what_shows_at_the_commit_is_a_failed_attempt_and_its_companions_are_worked(
+    ledger: Ledger, function: Callable[..., Any]
+) -> None:
+    ledger.handler("a.b", function, attempts=1)
+    ledger.post("a.b", 1, "bad", 2)
+    [report] = ledger.work()
+    assert report.words == {"done": 2, "dead": 1}
+    assert (ledger.states(), ledger.balance()) == ({"succeeded": 2, "dead": 1}, 2)
+    assert ledger.sql("select count(*) from millrace.attempts") == [(1,)]
+    ledger.check()

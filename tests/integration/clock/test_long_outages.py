@@ -106,7 +106,8 @@ def test_what_is_due_of_some_schedules_is_settled_in_short_transactions(ledger: 
     assert {slot.schedule for slot in settled} == {"s0", "s1"}
     [(most,)] = ledger.sql("select max(n) from (select count(*) as n from millrace.slots group by xmin::text) one")
     assert most <= firing.SLOTS
-    assert ledger.sql("select min(next_due) > now() - interval '2 s' from millrace.schedules") == [(True,)]
+    late = "select min(next_due) > now() - interval '2 s' from millrace.schedules where name <> 's2'"
+    assert ledger.sql(late) == [(True,)]
 
 
 @pytest.fixture

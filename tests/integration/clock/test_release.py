@@ -32,6 +32,17 @@ def test_types_take_turns_when_more_is_due_than_fits(ledger: Ledger) -> None:
     assert {name: found.count(name) for name in set(found)} == {"a.a": 20, "a.b": 10, "a.c": 10}
 
 
+def test_types_that_have_nothing_due_take_no_turn(ledger: Ledger) -> None:
+    ledger.post("a.a", *range(300))
+    due_now(ledger)
+    ledger.sql(
+        "insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at)"
+        " select gen_random_uuid(), 'a.later_' || n, 'events', 'e', 'k', array[gen_random_uuid()], now() + interval '1 h'"
+        " from generate_series(1, 20) as n"
+    )
+    assert len(a_release(ledger).take_due(200, 10.0)) == 200
+
+
 def test_a_paused_type_and_one_with_a_full_window_wait(ledger: Ledger) -> None:
     ledger.post("a.a", *range(5))
     ledger.post("a.b", *range(5))

@@ -131,3 +131,11 @@ def test_an_outcome_waits_for_the_ledger(ledger: Ledger) -> None:
     ledger.post("a.b", 1)
     assert executor.execute(ledger.tickets()[0]).words == {"done": 1}
     assert (event(ledger, "result"), ledger.balance(), len(tries)) == ("hours of work", 1, 3)
+
+
+def test_a_result_that_the_ledger_refuses_is_a_failed_attempt(ledger: Ledger) -> None:
+    detached(ledger, lambda payload, ctx: "\0", attempts=1)
+    ledger.post("a.b", 1)
+    assert ledger.work()[0].words == {"dead": 1}
+    assert ledger.sql("select count(*) from millrace.attempts") == [(1,)]
+    ledger.check()

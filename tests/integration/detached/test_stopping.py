@@ -98,3 +98,16 @@ def test_a_worker_that_must_end_gives_its_run_back(ledger: Ledger) -> None:
     assert event(ledger, "state", "attempt", "crashes") == ("pending", 0, 0)
     assert ledger.sql("select due_at <= clock_timestamp() from millrace.tickets") == [(True,)]
     ledger.check()
+
+
+def test_a_cancelled_run_that_is_given_back_is_cancelled(ledger: Ledger) -> None:
+    def work(payload: Any, ctx: Any) -> None:
+        ledger.sql(ASK_TO_STOP)
+        raise SystemExit
+
+    detached(ledger, work)
+    ledger.post("a.b", 1)
+    with pytest.raises(SystemExit):
+        ledger.worker(leaving=lambda: True).execute(ledger.tickets()[0])
+    assert (ledger.states(), ledger.tickets()) == ({"cancelled": 1}, [])
+    ledger.check()

@@ -61,3 +61,15 @@ def test_the_doctor_says_who_is_let_in_and_what_keeps_the_door_shut(
     found = examined(ledger, tmp_path, **given)["access"]
     assert found.ok == ok
     assert said in found.detail
+
+
+def test_rebuild_makes_due_what_is_with_the_broker_and_nothing_else(ledger: Ledger) -> None:
+    ledger.handler("a.out", print)
+    ledger.post("a.out", 1)
+    all_out(ledger)
+    ledger.post("a.out", 2, delay=3600.0)
+    assert balance.rebuild(ledger.engine) == 1
+    assert ledger.sql("select published_at, due_at <= now() from millrace.tickets order by due_at") == [
+        (None, True),
+        (None, False),
+    ]
