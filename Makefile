@@ -41,7 +41,7 @@ monitor: $(READY) ## The stack with Prometheus and Alertmanager beside it
 	@deploy/install-packages
 	@MILLRACE_APPS="$(MILLRACE_APPS)" exec $(BIN)/millrace monitor
 
-test: $(READY) ## Run every test, on private servers; about 20 minutes on 2 cores
+test: $(READY) ## Run every test but the heavy ones; about 20 minutes on 2 cores
 	@deploy/install-packages || test "$$CI" != true
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not heavy' $(ARGS)
 

@@ -230,3 +230,12 @@ def test_the_clock_keeps_to_the_window_of_a_slow_type_and_fills_it_again(ledger:
         ledger.sql("delete from millrace.tickets where id = %s", due.ticket.id)
     measure_and_count(ledger, "a.a", 1.0)
     assert len(release.take_due(256, 10.0)) == 4
+
+
+def test_a_door_hands_on_nothing_of_a_type_whose_wide_window_is_full(ledger: Ledger) -> None:
+    ledger.sql("insert into millrace.types (name, out_events, most_out) values ('a.a', 2000, 2000)")
+    ledger.post("a.b", 0)  # A flush tells the door.
+    ledger.post("a.a", 0)
+    ledger.post("a.b", 0)
+    ledger.until(lambda: out(ledger, "a.b") == 2)
+    assert out(ledger, "a.a") == 0
