@@ -9,8 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# How many test processes run at once.
-WORKERS ?= 2
+# How many test processes run at once: one more than cores, for they often wait.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 # How much longer than said tests wait: make test PATIENCE=3 on a machine that is busy.
 export PATIENCE ?= 1
 # How long make chaos and make bench-soak go on. The SEED of chaos is drawn and printed unless one is given.
@@ -49,6 +49,7 @@ cover: ## The same, and how much of the code it reaches: 90% at least; takes hal
 	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term:skip-covered $(ARGS)"
 
 # Only a run of all of them is written down.
+faults: WORKERS = $(shell nproc)
 faults: $(READY) ## Make every fault, and write docs/reliability.md; within 40 minutes
 	@deploy/install-packages
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -p tests.faults.report \

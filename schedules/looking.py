@@ -12,36 +12,39 @@ from service.ledger.watching import LedgerWatch
 
 EVERY = 5.0  #: seconds between rounds
 SHARE = 0.02  #: of its time that a clock spends on one look: what takes long is not looked at again so soon
+LONGEST = 60.0  #: seconds between two looks, however long one takes: what is older than some minutes is not shown
 
 #: Words of tallies that end an event.
 ENDINGS = ("done", "dead", "cancelled", "expired")
 
 
 class Unhurried:
-    """A look that is left out while it would take more than its share of time."""
+    """A look that is left out while it would take more than its share of time.
+
+    Only one that has succeeded is rested on: after a fault the duty itself says when it is tried again.
+    """
 
     def __init__(self, look: Callable[[], None]) -> None:
         self._look = look
         self._not_before = 0.0  # By time.monotonic().
 
-    def __call__(self) -> None:
-        """Look, unless the last look was too long and too short a while ago."""
+    def __call__(self) -> bool:
+        """Look, unless the last look was too long and too short a while ago: whether that was done."""
         begin = time.monotonic()
         if begin < self._not_before:
-            return
-        try:
-            self._look()
-        finally:
-            now = time.monotonic()
-            self._not_before = now + (now - begin) / SHARE - EVERY
+            return False
+        self._look()
+        now = time.monotonic()
+        self._not_before = now + min(LONGEST, (now - begin) / SHARE) - EVERY
+        return True
 
 
-def looks(ledger: LedgerWatch, kept: Callable[[], Kept]) -> dict[str, Callable[[], None]]:
+def looks(ledger: LedgerWatch, kept: Callable[[], Kept]) -> dict[str, Callable[[], bool]]:
     """The looks by the names of their duties. Each raises LedgerUnavailable."""
 
     def tickets() -> None:
-        due, out, overdue = ledger.count_tickets()
-        signals.tickets_counted.send(None, due=due, out=out, overdue=overdue)
+        counted = ledger.count_tickets()
+        signals.tickets_counted.send(None, due=counted.due, held=counted.held, out=counted.out, overdue=counted.overdue)
 
     def waiting() -> None:
         signals.waiting_seen.send(None, waits=ledger.oldest_waiting())
@@ -52,7 +55,7 @@ def looks(ledger: LedgerWatch, kept: Callable[[], Kept]) -> dict[str, Callable[[
 
     def letters() -> None:
         found = ledger.read_letters()
-        signals.letters_read.send(None, new=found.new, unreplayed=found.unreplayed)
+        signals.letters_read.send(None, new=found.new, unreplayed=found.unreplayed, oldest=found.oldest)
 
     def balance() -> None:
         lost, checked = ledger.check_tickets()

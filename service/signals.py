@@ -24,13 +24,20 @@ ticket_failed = blinker.Signal()
 ticket_over = blinker.Signal()
 #: ``peer``: broker or ledger; ``up``: bool.
 connection_changed = blinker.Signal()
-#: ``due``, ``out``, ``overdue``: numbers of tickets, as the clock saw them last.
+#: ``fault``: service.domain.faults.Fault. PostgreSQL refused something, or could not be reached.
+ledger_failed = blinker.Signal()
+#: ``reason``: not_signed_in, bad_credential, not_permitted, too_many_failures, too_many_requests.
+access_refused = blinker.Signal()
+#: ``vhost``, ``queues``: the work queues that this process knows, and where they are.
+queues_declared = blinker.Signal()
+#: ``due``, ``held``, ``out``, ``overdue``: numbers of tickets, as the clock saw them last.
 tickets_counted = blinker.Signal()
 #: ``waits``: dict[(queue, type), seconds] of what waits longest.
 waiting_seen = blinker.Signal()
 #: ``sums``: dict[(type, word), n] since the beginning of the ledger; ``opened``: dict[type, n].
 tallies_read = blinker.Signal()
-#: ``new``: dict[(type, reason), n] that came since the last look; ``unreplayed``: dict[reason, n].
+#: ``new``: dict[(type, reason), n] that came since the last look; ``unreplayed``: dict[reason, n];
+#: ``oldest``: dict[reason, seconds] for which the oldest of those has lain.
 letters_read = blinker.Signal()
 #: ``without_ticket``: n, ``checked``: n more; ``partitions``: days ahead.
 balance_seen = blinker.Signal()
@@ -46,9 +53,13 @@ duty_ended = blinker.Signal()
 canary_sent = blinker.Signal()
 #: ``queue``, ``seconds``, ``loss``: None, or refused, failed, late.
 canary_ended = blinker.Signal()
+#: ``of``: broker or ledger; ``until``: tells when its certificates end, in seconds since the epoch.
+certificates_named = blinker.Signal()
+#: ``until``: seconds since the epoch. The canary has seen the door's certificate.
+door_seen = blinker.Signal()
 #: ``late``: schedule → seconds for each slot that became an event; ``skipped``: (schedule, reason) → number.
 slots_settled = blinker.Signal()
-#: ``last``: schedule → seconds since the epoch.
+#: ``last``: schedule → seconds since the epoch; ``expected``: likewise, since when it should have succeeded.
 schedules_succeeded = blinker.Signal()
 #: ``reason``: a message on the dead queue was read; ``ours``: bool.
 message_returned = blinker.Signal()

@@ -15,12 +15,14 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from billiard import process
 
 import service
+from service import signals
 from service.domain import processes
 from service.domain import ticket as tickets
 from workers import retiring
@@ -44,6 +46,7 @@ class Presence:
         self.queues: tuple[str, ...] = ()  #: that it takes from; set before the children are forked, like `slots`
         self.slots: int | None = None
         self.forks = True  #: whether its pool has children
+        self._faults: Counter[str] = Counter()  # Of the ledger, that a child has met.
 
     def broker(self, _sender: Any, peer: str, up: bool) -> None:
         """Whether the broker is there; told in the parent (``signals.connection_changed``)."""
@@ -54,6 +57,16 @@ class Presence:
         """To be called in a forked child: what the child before it was at is not held any more."""
         if (place := self._place()) is not None:
             SINCE.pack_into(self._page, place, 0.0)
+        signals.ledger_failed.connect(self._note_fault)
+
+    def take_faults(self) -> dict[str, int]:
+        """The faults of the ledger that a child has met since it was asked last: its parent counts them."""
+        # Detached from what goes on: a thread of the child may meet one at any moment.
+        found, self._faults = self._faults, Counter()
+        return dict(found)
+
+    def _note_fault(self, _sender: Any, fault: str) -> None:
+        self._faults[str(fault)] += 1
 
     @contextlib.contextmanager
     def holds(self, delivery: tickets.Delivery) -> Iterator[None]:

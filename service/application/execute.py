@@ -44,6 +44,7 @@ class Report:
     runs: list[float] = dataclasses.field(default_factory=list)  #: seconds in the handler, by event
     latencies: list[float] = dataclasses.field(default_factory=list)  #: seconds from accepted to committed
     waits: list[float] = dataclasses.field(default_factory=list)  #: seconds from due to the handler's start, by event
+    faults: dict[str, int] = dataclasses.field(default_factory=dict)  #: of the ledger, that this process met meanwhile
     trace: str | None = None  #: the W3C traceparent of the slowest event that succeeded, if it has one
 
     def count(self, word: Word, n: int = 1) -> None:
@@ -55,7 +56,11 @@ class Report:
         words = {word.value: self.words.get(word.value, 0) for word in Word}
         runs = [round(s, 6) for s in self.runs]
         latencies, waits = [round(s, 4) for s in self.latencies], [round(s, 4) for s in self.waits]
-        found = {"type": self.type, **words, "runs": runs, "latencies": latencies, "waits": waits, "trace": self.trace}
+        found: dict[str, Any] = {
+            "type": self.type, **words, "runs": runs, "latencies": latencies, "waits": waits, "trace": self.trace,
+        }  # fmt: skip
+        if self.faults:
+            found["faults"] = self.faults
         return json.dumps(found, separators=(",", ":"))
 
 
@@ -303,8 +308,7 @@ class Executor:
         begin = time.monotonic()
         try:
             found = [
-                dataclasses.replace(c.event, payload=handler.parse(c.event.payload)) if handler.parse else c.event
-                for c in live
+                c.event._replace(payload=handler.parse(c.event.payload)) if handler.parse else c.event for c in live
             ]
             crashpoints.reach("in_handler")
             answer = calling.call(handler, found, context.Context(work, found, shared=shared))
@@ -312,7 +316,7 @@ class Executor:
         except BaseException as error:
             first = self._raised(work, handler, live[0].event, error)
         each = (time.monotonic() - begin) / len(live)
-        return late + [_Run(c, dataclasses.replace(first, event_id=c.event.id), each, begin) for c in live]
+        return late + [_Run(c, first._replace(event_id=c.event.id), each, begin) for c in live]
 
     def _answered(self, handler: handlers.Handler, found: event.Event, answer: Any) -> Outcome:
         if isinstance(answer, outcome.Answer):

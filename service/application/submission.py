@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
+import datetime
 import enum
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.application import ports
 from service.domain import errors, event
@@ -24,12 +24,12 @@ class Phase(enum.Enum):
     ANSWERED = enum.auto()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """An event that is safe now."""
 
     id: str
     type: str
+    run_at: datetime.datetime | None = None  #: not before this instant; None: at once
     duplicate: bool = False  #: the idempotency key was known: this is the first event's id
 
 

@@ -16,7 +16,7 @@ from service.bootstrap.operators import bundle_of
 from service.bootstrap.start import prepare
 from service.broker import topology
 from service.domain import canary as domain_canary
-from service.domain import processes, schedules
+from service.domain import errors, processes, schedules
 from service.ledger import engine as engines
 from service.ledger.declared import Declarations
 from service.ledger.release import ReleaseLedger
@@ -67,7 +67,14 @@ def clock(settings: Settings | None = None) -> ClockRoad:
     if not settings.demo_broker:
         dead = topology.DeadQueue(settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat)
     bundle, apps = bundle_of(plugins.registry), plugins.apps(settings.apps)
-    declarations = Declarations(upkeep_engine, handled(plugins.calendar), clock=name, apps=apps, bundle=bundle)
+    declarations = Declarations(
+        upkeep_engine,
+        handled(plugins.calendar),
+        clock=name,
+        apps=apps,
+        bundle=bundle,
+        handles=plugins.registry.__contains__,
+    )
     return ClockRoad(
         settings,
         engine,
@@ -77,7 +84,7 @@ def clock(settings: Settings | None = None) -> ClockRoad:
         release_engine,
         Upkeep(upkeep_engine),
         upkeep_engine,
-        LedgerWatch(looks_engine),
+        LedgerWatch(looks_engine, window=settings.window),
         looks_engine,
         canary(settings),
         dead,
@@ -97,8 +104,12 @@ def canary(settings: Settings) -> Canary | None:
     if not settings.canary:
         return None
     queues = domain_canary.queues(plugins.registry.queues())
+    if unknown := sorted({*settings.canary_queues} - {*queues}):
+        raise errors.SettingsError(
+            f"MILLRACE_CANARY_QUEUES: no handler names the queue {unknown[0]!r}; there are {', '.join(queues)}"
+        )
     url = settings.canary_url or f"http://{settings.http}"
-    return Canary(url, every=settings.canary, queues=queues, key=settings.canary_key)
+    return Canary(url, every=settings.canary, queues=queues, always=settings.canary_queues, key=settings.canary_key)
 
 
 def handled(calendar: schedules.Calendar) -> schedules.Calendar:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from service import plugins, signals
+from service.broker import connection as connections
 from service.domain import topology as domain_topology
 from service.settings import Settings
-from service.telemetry import exposition, metrics, tracing
+from service.telemetry import certificates, exposition, metrics, tracing
 
 
 def watch(
@@ -28,6 +29,11 @@ def watch(
     )
     objectives = {h.type: h.objective for h in plugins.registry if h.objective is not None}
     signals.objectives_declared.send(None, objectives=objectives)
+    vhost = connections.vhost(settings.broker_url) if settings.broker_url and not settings.demo_broker else "/"
+    signals.queues_declared.send(None, vhost=vhost, queues=queues)
+    for peer, url in (("broker", settings.broker_url), ("ledger", settings.database_url)):
+        if (until := certificates.named(url)) is not None:
+            signals.certificates_named.send(None, of=peer, until=until)
     exposition.serve(settings, role, health)
 
 

@@ -19,7 +19,7 @@ def declare(interval: float) -> None:
     for queue in canary.queues(plugins.registry.queues()):
         handler(canary.type_of(queue), queue=queue, bundle=1, attempts=1)(sing)
     handler(canary.TICK, bundle=1, attempts=1)(sing)
-    every(interval, canary.TICK, name=canary.SCHEDULE)
+    every(interval, canary.TICK, name=canary.SCHEDULE, expires_after=canary.EXPIRES)
 
 
 if seconds := settings.load().canary:

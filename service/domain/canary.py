@@ -6,6 +6,10 @@ from service.domain import topology
 
 SCHEDULE = "millrace.canary"
 TICK = "millrace.canary.tick"  #: type of the event of a tick
+LATE = 60.0  #: seconds after which one is lost
+#: Seconds after which nobody works it any more, so that they do not pile up without a worker, and do not count as late
+#: when one returns. A clock whose own time is behind the ledger's by more than this is refused at the door.
+EXPIRES = 2 * LATE
 
 
 def type_of(queue: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.domain import errors
 
@@ -15,8 +14,10 @@ TYPE_PATTERN = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 TYPE_LENGTH = 100  #: characters
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class NewEvent:
+# Named tuples, because some are made for each event, and a frozen data class takes four times as long.
+
+
+class NewEvent(NamedTuple):
     """What a producer hands in, after it was checked."""
 
     type: str  #: the event's name
@@ -35,14 +36,13 @@ class NewEvent:
     def settled(self, now: datetime.datetime) -> NewEvent:
         """The same as it is accepted at ``now``: its delay is counted, and what was due before is due now."""
         if self.delay is not None:
-            return dataclasses.replace(self, delay=None, run_at=now + datetime.timedelta(seconds=self.delay))
+            return self._replace(delay=None, run_at=now + datetime.timedelta(seconds=self.delay))
         if self.run_at is not None and self.run_at <= now:
-            return dataclasses.replace(self, run_at=None)
+            return self._replace(run_at=None)
         return self
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """An event as a worker claimed it."""
 
     id: str  #: UUID version 7

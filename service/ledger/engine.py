@@ -11,11 +11,13 @@ import os
 import threading
 from typing import Any
 
+import msgspec
 import psycopg2
 import sqlalchemy
 from sqlalchemy import event, exc
 
-from service.domain import errors
+from service import signals
+from service.domain import errors, faults
 from service.ledger import pipeline
 from service.ledger.lines import Lines
 
@@ -89,12 +91,14 @@ class Engine:
                 max_overflow=0,
                 pool_timeout=self._wait,
                 pool_recycle=1800,
+                json_deserializer=msgspec.json.decode,  # Several times as fast as that of the standard library.
                 hide_parameters=True,  # An error's text must not carry payloads into the logs.
                 connect_args=self._connect_args,
             )
             event.listen(self._engine, "connect", self._lines.made, insert=True)  # Before it is asked this and that.
             event.listen(self._engine, "connect", _roll_back)
             event.listen(self._engine, "close", self._lines.closed)
+            event.listen(self._engine, "handle_error", _tell)
             if self._longest < math.inf:
                 event.listen(self._engine, "checkout", self._lines.taken)
                 event.listen(self._engine, "checkin", self._lines.given_back)
@@ -129,6 +133,23 @@ class Engine:
 
 def _roll_back(connection: Any, record: Any) -> None:
     connection.rollback()  # SQLAlchemy has asked it this and that.
+
+
+def _tell(context: Any) -> None:
+    """Whoever counts is told of every fault, also of those that are waited out, or that a handler makes of itself."""
+    signals.ledger_failed.send(None, fault=fault_of(context.original_exception))
+
+
+def fault_of(error: BaseException) -> faults.Fault:
+    """The kind of fault of an error of SQLAlchemy or psycopg2."""
+    if isinstance(error, exc.TimeoutError):
+        return faults.Fault.POOL
+    if (code := sqlstate(error)) is not None:
+        return faults.of(code)
+    # As PostgreSQL and pgbouncer say it to one who has no session yet: libpq gives no SQLSTATE for it.
+    if any(words in str(error) for words in ("too many clients", "too many connections", "remaining connection slots")):
+        return faults.Fault.TOO_MANY_CONNECTIONS
+    return faults.Fault.CONNECTION if is_infrastructure(error) else faults.Fault.OTHER
 
 
 def sqlstate(error: BaseException) -> str | None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import sqlalchemy
 from sqlalchemy import exc
 
+from service import signals
 from service.domain import errors
 from service.ledger import engine as engines
 
@@ -27,6 +28,8 @@ def transaction(engine: engines.Engine) -> Iterator[sqlalchemy.Connection]:
 
 def unavailable(error: exc.SQLAlchemyError) -> Exception:
     """The error for the callers: LedgerUnavailable for a fault of the infrastructure, else the error itself."""
+    if isinstance(error, exc.TimeoutError):
+        signals.ledger_failed.send(None, fault=engines.fault_of(error))  # No connection has seen it.
     if engines.is_infrastructure(error):
         return errors.LedgerUnavailable(str(getattr(error, "orig", error)).strip().split("\n")[0])
     return error

@@ -7,7 +7,6 @@ nothing. Every statement about a run names its ticket and its attempt.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from types import TracebackType
@@ -32,7 +31,9 @@ FENCE = "set local idle_in_transaction_session_timeout = '5s';"
 FIND = f"""
 select {rows.EVENT},
        ticket_id::text, state = 'running' as running, cancel_at is not null as cancelled,
-       coalesce(lease_until > clock_timestamp(), false) as live
+       coalesce(lease_until > clock_timestamp(), false) as live,
+       (select extract(epoch from clock_timestamp() - resumed_at)::float8 from millrace.types where name = events.type)
+           as resumed
 from millrace.events
 where id = %s::uuid and type = %s and ticket_id = %s::uuid and state in ('pending', 'running')
 for no key update skip locked
@@ -135,11 +136,12 @@ from fresh
 where e.id = %(id)s::uuid and e.state = 'running' and e.attempt = %(attempt)s and e.ticket_id = %(ticket)s::uuid
 """
 
-# Each event gets a ticket of its own; the old ticket is settled after it. What another holds is not waited for.
+# Each event gets a ticket of its own; the old ticket is settled after it. What another holds is not waited for. The
+# type is asked as in ``work.CLAIM``.
 MOVE = """
 with mine as (
     select id, gen_random_uuid() as fresh from millrace.events
-    where id = any(%(ids)s::uuid[]) and type = %(type)s and ticket_id = %(ticket)s::uuid and state = 'pending'
+    where id = any(%(ids)s::uuid[]) and type || '' = %(type)s and ticket_id = %(ticket)s::uuid and state = 'pending'
     for no key update skip locked),
 fresh as (
     insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at)
@@ -262,8 +264,8 @@ class LeaseWork:
         row = self._run(FENCE + FIND, (delivery.event_ids[0], delivery.type, delivery.ticket)).first()
         if row is None:
             return None
-        found = rows.read(row, attempt=row.attempt if row.running else row.attempt + 1)
-        run = ports.Run(found, row.ticket_id, row.age, row.waited)
+        waited = row.waited if row.resumed is None else min(row.waited, row.resumed)  # See `service.ledger.resumed`.
+        run = ports.Run(rows.read(row), row.ticket_id, row.age, waited)
         return ports.Found(run, row.running, row.running and row.live, row.cancelled, row.expired)
 
     def settle(self, delivery: tickets.Delivery) -> None:
@@ -334,7 +336,7 @@ class LeaseWork:
     def _begin(self, statement: str, run: ports.Run, queue: str) -> ports.Run:
         values = _names(run) | _route(run.event.type, queue) | {"seconds": self._lease, "holder": self._worker}
         begun = self._run(statement, values).one()
-        return ports.Run(dataclasses.replace(run.event, crashes=begun.crashes), begun.ticket_id, run.age, run.waited)
+        return ports.Run(run.event._replace(crashes=begun.crashes), begun.ticket_id, run.age, run.waited)
 
     def _hold(self, run: ports.Run) -> bool:
         """Lock the run's row; whether somebody asked it to stop. Raises LeaseLost."""

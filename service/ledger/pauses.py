@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from service.domain import chain
-from service.ledger import audit, transactions
+from service.ledger import audit, scans, transactions
 from service.ledger import engine as engines
 
 # Who came first keeps the pause, with their name and reason.
@@ -24,6 +24,17 @@ RESUME = """
 update millrace.{table} set paused_at = null, paused_by = null, paused_because = null
 where name = %(name)s and paused_at is not null returning name
 """
+
+# What waited until now was not late. Rows are taken in order of the type, as by whoever counts what is out.
+MAY_GO_ON = {
+    "types": "update millrace.types set resumed_at = clock_timestamp() where name = %(name)s",
+    "queues": f"""
+        with recursive {scans.LANES}
+        insert into millrace.types (name, resumed_at)
+        select distinct type, clock_timestamp() from lanes where queue = %(name)s order by type
+        on conflict (name) do update set resumed_at = excluded.resumed_at
+        """,
+}
 
 KNOWS = {
     "types": """
@@ -65,5 +76,6 @@ class PauseLedger:
         with transactions.begin(self._engine) as connection:
             found = connection.exec_driver_sql(RESUME.format(table=self._table), {"name": name}).first()
             if found is not None:
+                connection.exec_driver_sql(MAY_GO_ON[self._table], {"name": name})
                 audit.write(connection, f"{self._table[:-1]}.resumed", name, by)
             return found is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.domain.objective import LATE
 from service.ledger import engine as engines
@@ -34,19 +34,22 @@ open_lanes as (
 COUNT_TICKETS = f"""
 with recursive {LANES},
 due as (
-    select 1 from open_lanes l cross join lateral (
-        select 1 from millrace.tickets t
+    select coalesce(s.out_events, 0) >= least(%(window)s, s.most_out) as held
+    from open_lanes l left join millrace.types s on s.name = l.type cross join lateral (
+        select from millrace.tickets t
         where t.type = l.type and t.queue = l.queue and t.published_at is null and t.due_at <= clock_timestamp()
         limit {COUNTED}) one
     limit {COUNTED}),
+counted as (select count(*) as due, count(*) filter (where held) as held from due),
 sent as (
     select t.due_at <= clock_timestamp() as over from millrace.tickets t where t.published_at is not null
     limit {COUNTED})
-select (select count(*) from due), count(*), count(*) filter (where over) from sent
+select (select due from counted), count(*), count(*) filter (where over), (select held from counted) from sent
 """
 
 # The time in an event's id tells when it was accepted; a retry or a delay has its own instant in `run_at`. The heads of
 # a lane are not its oldest for certain, for a ticket that could not be published goes to the end of the line: so some.
+# What an operator had wait waits from the moment when it might go on.
 # `limit 1` keeps the planner from joining all events instead of looking each one up.
 OLDEST = f"""
 with recursive {LANES},
@@ -62,8 +65,8 @@ heads as (
         where t.queue = q.queue and t.published_at is not null
         order by t.published_at limit {OUT_HEADS}) h)
 select h.queue, h.type,
-       extract(epoch from clock_timestamp() - min(greatest(e.accepted_at, e.run_at)))::float8
-from heads h cross join lateral (
+       extract(epoch from clock_timestamp() - min(greatest(e.accepted_at, e.run_at, s.resumed_at)))::float8
+from heads h left join millrace.types s on s.name = h.type cross join lateral (
     select accepted_at, run_at from millrace.events where id = h.event and state = 'pending' limit 1) e
 group by 1, 2
 """
@@ -83,8 +86,8 @@ NEW_LETTERS = """
 select type, reason, died_at < %(closed)s, count(*) from millrace.dead where died_at >= %(since)s group by 1, 2, 3
 """
 UNREPLAYED = f"""
-select reason, count(*) from (
-    select reason, replayed_as, discarded_at from millrace.dead
+select reason, count(*), extract(epoch from clock_timestamp() - min(died_at))::float8 from (
+    select reason, replayed_as, discarded_at, died_at from millrace.dead
     order by died_at desc, event_id desc limit {LETTERS}) latest
 where replayed_as is null and discarded_at is null group by 1
 """
@@ -105,12 +108,22 @@ where to_regclass('millrace.events_' || to_char((clock_timestamp() at time zone 
 """
 
 
+class Tickets(NamedTuple):
+    """Numbers of tickets, each up to ``COUNTED``."""
+
+    due: int  #: and not published
+    out: int  #: with the broker or a worker
+    overdue: int  #: of those that are out: their patience has ended
+    held: int  #: of those that are due: the window of their type is full
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Letters:
     """What was read of dead letters."""
 
     new: dict[tuple[str, str], int]  #: (type, reason) → how many came since the last look
     unreplayed: dict[str, int]  #: reason → how many of the latest nobody has replayed or discarded
+    oldest: dict[str, float]  #: reason → seconds for which the oldest of those has lain
 
 
 class _Since:
@@ -140,18 +153,18 @@ class _Since:
 class LedgerWatch:
     """The looks, as SQL. Each is short, in a transaction of its own. All raise LedgerUnavailable."""
 
-    def __init__(self, engine: engines.Engine) -> None:
+    def __init__(self, engine: engines.Engine, *, window: int = 20_000) -> None:
         self._engine = engine
+        self._window = window  #: of a type: how many of its events may be out
         self._tallies = _Since(TALLIES, datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC))
         self._letters: _Since | None = None
         self._lettered: Counter[tuple[str, str]] = Counter()
         self._after = LOWEST
         self._lost = self._lost_before = 0
 
-    def count_tickets(self) -> tuple[int, int, int]:
-        """Tickets that are due, out, and overdue; each up to ``COUNTED``."""
-        row = self._rows(COUNT_TICKETS)[0]
-        return row[0], row[1], row[2]
+    def count_tickets(self) -> Tickets:
+        """The tickets, without those that are paused."""
+        return Tickets(*self._rows(COUNT_TICKETS, {"window": self._window})[0])
 
     def oldest_waiting(self) -> dict[tuple[str, str], float]:
         """(queue, type) → seconds that the longest-waiting event has waited since it was due."""
@@ -169,9 +182,9 @@ class LedgerWatch:
                 self._letters = _Since(NEW_LETTERS, connection.exec_driver_sql(CLOSED).scalar_one())
                 self._lettered = self._letters.read(connection)
             found = self._letters.read(connection)
-            unreplayed = {row[0]: row[1] for row in connection.exec_driver_sql(UNREPLAYED)}
+            latest = connection.exec_driver_sql(UNREPLAYED).all()
         new, self._lettered = found - self._lettered, found
-        return Letters(dict(new), unreplayed)
+        return Letters(dict(new), {row[0]: row[1] for row in latest}, {row[0]: max(0.0, row[2]) for row in latest})
 
     def check_tickets(self) -> tuple[int, int]:
         """Go on with the round through all events: (open ones without a ticket, events checked in this look).

@@ -1,6 +1,7 @@
 """Sending the canary: through the door, over HTTP, as any client does, and looking there for what became of it.
 
 Every clock sends its own. What is lost or late is counted, and nothing else happens: a canary never disturbs a clock.
+A queue that no live worker takes gets none, unless a setting names it: nobody may have meant it to be worked here.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import datetime
 import http.client
 import json
 import logging
+import ssl
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable
@@ -22,7 +24,6 @@ from service.domain import canary, topology
 log = logging.getLogger("millrace.canary")
 
 STEP = 0.25  #: seconds between looks
-LATE = 60.0  #: seconds after which one is lost
 TIMEOUT = 5.0  #: seconds for one request
 FAILED = ("dead", "cancelled", "expired")
 
@@ -46,13 +47,16 @@ class Canary:
         *,
         every: float,
         queues: Iterable[str],
+        always: Iterable[str] = (topology.EVENTS_QUEUE,),
         key: str = "",
         now: Callable[[], float] = time.time,
     ) -> None:
         self._url = urllib.parse.urlsplit(url)
         self._key = key  #: to be shown where access is on
         self._every = every  #: seconds
-        self._queues = list(queues)
+        self._queues = list(queues)  #: that there is a type for
+        self._always = frozenset(always)  #: those that it is sent to though nobody takes them
+        self._taken: frozenset[str] = frozenset()  # Those that a live worker takes, as the door said last.
         self._now = now
         self._next = 0.0  # By the wall clock: on the grid of the schedule's slots.
         self._flying: list[Flight] = []
@@ -65,16 +69,29 @@ class Canary:
             if self._next:  # The first one may be half over.
                 self._await_tick(slot)
             self._next = slot + self._every
+            self._ask_who_takes_what()
             for queue in self._queues:
-                self._send(queue)
+                if self._is_meant(queue):
+                    self._send(queue)
         if self._flying:
             ticks = self._ticks() if any(flight.slot is not None for flight in self._flying) else []
             self._flying = [flight for flight in self._flying if not self._landed(flight, ticks)]
 
+    def _ask_who_takes_what(self) -> None:
+        if (answer := self._ask("GET", "/v1/workers")) is not None:
+            live = [worker for worker in answer["processes"] if worker["alive"]]
+            self._taken = frozenset(queue for worker in live for queue in worker["queues"])
+
+    def _is_meant(self, queue: str) -> bool:
+        """Whether somebody is to work what comes into this queue."""
+        return queue in self._always or queue in self._taken
+
     def _send(self, queue: str) -> None:
         begun = time.monotonic()
         signals.canary_sent.send(None, queue=queue)
-        answer = self._ask("POST", f"/v1/events/{canary.type_of(queue)}", {"sent": self._now()})
+        expires = datetime.datetime.fromtimestamp(self._now() + canary.EXPIRES, datetime.UTC)
+        query = urllib.parse.urlencode({"expires_at": expires.isoformat()})
+        answer = self._ask("POST", f"/v1/events/{canary.type_of(queue)}?{query}", {"sent": self._now()})
         if answer is None or "id" not in answer:
             self._end(Flight(queue, begun, ""), begun, "refused")
         else:
@@ -98,7 +115,9 @@ class Canary:
             self._end(flight, now, "failed")
         elif found and found["reason"] == "paused":
             return True  # Somebody wants it to wait: nothing is wrong, and nothing is known.
-        elif now - flight.begun > LATE:
+        elif now - flight.begun > canary.LATE:
+            if flight.slot is None and not self._is_meant(flight.queue):
+                return True  # Its last worker has gone meanwhile, and nobody says that there should be one.
             self._end(flight, now, "late")
         else:
             return False
@@ -111,7 +130,7 @@ class Canary:
         signals.canary_ended.send(None, queue=flight.queue, seconds=now - flight.begun, loss=loss)
 
     def _ticks(self) -> list[dict[str, Any]]:
-        answer = self._ask("GET", f"/v1/events?type={canary.TICK}&limit={int(LATE / self._every) + 5}")
+        answer = self._ask("GET", f"/v1/events?type={canary.TICK}&limit={int(canary.LATE / self._every) + 5}")
         return list(answer["events"]) if answer else []
 
     def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
@@ -124,11 +143,19 @@ class Canary:
                 if self._key:
                     headers["Authorization"] = f"Bearer {self._key}"
                 connection.request(method, self._url.path.rstrip("/") + path, content, headers)
+                self._look_at_certificate(connection.sock)
                 answer = connection.getresponse()
                 document = json.loads(answer.read())
             except (OSError, http.client.HTTPException, ValueError):
                 return None
         return document if answer.status in (http.HTTPStatus.OK, http.HTTPStatus.ACCEPTED) else None
+
+    @staticmethod
+    def _look_at_certificate(line: Any) -> None:
+        """Tell when the door's certificate ends, as clients see it."""
+        found = line.getpeercert() if isinstance(line, ssl.SSLSocket) else None
+        if found and "notAfter" in found:
+            signals.door_seen.send(None, until=float(ssl.cert_time_to_seconds(str(found["notAfter"]))))
 
 
 def _seconds(text: str | None) -> float:

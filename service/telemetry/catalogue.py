@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import http
 
-from service.domain import objective, outcome, slots, topology
+from service.domain import faults, objective, outcome, slots, topology
 
 #: What a tally may say: every outcome, and the event's acceptance before them.
 WORDS = ("accepted", *(word.value for word in outcome.Word))
@@ -24,6 +25,10 @@ DUTIES = (
     "tallies", "keys", "zones", "lines", "retention",
     "watch_tickets", "watch_waiting", "watch_tallies", "watch_letters", "watch_balance", "watch_past", "canary",
 )  # fmt: skip
+
+#: Seconds for which a clock shows what it has seen: looks that are well are made more often (``schedules.looking``).
+SHOWN = 180.0
+SHOWN_SLOTS = 30.0
 
 OTHER = "other"  #: the value of a label for all that is not on its list
 
@@ -67,6 +72,7 @@ class Metric:
     roles: tuple[str, ...]  #: the processes that have it
     labels: tuple[Label, ...] = ()
     buckets: tuple[float, ...] = ()  #: of a histogram, without +Inf
+    shown: float = 0.0  #: of a gauge: seconds after which a value that was not seen again is NaN; 0: it stays
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -79,13 +85,20 @@ TYPE = Label("type", source="the event types that have a handler")
 SCHEDULE = Label("schedule", source="the declared schedules; one made at run time is `other`")
 METHOD = Label("method", source="the methods of the routes")
 ROUTE = Label("route", source="the routes, as templates")
-CODE = Label("code", source="the status codes answered; 500 and 503 are there from the start")
+#: All that there are (RFC 9110, IANA's registry): what a view of an app makes up is `other`.
+CODE = Label("code", tuple(str(code.value) for code in http.HTTPStatus if code >= http.HTTPStatus.OK))
 QUEUE = Label("queue", source="`events`, `periodic`, and the queues that handlers name")
 DUTY = Label("duty", DUTIES)
 WORD = Label("word", WORDS)
 SKIP_REASON = Label("reason", tuple(reason.value for reason in slots.Reason))
 EXCHANGE = Label("exchange", (topology.EVENTS, topology.PERIODIC))
-PEER = Label("peer", ("broker", "ledger"))
+PEER = Label("peer", ("broker", "ledger", "issuer"))
+CERTIFICATE = Label("of", ("broker", "ledger", "door"))
+FAULT = Label("fault", tuple(fault.value for fault in faults.Fault))
+VHOST = Label("vhost", source="the virtual host of MILLRACE_BROKER_URL")
+REFUSAL = Label(
+    "reason", ("not_signed_in", "bad_credential", "not_permitted", "too_many_failures", "too_many_requests")
+)
 OWNER = Label("owner", ("ours", "stray"))
 REASON = Label("reason", ("delivery_limit", "rejected", "expired", "maxlen"))
 ACCEPT_OUTCOME = Label("outcome", ("accepted", "duplicate", "conflict", "invalid", "unavailable"))
@@ -100,8 +113,8 @@ def _counter(name: str, text: str, roles: tuple[str, ...], *labels: Label) -> Me
     return Metric(name, Kind.COUNTER, text, roles, labels)
 
 
-def _gauge(name: str, text: str, roles: tuple[str, ...], *labels: Label) -> Metric:
-    return Metric(name, Kind.GAUGE, text, roles, labels)
+def _gauge(name: str, text: str, roles: tuple[str, ...], *labels: Label, shown: float = 0.0) -> Metric:
+    return Metric(name, Kind.GAUGE, text, roles, labels, shown=shown)
 
 
 def _histogram(name: str, text: str, roles: tuple[str, ...], buckets: tuple[float, ...], *labels: Label) -> Metric:
@@ -112,9 +125,31 @@ CATALOGUE: tuple[Metric, ...] = (
     _gauge("millrace_build_info", "Always 1; what this process is, in its labels.", ROLES, *BUILD),
     _gauge(
         "millrace_connection_up",
-        "Whether the last word from the peer was a good one: 1 or 0; NaN until there was one.",
+        "Whether the last word from the peer was a good one: 1 or 0; NaN until there was one. The issuer of tokens is"
+        " a web's alone.",
         ROLES,
         PEER,
+    ),
+    _counter(
+        "millrace_ledger_faults_total",
+        "What PostgreSQL refused, and connections to it that could not be had; also what was waited out, and what"
+        " handlers made of themselves. A worker's children tell with their next report.",
+        ROLES,
+        FAULT,
+    ),
+    _counter(
+        "millrace_access_refused_total",
+        "Requests that were refused for who sent them: without a credential, with a bad one, without the permission; or"
+        " too many of an address without a good one, or of one credential.",
+        WEB,
+        REFUSAL,
+    ),
+    _gauge(
+        "millrace_queue_info",
+        "Always 1; the work queues that this clock knows, and the virtual host that they are in.",
+        CLOCK,
+        VHOST,
+        QUEUE,
     ),
     _counter("millrace_http_requests_total", "Answered HTTP requests.", WEB, METHOD, ROUTE, CODE),
     _histogram(
@@ -202,25 +237,36 @@ CATALOGUE: tuple[Metric, ...] = (
         "Tickets that are due and not published, up to 100,000, without those that are paused. Every clock counts all:"
         " take the max.",
         CLOCK,
+        shown=SHOWN,
     ),
     _gauge(
         "millrace_tickets_out",
         "Tickets that are with the broker or a worker, up to 100,000. Every clock counts all: take the max.",
         CLOCK,
+        shown=SHOWN,
+    ),
+    _gauge(
+        "millrace_tickets_held",
+        "Of those that are due, the tickets of types whose window is full: they wait for workers, and not to be"
+        " published. Every clock counts all: take the max.",
+        CLOCK,
+        shown=SHOWN,
     ),
     _gauge(
         "millrace_tickets_overdue",
         "Of those that are out, the tickets whose patience has ended. Every clock counts all: take the max.",
         CLOCK,
+        shown=SHOWN,
     ),
     _gauge(
         "millrace_oldest_waiting_seconds",
         "How long the longest-waiting event that is due has waited, for the broker or for a worker; 0 when none does."
         " What is paused and not published does not count. Of each queue the 500 oldest tickets that are out are looked"
-        " at. Take the max.",
+        " at. After a pause it waits from the moment of resuming. Take the max.",
         CLOCK,
         QUEUE,
         TYPE,
+        shown=SHOWN,
     ),
     _counter(
         "millrace_events_tallied_total",
@@ -235,6 +281,7 @@ CATALOGUE: tuple[Metric, ...] = (
         "Events that were accepted and have not ended, by the tallies. Every clock reads all: take the max.",
         CLOCK,
         TYPE,
+        shown=SHOWN,
     ),
     _counter(
         "millrace_dead_letters_total",
@@ -249,12 +296,21 @@ CATALOGUE: tuple[Metric, ...] = (
         " max.",
         CLOCK,
         DEAD_REASON,
+        shown=SHOWN,
+    ),
+    _gauge(
+        "millrace_dead_letters_oldest_seconds",
+        "How long the oldest of those has lain; 0 when there is none. Every clock reads all: take the max.",
+        CLOCK,
+        DEAD_REASON,
+        shown=SHOWN,
     ),
     _gauge(
         "millrace_events_without_ticket",
         "Open events that no ticket covers (P8), as found in the last full round or so far in this one; must be 0."
         " Every clock looks at all: take the max.",
         CLOCK,
+        shown=SHOWN,
     ),
     _counter(
         "millrace_events_checked_total",
@@ -265,37 +321,44 @@ CATALOGUE: tuple[Metric, ...] = (
         "millrace_partitions_ahead",
         "Days after today that the ledger has a partition for. Every clock reads all: take the max.",
         CLOCK,
+        shown=SHOWN,
     ),
     _gauge(
         "millrace_oldest_day_timestamp_seconds",
         "When the oldest day began of which all events are there. Every clock reads all: take the max.",
         CLOCK,
+        shown=SHOWN,
     ),
     _gauge(
         "millrace_retention_overdue_days",
         "Days that are older than the retention by a day or more, and are there. Every clock reads all: take the max.",
         CLOCK,
+        shown=SHOWN,
     ),
     _gauge(
         "millrace_retention_last_timestamp_seconds",
         "When retention was done the last time, by any clock. Every clock reads all: take the max.",
         CLOCK,
+        shown=SHOWN,
     ),
     _gauge(
         "millrace_events_kept",
         "Events of days that are gone: open, dead or ended of late; up to 100,000. Every clock counts all: take the"
         " max.",
         CLOCK,
+        shown=SHOWN,
     ),
     _gauge(
         "millrace_events_unpartitioned",
         "Other events in the default partition, up to 100,000; must be 0. Every clock counts all: take the max.",
         CLOCK,
+        shown=SHOWN,
     ),
     _gauge(
         "millrace_clock_lateness_seconds",
         "How late the schedule is that is most overdue, at this clock's last look; 0 when none is. Take the max.",
         CLOCK,
+        shown=SHOWN_SLOTS,
     ),
     _gauge(
         "millrace_duty_last_success_timestamp_seconds",
@@ -319,6 +382,13 @@ CATALOGUE: tuple[Metric, ...] = (
         CLOCK,
         WAIT,
         QUEUE,
+    ),
+    _gauge(
+        "millrace_certificate_expires_timestamp_seconds",
+        "When a certificate ends: of those that `MILLRACE_BROKER_URL` and `MILLRACE_DATABASE_URL` name as files (not a"
+        " whole system's authorities), and the one that the door showed to a clock's canary, where its URL is `https`.",
+        ROLES,
+        CERTIFICATE,
     ),
     _gauge(
         "millrace_objective_start_seconds",
@@ -357,6 +427,16 @@ CATALOGUE: tuple[Metric, ...] = (
         " max.",
         CLOCK,
         SCHEDULE,
+        shown=SHOWN,
+    ),
+    _gauge(
+        "millrace_schedule_expected_timestamp_seconds",
+        "Since when a declared schedule should have succeeded: the third-latest instant at which it was due, in seconds"
+        " since the epoch. NaN while it is paused, and for one that was not due so often yet. Every clock asks: take"
+        " the max.",
+        CLOCK,
+        SCHEDULE,
+        shown=SHOWN,
     ),
     _histogram(
         "millrace_slot_lateness_seconds",

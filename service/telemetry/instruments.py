@@ -20,8 +20,11 @@ from service.telemetry import catalogue
 
 Instrument: TypeAlias = prometheus_client.Counter | prometheus_client.Gauge | prometheus_client.Histogram
 
-#: Codes that alerts ask for. A counter that is born at 1 shows no increase.
+#: Codes that alerts ask for of any route. A counter that is born at 1 shows no increase.
 BORN_CODES = ("500", "503")
+#: And what posts of events are answered with: budgets are shares of these.
+POSTS = ("POST", "/v1/events")
+BORN_OF_POSTS = ("200", "202", "207", "400", "401", "403", "404", "408", "409", "413", "415", "422", "429")
 
 #: A traceparent of a trace that is kept; its first group is the id of the trace.
 TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f][13579bdf].*")
@@ -59,6 +62,22 @@ class Durations(prometheus_client.Histogram):
             self._buckets[bisect.bisect_left(self._upper_bounds, longest)].set_exemplar(shown)
 
 
+class Seen(prometheus_client.Gauge):
+    """A gauge of what is looked at again and again: NaN when the last look was too long ago.
+
+    A value that stays where it was, because nobody can look any more, would count beside those of others who can.
+    """
+
+    is_fresh: Callable[[], bool] = staticmethod(lambda: True)
+
+    def collect(self) -> Iterable[prometheus_client.Metric]:
+        """The family of its samples."""
+        for family in super().collect():
+            if not self.is_fresh():
+                family.samples = [sample._replace(value=math.nan) for sample in family.samples]
+            yield family
+
+
 class Instruments:
     """The metrics that a role has. Those that it does not have take no notice."""
 
@@ -68,11 +87,13 @@ class Instruments:
         self._mine = [metric for metric in catalogue.CATALOGUE if role in metric.roles]
         self._instruments = {metric.name: self._make(metric) for metric in self._mine}
         self._found: dict[tuple[Any, ...], Any] = {}  # Series that were looked for before.
+        self._seen: dict[str, float] = {}  # Gauge → when it was set for the last time, by time.monotonic().
         #: The values of labels whose lists come from the process.
         self._known: dict[str, set[str]] = {
             "type": set(),
             "schedule": set(),
             "queue": set(),
+            "vhost": set(),
             "method": set(),
             "route": set(),
         }
@@ -80,7 +101,7 @@ class Instruments:
         self._replaced: dict[str, set[tuple[str, ...]]] = collections.defaultdict(set)
         self._begin_closed()
         self._begin_process(role, version)
-        for label in ("type", "schedule", "queue"):
+        for label in ("type", "schedule", "queue", "vhost"):
             self.know(label, [catalogue.OTHER])
         self.know_routes([(catalogue.OTHER, catalogue.OTHER)])
         self._begin_pairs()
@@ -94,16 +115,29 @@ class Instruments:
         """Set a gauge."""
         if (found := self._series(name, **labels)) is not None:
             found.set(value)
+            self._seen[name] = time.monotonic()
 
-    def replace(self, name: str, values: Mapping[Any, float], *, merge: Callable[[float, float], float]) -> None:
-        """Set all series of a gauge, by the tuple of their labels' values; what is not named falls to 0.
+    def ask(self, name: str, function: Callable[[], float], **labels: str) -> None:
+        """Have a gauge ask for its value at each scrape."""
+        if (found := self._series(name, **labels)) is not None:
+            found.set_function(function)
+
+    def replace(
+        self,
+        name: str,
+        values: Mapping[Any, float],
+        *,
+        merge: Callable[[float, float], float] = max,
+        otherwise: float = 0.0,
+    ) -> None:
+        """Set all series of a gauge, by the tuple of their labels' values; what is not named is set to ``otherwise``.
 
         ``merge`` makes one value of several that are counted as ``other``.
         """
         metric = next((metric for metric in self._mine if metric.name == name), None)
         if metric is None:
             return
-        found: dict[tuple[str, ...], float] = dict.fromkeys(self._replaced[name], 0.0)
+        found: dict[tuple[str, ...], float] = dict.fromkeys(self._replaced[name], otherwise)
         known: dict[tuple[str, ...], float] = {}
         for key, value in values.items():
             clean = tuple(self._clean(name, label, one) for label, one in zip(metric.label_names, key, strict=True))
@@ -111,6 +145,7 @@ class Instruments:
         self._replaced[name].update(known)
         for key, value in (found | known).items():
             self._instruments[name].labels(*key).set(value)  # type: ignore[union-attr]
+        self._seen[name] = time.monotonic()
 
     def observe(self, name: str, seconds: Iterable[float], *, example: str | None = None, **labels: str) -> None:
         """Put durations into a histogram. ``example``: the W3C traceparent of the longest."""
@@ -133,7 +168,8 @@ class Instruments:
             self._known["method"].add(method)
             self._known["route"].add(route)
             self._series("millrace_http_request_duration_seconds", method=method, route=route)
-            for code in BORN_CODES:
+            is_post = method == POSTS[0] and route.startswith(POSTS[1])
+            for code in BORN_CODES + (BORN_OF_POSTS if is_post else ()):
                 self._series("millrace_http_requests_total", method=method, route=route, code=code)
 
     def _series(self, name: str, **labels: str) -> Any:
@@ -148,8 +184,6 @@ class Instruments:
         return found
 
     def _clean(self, name: str, label: str, value: str) -> str:
-        if label == "code":
-            return value if len(value) == 3 and value.isdecimal() else catalogue.OTHER
         allowed = self._known.get(label) or CLOSED.get((name, label), frozenset[str]())
         return value if value in allowed else catalogue.OTHER
 
@@ -158,7 +192,10 @@ class Instruments:
         if metric.kind is catalogue.Kind.COUNTER:
             return prometheus_client.Counter(metric.name, metric.help, **given)
         if metric.kind is catalogue.Kind.GAUGE:
-            return prometheus_client.Gauge(metric.name, metric.help, **given)
+            gauge = Seen(metric.name, metric.help, **given)
+            if metric.shown:
+                gauge.is_fresh = lambda: time.monotonic() - self._seen.get(metric.name, -math.inf) < metric.shown
+            return gauge
         return Durations(metric.name, metric.help, buckets=metric.buckets, **given)
 
     def _begin(self, metric: catalogue.Metric, axes: Iterable[Iterable[str]]) -> None:

@@ -1,48 +1,42 @@
 """The metrics of one process, filled by listening to ``service.signals``.
 
-There are no files of a multiprocess mode. A process that was forked off is silent, because its
-counts would end with it: a worker's children send their reports to the parent, and only the parent
-counts. Nothing in here raises into the business code that sends the signals.
+There are no files of a multiprocess mode: a worker's children send their reports to the parent, and only the parent
+counts.
 """
 
 from __future__ import annotations
 
 import datetime
-import functools
 import logging
+import math
 import operator
 import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-import blinker
-
-from service import __version__, signals
+from service import __version__
 from service.domain import objective
 from service.domain import outcome as outcomes
 from service.domain import ticket as tickets
 from service.domain.keeping import Kept
-from service.telemetry import catalogue, instruments
+from service.telemetry import catalogue, instruments, listening
 
 log = logging.getLogger("millrace.metrics")
 
-Listener: TypeAlias = Callable[..., None]
 
-
-class Metrics:
-    """What a process counts. Each method ``on_…`` listens to the signal of that name."""
+class Metrics(listening.Listener):
+    """What a process counts."""
 
     def __init__(self, role: str, version: str = __version__) -> None:
+        super().__init__(log, "Something could not be counted", "metrics.failed")
         if role not in catalogue.ROLES:
             raise ValueError(f"role: one of {', '.join(catalogue.ROLES)} is wanted, not {role!r}")
         self.role = role
-        self.pid = os.getpid()
         self._to = instruments.Instruments(role, version)
         self.registry = self._to.registry
-        self._listeners: list[tuple[blinker.Signal, Listener]] = []
         self._lock = threading.Lock()
         self._detached: set[str] = set()
         self._running = 0  # Tickets with a worker's children or threads.
@@ -67,21 +61,6 @@ class Metrics:
         self._to.know("schedule", schedules)
         self._to.know("queue", queues)
         self._to.know_routes(routes)
-
-    def listen(self) -> None:
-        """Begin to listen to the signals."""
-        for name, signal in vars(signals).items():
-            method = getattr(self, f"on_{name}", None)
-            if isinstance(signal, blinker.Signal) and method is not None:
-                listener = self._quietly(method)
-                signal.connect(listener, weak=False)
-                self._listeners.append((signal, listener))
-
-    def close(self) -> None:
-        """Stop listening."""
-        while self._listeners:
-            signal, listener = self._listeners.pop()
-            signal.disconnect(listener)
 
     def on_events_accepted(self, *, counts: Mapping[str, int], outcome: str) -> None:
         """Events were accepted, or not."""
@@ -111,6 +90,8 @@ class Metrics:
             if n := report.get(word.value, 0):
                 self._to.add("millrace_events_finished_total", n, type=type_name, outcome=word.value)
         self._to.observe("millrace_event_run_duration_seconds", report.get("runs", ()), type=type_name)
+        for fault, n in report.get("faults", {}).items():
+            self._to.add("millrace_ledger_faults_total", n, fault=fault)
         latencies = report.get("latencies", ())
         self._to.observe(
             "millrace_event_commit_latency_seconds", latencies, example=report.get("trace"), type=type_name
@@ -127,9 +108,23 @@ class Metrics:
         """A peer was reached, or lost."""
         self._to.set("millrace_connection_up", float(up), peer=peer)
 
-    def on_tickets_counted(self, *, due: int, out: int, overdue: int) -> None:
+    def on_ledger_failed(self, *, fault: str) -> None:
+        """PostgreSQL refused something, or could not be reached."""
+        self._to.add("millrace_ledger_faults_total", 1, fault=str(fault))
+
+    def on_access_refused(self, *, reason: str) -> None:
+        """A request was refused for who sent it."""
+        self._to.add("millrace_access_refused_total", 1, reason=reason)
+
+    def on_queues_declared(self, *, vhost: str, queues: Iterable[str]) -> None:
+        """The work queues that this process knows."""
+        self._to.know("vhost", [vhost])
+        self._to.replace("millrace_queue_info", {(vhost, queue): 1.0 for queue in queues}, otherwise=math.nan)
+
+    def on_tickets_counted(self, *, due: int, held: int, out: int, overdue: int) -> None:
         """The clock has counted the ledger's tickets."""
         self._to.set("millrace_tickets_due", due)
+        self._to.set("millrace_tickets_held", held)
         self._to.set("millrace_tickets_out", out)
         self._to.set("millrace_tickets_overdue", overdue)
 
@@ -146,12 +141,15 @@ class Metrics:
             self._tallied[type_name, word] = n
         self._to.replace("millrace_events_open", {(name,): float(n) for name, n in opened.items()}, merge=operator.add)
 
-    def on_letters_read(self, *, new: Mapping[tuple[str, str], int], unreplayed: Mapping[str, int]) -> None:
+    def on_letters_read(
+        self, *, new: Mapping[tuple[str, str], int], unreplayed: Mapping[str, int], oldest: Mapping[str, float]
+    ) -> None:
         """The clock has read of dead letters."""
         for (type_name, reason), n in new.items():
             self._to.add("millrace_dead_letters_total", n, type=type_name, reason=reason)
         letters = {(reason,): float(n) for reason, n in unreplayed.items()}
         self._to.replace("millrace_dead_letters_unreplayed", letters, merge=operator.add)
+        self._to.replace("millrace_dead_letters_oldest_seconds", {(reason,): s for reason, s in oldest.items()})
 
     def on_balance_seen(self, *, without_ticket: int, checked: int, partitions: int) -> None:
         """The clock has checked some events for their tickets."""
@@ -199,6 +197,14 @@ class Metrics:
         else:
             self._to.add("millrace_canary_lost_total", 1, queue=queue, reason=loss)
 
+    def on_door_seen(self, *, until: float) -> None:
+        """The canary has seen the door's certificate."""
+        self._to.set("millrace_certificate_expires_timestamp_seconds", until, of="door")
+
+    def on_certificates_named(self, *, of: str, until: Callable[[], float]) -> None:
+        """The settings name files with certificates."""
+        self._to.ask("millrace_certificate_expires_timestamp_seconds", until, of=of)
+
     def on_slots_settled(self, *, late: Mapping[str, Sequence[float]], skipped: Mapping[tuple[str, str], int]) -> None:
         """Planned instants became events, or were skipped."""
         for schedule, seconds in late.items():
@@ -207,10 +213,12 @@ class Metrics:
         for (schedule, reason), n in skipped.items():
             self._to.add("millrace_slots_skipped_total", n, schedule=schedule, reason=reason)
 
-    def on_schedules_succeeded(self, *, last: Mapping[str, float]) -> None:
-        """Seconds since the epoch when each schedule's latest event succeeded."""
+    def on_schedules_succeeded(self, *, last: Mapping[str, float], expected: Mapping[str, float]) -> None:
+        """When each schedule's latest event succeeded, and since when it should have; in seconds since the epoch."""
         for schedule, at in last.items():
             self._to.set("millrace_schedule_last_success_timestamp_seconds", at, schedule=schedule)
+        values = {(schedule,): at for schedule, at in expected.items()}
+        self._to.replace("millrace_schedule_expected_timestamp_seconds", values, otherwise=math.nan)
 
     def on_message_returned(self, *, ours: bool, reason: str) -> None:
         """A message of the dead queue was dealt with."""
@@ -238,25 +246,6 @@ class Metrics:
             self._to.set("millrace_worker_tickets_running", self._running)
         if progress:
             self._to.set("millrace_worker_last_progress_timestamp_seconds", time.time())
-
-    def _quietly(self, method: Listener) -> Listener:
-        """The method as a listener that never raises, and is silent in a process forked off."""
-        failed = False
-
-        @functools.wraps(method)
-        def listener(_sender: Any, **given: Any) -> None:
-            nonlocal failed
-            if os.getpid() != self.pid:
-                # A lock that another thread held at the fork is held for ever here: touch nothing.
-                return
-            try:
-                method(**given)
-            except Exception:
-                if not failed:  # Once is enough to know.
-                    failed = True
-                    log.exception("Something could not be counted", extra={"action": "metrics.failed"})
-
-        return listener
 
 
 _installed: Metrics | None = None

@@ -29,8 +29,10 @@ How they are counted:
   that is recycled or killed takes no count along.
 - All label sets are there from the start, at 0, for every known type and schedule. What is not
   known is `other`.
-- A gauge is NaN until something was seen: before, 0 would be a guess. The connections of a worker's
-  children are not seen by its parent, so that a prefork worker leaves
+- A gauge is NaN until something was seen: before, 0 would be a guess. What a clock looks at is NaN
+  again when it could not look for a while, so that `max` over the clocks takes no value that nobody
+  stands for.
+- The connections of a worker's children are not seen by its parent, so that a prefork worker leaves
   `millrace_connection_up{peer="ledger"}` at NaN.
 - No label holds the id of an event, a ticket or a request.
 
@@ -62,6 +64,8 @@ def _detail(metric: catalogue.Metric) -> str:
         lines += ["", *(f"- `{label.name}`: {_values(label)}" for label in metric.labels)]
     if metric.buckets:
         lines += ["", f"Bounds, in seconds: {', '.join(f'{bound:g}' for bound in metric.buckets)}."]
+    if metric.shown:
+        lines += ["", f"NaN when it was not seen for {metric.shown:g} s."]
     return "\n".join(lines) + "\n"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import flask
 
+from service import signals
 from service.application.buckets import Buckets
 from service.application.credentials import Keyring
 from service.domain import credentials, errors
@@ -30,6 +31,11 @@ LONGEST = 8192  #: characters of a credential
 OUTSIDE = frozenset({"HTTP_ORIGIN", "HTTP_X_FORWARDED_FOR"})
 LIMITED = "millrace.limited"  #: in a WSGI environment: the request was counted
 REFUSED = "millrace.refused"  #: in a WSGI environment: why the request was refused before its body was read
+UNKNOWN = "too many requests without a good credential"
+
+
+class TooManyFailures(errors.TooManyRequests):
+    """Too many requests of an address without a good credential."""
 
 
 class Guard:
@@ -88,6 +94,14 @@ class Guard:
 
         Raises NotSignedIn, BadCredential, NotPermitted, TooManyRequests; LedgerUnavailable, IssuerUnavailable.
         """
+        try:
+            self._admit(request, wanted)
+        except errors.MillraceError as error:
+            if (reason := _reason(error)) is not None:
+                signals.access_refused.send(None, reason=reason)
+            raise
+
+    def _admit(self, request: flask.Request, wanted: tuple[Permission, ...]) -> None:
         environ = request.environ
         if (refused := environ.get(REFUSED)) is not None:
             raise refused
@@ -139,7 +153,7 @@ class Guard:
         """Count a request of an address without a good credential. Raises TooManyRequests."""
         address = self.address(environ)
         if not self._addresses.take(address):
-            raise self._too_many(self._addresses, address, "too many requests without a good credential")
+            raise self._too_many(self._addresses, address, UNKNOWN, TooManyFailures)
 
     def headers(self, environ: dict[str, Any]) -> Iterable[tuple[str, str]]:
         """What an answer of Flask's says of the limit of who asks; those of the lane save the time."""
@@ -158,7 +172,7 @@ class Guard:
                 # It costs a query: who only guesses is not let near it.
                 address = self.address(environ)
                 if not self._addresses.has(address):
-                    raise self._too_many(self._addresses, address, "too many requests without a good credential")
+                    raise self._too_many(self._addresses, address, UNKNOWN, TooManyFailures)
                 with gate.reads():
                     found = self.sessions.look(request)
                 if found is not None:
@@ -188,8 +202,10 @@ class Guard:
         environ[LIMITED] = True
 
     @staticmethod
-    def _too_many(buckets: Buckets, who: str, why: str) -> errors.TooManyRequests:
-        return errors.TooManyRequests(why, retry_after=buckets.wait(who), headers=buckets.headers(who))
+    def _too_many(
+        buckets: Buckets, who: str, why: str, kind: type[errors.TooManyRequests] = errors.TooManyRequests
+    ) -> errors.TooManyRequests:
+        return kind(why, retry_after=buckets.wait(who), headers=buckets.headers(who))
 
 
 def make(here: road.Road) -> Guard:
@@ -241,6 +257,19 @@ def _check(found: Principal, wanted: tuple[Permission, ...]) -> None:
         raise errors.NotPermitted(
             f"this needs the permission {name}, which the role {found.role} does not grant", permission=name
         )
+
+
+def _reason(error: errors.MillraceError) -> str | None:
+    """What a refusal is counted as; None when it says nothing of who asks."""
+    if isinstance(error, TooManyFailures):
+        return "too_many_failures"
+    known = {
+        errors.BadCredential: "bad_credential",
+        errors.NotSignedIn: "not_signed_in",
+        errors.NotPermitted: "not_permitted",
+        errors.TooManyRequests: "too_many_requests",
+    }
+    return next((reason for kind, reason in known.items() if isinstance(error, kind)), None)
 
 
 def _limit(found: Principal) -> str:

@@ -7,16 +7,17 @@ any thread is taken: a client that sends slowly, or not at all, holds nobody up.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import sys
-from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, Protocol, TypeVar
 
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]
 from werkzeug import exceptions
 
 from service.web import body
+
+T = TypeVar("T")
 
 LINGER = 1_048_576  #: bytes more that are read, and thrown away, of a body that turned out to be too large
 
@@ -80,8 +81,7 @@ async def read(protocol: Readable, announced: int, within: float) -> bytes:
     """A body whose length was announced. Raises RequestTimeout, and CutOff."""
     if announced == 0:
         return b""
-    async with _in_time(within):
-        return await protocol()
+    return await _in_time(protocol(), within)
 
 
 async def read_unannounced(protocol: Readable, most: int, within: float) -> bytes:
@@ -90,27 +90,31 @@ async def read_unannounced(protocol: Readable, most: int, within: float) -> byte
     granian tells of no error here: it hands out an empty part instead. It does so for the end as well, once, and for
     trailers. So a second one means that the end is missing, or that there are trailers, which nobody reads.
     """
-    parts: list[bytes] = []
-    size = empty = 0
-    async with _in_time(within):
-        async for part in protocol:
-            if size <= most:
-                parts.append(part)
-            size += len(part)
-            empty += not part
-            # A client that is still sending when its connection is closed may lose the answer.
-            if size > most + LINGER:
-                break
+    parts, empty = await _in_time(_parts(protocol, most), within)
     if empty > 1:
         raise body.CutOff(", or it has trailers")
     return b"".join(parts)
 
 
-@contextlib.asynccontextmanager
-async def _in_time(within: float) -> AsyncIterator[None]:
+async def _parts(protocol: Readable, most: int) -> tuple[list[bytes], int]:
+    """The parts of a body as they come, and how many of them were empty."""
+    parts: list[bytes] = []
+    size = empty = 0
+    async for part in protocol:
+        if size <= most:
+            parts.append(part)
+        size += len(part)
+        empty += not part
+        # A client that is still sending when its connection is closed may lose the answer.
+        if size > most + LINGER:
+            break
+    return parts, empty
+
+
+async def _in_time(reading: Awaitable[T], within: float) -> T:
     try:
         async with asyncio.timeout(within):
-            yield
+            return await reading
     except TimeoutError:
         raise exceptions.RequestTimeout(f"the body did not come within {within:g} seconds") from None
     except ProtocolClosed:

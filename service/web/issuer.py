@@ -17,8 +17,9 @@ import msgspec
 from joserfc import jwk
 from joserfc.errors import JoseError
 
+from service import signals
 from service.domain import errors
-from service.settings import is_loopback
+from service.values import is_loopback
 
 log = logging.getLogger("millrace.access")
 
@@ -126,9 +127,11 @@ class Issuer:
                 self._keys = _read(self._get(uri, None))
                 self._got = self._now()
                 self._is_away = False
+                signals.connection_changed.send(None, peer="issuer", up=True)
             except errors.IssuerUnavailable as error:
                 # What is known goes on being good for a while.
                 self._is_away = True
+                signals.connection_changed.send(None, peer="issuer", up=False)
                 log.warning("The issuer cannot be asked: %s", error, extra={"action": "access.issuer_away"})
         finally:
             self._lock.release()

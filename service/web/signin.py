@@ -21,6 +21,7 @@ import flask
 import itsdangerous
 import jinja2
 
+from service import signals
 from service.domain import errors
 from service.domain.access import Permission, Role
 from service.web import access, guard, road, sessions, whence
@@ -112,6 +113,7 @@ def come_back() -> Any:
         name, role = _who(flow, request.args["code"])
     except (errors.BadCredential, errors.NotPermitted, errors.IssuerUnavailable, itsdangerous.BadData) as error:
         keeper.count_failure(request.environ)
+        signals.access_refused.send(None, reason="bad_credential")
         log.warning("A company sign-in has failed: %s", error, extra={"action": "access.sign_in_failed"})
         why = "it took too long, or began in another browser" if isinstance(error, itsdangerous.BadData) else error
         response = _page("/console", company_fault=f"Company sign-in has failed: {why}.", status=401)
@@ -204,6 +206,7 @@ def _signer() -> itsdangerous.URLSafeTimedSerializer:
 
 
 def _tell_failed(name: str) -> None:
+    signals.access_refused.send(None, reason="bad_credential")
     log.warning("A sign-in has failed", extra={"action": "access.sign_in_failed", "user": name})
 
 

@@ -123,6 +123,8 @@ def test_each_kind_of_process_finds_its_own_secret_and_no_other(
         volumes = {v["name"]: v for v in workload["spec"]["template"]["spec"]["volumes"]}
         secret = volumes["servers"]["secret"]["secretName"]
         assert secret == f"millrace-{name.partition('-')[0]}"
+        assert {kind for volume in volumes.values() for kind in volume} == {"name", "secret", "emptyDir"}
+        assert [v["secret"]["secretName"] for v in volumes.values() if "secret" in v] == [secret], name
         for container in manifests.containers(workload):
             folder = next(m["mountPath"] for m in container["volumeMounts"] if m["name"] == "servers")
             own = {v["name"]: v["value"] for v in container.get("env", ())}

@@ -57,15 +57,10 @@ class TestOutage:
         road.clock()
         return road
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def door(cls, road: Road) -> Door:
-        return road.web()
-
     @pytest.mark.parametrize(
         ("outage", "events"),
         [
-            pytest.param(stopped, 2_000, id="stopped"),
+            pytest.param(stopped, 1_000, id="stopped"),
             pytest.param(frozen, 500, id="frozen", marks=pytest.mark.fault(7)),
             pytest.param(starved, 500, id="starved", marks=pytest.mark.fault(5)),
         ],

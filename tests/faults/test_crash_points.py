@@ -77,7 +77,7 @@ class TestWorker:
         return road
 
     @pytest.mark.fault(24)
-    @pytest.mark.parametrize("pool", ["prefork", "solo"])
+    @pytest.mark.parametrize("pool", ["prefork", pytest.param("solo", marks=pytest.mark.heavy)])
     @pytest.mark.parametrize(
         ("point", "careful"), [(p, False) for p in WORKER] + [(p, True) for p in CAREFUL],
         ids=[*WORKER, *(f"carefully-{p}" for p in CAREFUL)],

@@ -33,6 +33,7 @@ def scraped_slowly(process: Process) -> Iterator[None]:
         yield
 
 
+@pytest.mark.heavy
 @pytest.mark.fault(58)
 def test_forty_slow_scrapers_of_each_process_hold_up_nobody(make_road: MakeRoad, trial: Any) -> None:
     road: Road = make_road()

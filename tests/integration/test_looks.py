@@ -12,6 +12,7 @@ from schedules import looking
 from service.domain.outcome import Discard
 from service.ledger import engine as engines
 from service.ledger import watching
+from service.ledger.pauses import PauseLedger
 from tests.ledgers import Ledger
 
 TYPE = "looks.some"
@@ -37,13 +38,13 @@ def _work(payload: Any, ctx: Any) -> Any:
 
 def test_tickets_are_due_then_out_then_overdue(ledger: Ledger, watch: watching.LedgerWatch) -> None:
     ledger.post(TYPE, 1, 2, 3, 4)
-    ledger.until(lambda: watch.count_tickets() == (0, 2, 0))
+    ledger.until(lambda: watch.count_tickets() == (0, 2, 0, 0))
     ledger.sql("update millrace.tickets set due_at = now() - interval '1 s'")
-    assert watch.count_tickets() == (0, 2, 2)
+    assert watch.count_tickets() == (0, 2, 2, 0)
     ledger.sql("update millrace.tickets set published_at = null")
-    assert watch.count_tickets() == (2, 0, 0)
+    assert watch.count_tickets() == (2, 0, 0, 0)
     ledger.sql("update millrace.tickets set due_at = now() + interval '1 h'")
-    assert watch.count_tickets() == (0, 0, 0)
+    assert watch.count_tickets() == (0, 0, 0, 0)
 
 
 def test_the_oldest_event_that_is_due_is_found_in_each_lane(ledger: Ledger, watch: watching.LedgerWatch) -> None:
@@ -63,6 +64,48 @@ def test_the_oldest_event_that_is_due_is_found_in_each_lane(ledger: Ledger, watc
     found = watch.oldest_waiting()
     assert 30 <= found["events", TYPE] < 50
     assert found["reports", "looks.other"] < 20, "it was accepted later than it was asked for"
+
+
+def test_tickets_of_a_type_whose_window_is_full_are_held(ledger: Ledger) -> None:
+    watch = watching.LedgerWatch(engines.Engine(ledger.url), window=4)
+    ledger.post(TYPE, 1, 2)
+    ledger.until(lambda: watch.count_tickets().out == 1)
+    ledger.sql("update millrace.tickets set published_at = null, due_at = now()")
+    counted = "insert into millrace.types (name, out_events) values (%s, %s) on conflict (name) do update"
+    for out, held in ((3, 0), (4, 1)):
+        ledger.sql(f"{counted} set out_events = excluded.out_events", TYPE, out)
+        assert watch.count_tickets() == watching.Tickets(due=1, out=0, overdue=0, held=held)
+    ledger.sql("update millrace.types set out_events = 2, most_out = 2")
+    assert watch.count_tickets().held == 1
+
+
+@pytest.mark.parametrize("pauses", [("types", TYPE), ("queues", "events")], ids=["type", "queue"])
+def test_what_was_paused_waits_and_is_late_from_the_moment_when_it_may_go_on(
+    ledger: Ledger, watch: watching.LedgerWatch, pauses: tuple[str, str]
+) -> None:
+    table, name = pauses
+    pause = PauseLedger(engines.Engine(ledger.url), table)
+    ledger.post(TYPE, 1, 2)
+    ledger.until(lambda: watch.count_tickets().out == 1)
+    ledger.sql("update millrace.tickets set published_at = null, due_at = now()")
+    pause.pause(name, "night-shift")
+    ledger.sql("update millrace.events set accepted_at = accepted_at - interval '2 h'")
+    assert pause.resume(name)
+    assert watch.oldest_waiting()["events", TYPE] < 60
+    [report] = ledger.work()
+    assert max(report.waits) < 60
+    assert min(report.latencies) > 7200, "they were accepted two hours ago"
+
+
+def test_a_detached_run_after_a_pause_is_not_late_either(ledger: Ledger) -> None:
+    ledger.handler("looks.long", _work, detached=True, queue="reports", bundle=1)
+    pause = PauseLedger(engines.Engine(ledger.url), "types")
+    ledger.post("looks.long", 1)
+    pause.pause("looks.long", None)
+    ledger.sql("update millrace.events set accepted_at = accepted_at - interval '2 h'")
+    assert pause.resume("looks.long")
+    [report] = ledger.work()
+    assert max(report.waits) < 60
 
 
 @pytest.mark.parametrize(("table", "name"), [("types", TYPE), ("queues", "events")])
@@ -107,12 +150,20 @@ def test_what_is_closed_is_not_read_again(ledger: Ledger, watch: watching.Ledger
 def test_dead_letters_are_new_once_and_lie_there_until_replayed(ledger: Ledger, watch: watching.LedgerWatch) -> None:
     ledger.post(TYPE, "discard")
     ledger.work()
-    assert watch.read_letters() == watching.Letters({}, {"discarded": 1})
+    first = watch.read_letters()
+    assert (first.new, first.unreplayed) == ({}, {"discarded": 1})
     ledger.post(TYPE, "discard", "discard")
     ledger.work()
-    assert watch.read_letters() == watching.Letters({(TYPE, "discarded"): 2}, {"discarded": 3})
+    found = watch.read_letters()
+    assert (found.new, found.unreplayed) == ({(TYPE, "discarded"): 2}, {"discarded": 3})
+    assert found.oldest["discarded"] < 100
+    first_of_all = "(select min(id::text)::uuid from millrace.events)"
+    ledger.sql(f"update millrace.dead set died_at = died_at - interval '25 h' where event_id = {first_of_all}")
+    assert 90_000 <= watch.read_letters().oldest["discarded"] < 90_100
+    ledger.sql("update millrace.dead set discarded_at = now() where died_at < now() - interval '1 h'")
+    assert watch.read_letters().oldest["discarded"] < 100
     ledger.sql("update millrace.dead set replayed_as = gen_random_uuid()")
-    assert watch.read_letters() == watching.Letters({}, {})
+    assert watch.read_letters() == watching.Letters({}, {}, {})
 
 
 def test_an_open_event_without_a_ticket_is_found_and_one_that_has_it_again_is_forgotten(

@@ -302,7 +302,7 @@ class Machine(stateful.RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("examples", "steps"), [(25, 25), pytest.param(80, 50, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize(("examples", "steps"), [(15, 25), pytest.param(80, 50, marks=pytest.mark.heavy)])
 def test_nothing_is_lost_or_doubled_whatever_happens(
     database: str, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
 ) -> None:

@@ -194,6 +194,7 @@ def test_the_script_may_be_run_again_and_again(server: PostgresServer, urls: dic
     assert _rows(server, "select version_num::text from millrace.migrations") == [(schema.HEAD,)]
 
 
+@pytest.mark.heavy
 def test_the_road_is_worked_by_processes_with_roles_of_their_own(road: Road, urls: dict[str, str]) -> None:
     door = road.web(database_url=urls[grants.WEB])
     road.worker(database_url=urls[grants.WORKER])

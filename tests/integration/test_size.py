@@ -30,6 +30,7 @@ SCANS = """
 select relname, seq_scan from pg_stat_user_tables
 where schemaname = 'millrace' and (relname like 'events%' or relname = 'tickets')
 """
+BY_TYPE = "select sum(idx_scan)::int from pg_stat_user_indexes where indexrelname like 'events%type_id_idx'"
 EVENTS = 5_000
 
 
@@ -41,9 +42,9 @@ def ledger(database: str) -> Ledger:
     return found
 
 
-def fill(ledger: Ledger, *, bundle: int) -> None:
+def fill(ledger: Ledger, *, bundle: int, analyzed: tuple[str, ...] = ("events", "tickets")) -> None:
     ledger.sql(FILL, bundle, EVENTS)
-    for table in ("events", "tickets"):
+    for table in analyzed:
         ledger.sql(f"analyze millrace.{table}")
 
 
@@ -55,6 +56,13 @@ def test_outcomes_touch_no_index(ledger: Ledger) -> None:
     assert updates == EVENTS
     # A page takes as many rows as it has room for once more; a few of the last do not fit.
     assert hot > 0.9 * updates
+
+
+def test_a_bundle_of_a_new_day_is_found_by_its_ids_alone(ledger: Ledger) -> None:
+    fill(ledger, bundle=50, analyzed=())
+    ledger.work()
+    ledger.close()
+    assert ledger.sql(BY_TYPE) == [(0,)]
 
 
 def test_no_statement_of_the_road_reads_a_table_from_end_to_end(ledger: Ledger) -> None:

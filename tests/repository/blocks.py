@@ -75,7 +75,7 @@ EVENTS = "names an event that the reader has; tests/integration/test_verbs.py ru
 
 #: (page, language, what is in the block, how it is checked)
 CHECKED: list[tuple[str, str, str, How]] = [
-    ("README.md", "", "$ curl", Words("shown with its answer; tests/deploy/test_tutorial.py types the same calls")),
+    ("README.md", "console", "", Run("tests/e2e/test_readme.py")),
     ("README.md", "", "", Words(FOREVER)),
     ("README.md", "python", "", Declared()),
     ("CONTRIBUTING.md", "python", "", Shown("an excerpt; tests/faults is full of it")),
@@ -109,7 +109,7 @@ CHECKED: list[tuple[str, str, str, How]] = [
     ("docs/postgresql.md", "ini", "", Shown("pgbouncer's, parsed here; tests/pgbouncer.py runs one")),
     ("docs/postgresql.md", "", "", Words(SERVERS)),
     ("docs/producers.md", "*", "", Run("tests/integration/test_producers.py")),
-    ("docs/rabbitmq.md", "", "topology plan", Words("shown with its answer; test_topology_changes.py")),
+    ("docs/rabbitmq.md", "console", "", Run("tests/integration/test_topology_changes.py")),
     ("docs/rabbitmq.md", "", "", Words(SERVERS)),
     ("docs/reliability.md", "", "", Shown("results, written by tests/faults/report.py")),
     ("docs/releases.md", "", "", Words("tests/deploy/test_release.py takes the steps, in words of its own")),

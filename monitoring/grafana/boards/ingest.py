@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from monitoring.grafana.ask import TYPE as OF_TYPE
 from monitoring.grafana.ask import heat, quantile, rate, ratio, top
+from monitoring.grafana.boards import faults
 from monitoring.grafana.model import GREEN, JOB, ORANGE, RED, ROUTE, TYPE, YELLOW, Board, Kind, Limit, Panel, Query, Row
 
 REQUESTS = "millrace_http_requests_total"
@@ -150,6 +151,6 @@ BOARD = Board(
     "Millrace / Ingest",
     "What comes in at the door, and does it get to the broker?",
     "Open it when clients complain, or when `accepted` on the overview is not what it should be.",
-    (REQUEST, EVENTS, PUBLISH),
+    (REQUEST, EVENTS, faults.ACCESS, PUBLISH),
     (JOB, ROUTE, TYPE),
 )

@@ -50,6 +50,35 @@ def test_the_last_success_of_each_schedule_is_known(ledger: Ledger) -> None:
     assert upkeep.last_success(["works", "waits"]) == {"works": at}
 
 
+def test_a_success_is_expected_since_the_third_latest_instant_of_what_is_not_paused(ledger: Ledger) -> None:
+    clock = Clock(ledger, schedules.Schedule("works", "a.a", Interval(3600))).declare()
+    upkeep = Upkeep(ledger.engine)
+    for ago in (3, 2, 1):
+        assert upkeep.expected(["works", "unheard-of"]) == {}
+        due = f"date_trunc('hour', now()) - interval '{ago} h'"
+        ledger.sql(f"update millrace.schedules set next_due = {due}, planned = {due} where name = 'works'")
+        ledger.sql(
+            "insert into millrace.slots (schedule, due_at, outcome, event_id, clock)"
+            f" values ('works', {due}, 'fired', gen_random_uuid(), 'test')"
+        )
+    [(third,)] = ledger.sql("select extract(epoch from date_trunc('hour', now()) - interval '3 h')::float8")
+    assert upkeep.expected(["works"]) == {"works": third}
+    # What was skipped while an event was open was due all the same; what was skipped in a pause was not.
+    ledger.sql(
+        "insert into millrace.slots (schedule, due_at, outcome, reason, clock)"
+        " values ('works', date_trunc('hour', now()), 'skipped', 'paused', 'test')"
+    )
+    assert upkeep.expected(["works"]) == {"works": third}
+    ledger.sql("update millrace.slots set reason = 'overlap' where reason = 'paused'")
+    assert upkeep.expected(["works"]) == {"works": third + 3600}
+    ledger.sql("insert into millrace.types (name, paused_at) values ('a.a', now())")
+    assert upkeep.expected(["works"]) == {}
+    ledger.sql("update millrace.types set paused_at = null")
+    ledger.sql("update millrace.schedules set paused_at = now()")
+    assert upkeep.expected(["works"]) == {}
+    assert clock is not None
+
+
 def watch_deletes(ledger: Ledger, table: str, what: str) -> None:
     """Note ``what`` about the rows that each delete takes: select it with DELETES."""
     ledger.sql("create table deletes (n bigint)")

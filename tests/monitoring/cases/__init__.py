@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.monitoring.cases import broker, budgets, clocks, road, watch, workers
+from tests.monitoring.cases import access, broker, budgets, clocks, ledger, road, watch, workers
 from tests.monitoring.cases.case import Case
 
 CASES: tuple[Case, ...] = (
@@ -11,6 +11,8 @@ CASES: tuple[Case, ...] = (
     *clocks.CASES,
     *workers.CASES,
     *broker.CASES,
+    *ledger.CASES,
+    *access.CASES,
     *watch.CASES,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.monitoring.cases.case import Case
 
 WORKER = 'job="millrace-worker",instance="w"'
+OURS = 'millrace_queue_info{vhost="/",queue="%s",instance="c"}'
 QUEUE = 'rabbitmq_detailed_queue_%s{vhost="/",queue="%s",instance="r"}'
 
 CASES = (
@@ -26,17 +27,25 @@ CASES = (
         },
         "10m",
     ),
-    Case(
-        "MillraceBrokerAlarm",
-        {
-            'rabbitmq_alarms_memory_used_watermark{instance="r"}': "0x10 1x10",
-            'rabbitmq_alarms_free_disk_space_watermark{instance="r"}': "0x20",
-        },
-        "5m",
-        "7m",
-        {"instance": "r"},
-        "critical",
-        "The node r.",
+    # Each alarm by itself, while the others are there and well.
+    *(
+        Case(
+            "MillraceBrokerAlarm",
+            {
+                f'rabbitmq_alarms_{one}{{instance="r"}}': "0x10 1x10" if one == raised else "0x20"
+                for one in ("memory_used_watermark", "free_disk_space_watermark", "file_descriptor_limit")
+            },
+            "5m",
+            "7m",
+            {"instance": "r", "alarm": said},
+            "critical",
+            f"The node r: {said}.",
+        )
+        for raised, said in {
+            "memory_used_watermark": "memory",
+            "free_disk_space_watermark": "disk",
+            "file_descriptor_limit": "file descriptors",
+        }.items()
     ),
     Case(
         "MillraceBrokerMemory",
@@ -63,16 +72,46 @@ CASES = (
     Case(
         "MillraceQueueWithoutConsumers",
         {
+            OURS % "reports": "1x40",
             QUEUE % ("consumers", "reports"): "2x10 0x20",
             QUEUE % ("messages_ready", "reports"): "5x40",
-            QUEUE % ("consumers", "dead"): "0x40",
-            QUEUE % ("messages_ready", "dead"): "5x40",
         },
         "5m",
         "8m",
         {"queue": "reports", "vhost": "/"},
         "critical",
         "The queue reports in /.",
+    ),
+    # Queues that nobody is to take, in our virtual host and in another; one of ours that has nothing to do.
+    Case(
+        "MillraceQueueWithoutConsumers",
+        {
+            OURS % "events": "1x40",
+            OURS % "http": "1x40",
+            QUEUE % ("consumers", "http"): "0x40",
+            QUEUE % ("messages_ready", "http"): "0x40",
+            QUEUE % ("consumers", "dead"): "0x40",
+            QUEUE % ("messages_ready", "dead"): "5x40",
+            QUEUE % ("consumers", "of-another-application"): "0x40",
+            QUEUE % ("messages_ready", "of-another-application"): "5x40",
+            (QUEUE % ("consumers", "events")).replace('"/"', '"elsewhere"'): "0x40",
+            (QUEUE % ("messages_ready", "events")).replace('"/"', '"elsewhere"'): "5x40",
+        },
+        "15m",
+    ),
+    Case(
+        "MillraceBrokerUnwatched",
+        {OURS % "events": "1x200", QUEUE % ("consumers", "events"): "2x10 _x190"},
+        "30m",
+        "50m",
+        {},
+        "info",
+        "There are 1 work queues, and no rabbitmq_detailed_queue_consumers of any of them.",
+    ),
+    Case(
+        "MillraceBrokerUnwatched",
+        {OURS % "events": "1x200", QUEUE % ("consumers", "events"): "0x200"},
+        "90m",
     ),
     Case(
         "MillraceUnroutable",
@@ -103,6 +142,17 @@ CASES = (
         "8m",
         {},
         "critical",
-        "Missing nodes: 1. (Needs RabbitMQ 3.11.)",
+        "Missing nodes: 1.",
     ),
+    # RabbitMQ 3.10 does not tell: one of its nodes cannot be scraped, and others can.
+    Case(
+        "MillraceQuorumDegraded",
+        {'up{job="rabbitmq",instance="r"}': "1x10 0x20", 'up{job="rabbitmq",instance="s"}': "1x30"},
+        "6m",
+        "8m",
+        {},
+        "critical",
+        "Missing nodes: 1.",
+    ),
+    Case("MillraceQuorumDegraded", {'up{job="rabbitmq",instance="r"}': "1x10 0x20"}, "12m"),
 )

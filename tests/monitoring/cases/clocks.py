@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.monitoring.cases.case import Case
 
 DUTY = 'millrace_duty_last_success_timestamp_seconds{job="millrace-clock",instance="%s",duty="%s"}'
+EXPECTED = 'millrace_schedule_expected_timestamp_seconds{instance="c",schedule="hourly"}'
+SUCCEEDED = 'millrace_schedule_last_success_timestamp_seconds{instance="c",schedule="hourly"}'
 CLOCK = 'job="millrace-clock",instance="c"'
 
 CASES = (
@@ -75,6 +77,46 @@ CASES = (
         {},
         "critical",
         "It is late by 40s.",
+    ),
+    # A clock that cannot look has no number to tell; another one's counts.
+    Case(
+        "MillraceClockLate",
+        {
+            f"millrace_clock_lateness_seconds{{{CLOCK}}}": "NaN+0x40",
+            'millrace_clock_lateness_seconds{instance="d"}': "0x40",
+        },
+        "15m",
+    ),
+    Case(
+        "MillraceScheduleStale",
+        {EXPECTED: "300+30x10 600x60", SUCCEEDED: "600x60"},
+        "14m",
+    ),
+    Case(
+        "MillraceScheduleStale",
+        {EXPECTED: "300+30x60", SUCCEEDED: "600x60"},
+        "19m",
+        "21m",
+        {"schedule": "hourly"},
+        says="hourly was due three times since its last success.",
+    ),
+    # It has never succeeded.
+    Case(
+        "MillraceScheduleStale",
+        {EXPECTED: "0x10 300x60", SUCCEEDED: "NaN+0x70"},
+        "15m",
+        "21m",
+        {"schedule": "hourly"},
+        says="hourly was due three times since its last success.",
+    ),
+    # It is paused, or was not due so often yet.
+    Case("MillraceScheduleStale", {EXPECTED: "NaN+0x60", SUCCEEDED: "600x60"}, "25m"),
+    Case(
+        "MillracePartitionsRunOut",
+        {f"millrace_partitions_ahead{{{CLOCK}}}": "NaN+0x60", 'millrace_partitions_ahead{instance="d"}': "14x10 2x40"},
+        "6m",
+        "16m",
+        says="There are partitions for 2 more days.",
     ),
     Case(
         "MillracePartitionsRunOut",

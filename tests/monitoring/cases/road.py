@@ -1,14 +1,39 @@
-"""The road: the canary, what waits, what is not published, the ledger."""
+"""The road: the door, the canary, what waits, what is not published."""
 
 from __future__ import annotations
 
 from tests.monitoring.cases.case import Case
 
 WAITS = 'millrace_oldest_waiting_seconds{instance="c",queue="events",type="a.b"}'
+OURS = 'millrace_queue_info{vhost="/",queue="%s",instance="c"}'
 QUEUE = 'rabbitmq_detailed_queue_%s{vhost="/",queue="%s",instance="r"}'
 CLOCK = 'job="millrace-clock",instance="c"'
 
 CASES = (
+    Case(
+        "MillraceNoWeb",
+        {'up{job="millrace-web",instance="w"}': "1x10 0x10"},
+        "5m",
+        "7m",
+        {},
+        "critical",
+        "What was accepted is worked all the same.",
+    ),
+    # Pods that are gone leave no `up` behind.
+    Case(
+        "MillraceNoWeb",
+        {'up{job="millrace-web",instance="w"}': "1x10 _x10", 'up{job="millrace-clock",instance="c"}': "1x20"},
+        "5m",
+        "12m",
+        {},
+        "critical",
+        "What was accepted is worked all the same.",
+    ),
+    Case(
+        "MillraceNoWeb",
+        {'up{job="millrace-web",instance="w"}': "0x20", 'up{job="millrace-web",instance="v"}': "1x20"},
+        "9m",
+    ),
     Case(
         "MillraceCanaryLost",
         {'millrace_canary_lost_total{queue="events",reason="late",instance="c"}': "0x20 1+1x20"},
@@ -29,6 +54,27 @@ CASES = (
         "25m",
         {"queue": "events"},
         says="One in ten takes more than 9.5s through the queue events.",
+    ),
+    Case(
+        "MillraceCanaryAbsent",
+        {'millrace_canary_sent_total{queue="events",instance="c"}': "0+2x40 80x80"},
+        "40m",
+        "50m",
+        says="No clock has sent a synthetic event for 10 minutes.",
+    ),
+    # Nobody has asked for any, and no clock has the counter.
+    Case(
+        "MillraceCanaryAbsent",
+        {f"up{{{CLOCK}}}": "1x80"},
+        "10m",
+        "20m",
+        says="No clock has sent a synthetic event for 10 minutes.",
+    ),
+    # A clock is started again and again.
+    Case(
+        "MillraceCanaryAbsent",
+        {'millrace_canary_sent_total{queue="events",instance="c"}': "900+2x20 0+2x20 0+2x20 0+2x20"},
+        "38m",
     ),
     Case(
         "MillraceOldestEventWaits",
@@ -54,7 +100,40 @@ CASES = (
         "40m",
         says="4.8k tickets wait.",
     ),
+    # It never doubles in an hour, and never ends.
+    Case(
+        "MillraceBacklogGrows",
+        {"millrace_tickets_due": "60000x40 60000+250x60", "millrace_tickets_out": "0x100"},
+        "20m",
+        "40m",
+        says="69.75k tickets wait.",
+    ),
+    # Tickets are counted up to 100,000: from there on, the events that are open tell.
+    *(
+        Case(
+            "MillraceBacklogGrows",
+            {
+                f"millrace_tickets_{full}": "100000x100",
+                f"millrace_tickets_{other}": "500x100",
+                'millrace_events_open{type="a.b"}': "400000x40 400000+900x60",
+            },
+            "20m",
+            "40m",
+            says="100.5k tickets wait.",
+        )
+        for full, other in (("due", "out"), ("out", "due"))
+    ),
+    Case(
+        "MillraceBacklogGrows",
+        {
+            "millrace_tickets_due": "100000x100",
+            "millrace_tickets_out": "500x100",
+            'millrace_events_open{type="a.b"}': "400000-900x100",
+        },
+        "40m",
+    ),
     Case("MillraceBacklogGrows", {"millrace_tickets_due": "90000-100x80", "millrace_tickets_out": "0x100"}, "40m"),
+    Case("MillraceBacklogGrows", {"millrace_tickets_due": "900+10x9 990x90", "millrace_tickets_out": "0x100"}, "40m"),
     Case(
         "MillraceEventsWithoutTicket",
         {"millrace_events_without_ticket": "0x10 3x20"},
@@ -67,9 +146,12 @@ CASES = (
     Case(
         "MillraceTicketsNotPublished",
         {
-            "millrace_tickets_due": "5x60",
-            'millrace_tickets_published_total{outcome="confirmed"}': "0+1x20 20x40",
-            'millrace_tickets_published_total{outcome="unconfirmed"}': "0+1x60",
+            f"millrace_tickets_due{{{CLOCK}}}": "5x60",
+            f"millrace_tickets_held{{{CLOCK}}}": "0x60",
+            f'millrace_tickets_published_total{{{CLOCK},outcome="confirmed"}}': "0+1x20 20x40",
+            f'millrace_tickets_published_total{{{CLOCK},outcome="unconfirmed"}}': "0+1x60",
+            # A door publishes what it has just accepted, whatever the clocks do.
+            'millrace_tickets_published_total{job="millrace-web",instance="w",outcome="confirmed"}': "0+9x60",
         },
         "14m",
         "25m",
@@ -77,13 +159,42 @@ CASES = (
         "critical",
         "5 tickets are due.",
     ),
+    # The window of their type is full: they wait for workers, and nobody else can do anything.
+    Case(
+        "MillraceTicketsNotPublished",
+        {
+            f"millrace_tickets_due{{{CLOCK}}}": "5x60",
+            f"millrace_tickets_held{{{CLOCK}}}": "5x60",
+            f'millrace_tickets_published_total{{{CLOCK},outcome="confirmed"}}': "20x60",
+        },
+        "25m",
+    ),
+    # A clock was started again, and publishes.
+    Case(
+        "MillraceTicketsNotPublished",
+        {
+            f"millrace_tickets_due{{{CLOCK}}}": "5x60",
+            f"millrace_tickets_held{{{CLOCK}}}": "0x60",
+            f'millrace_tickets_published_total{{{CLOCK},outcome="confirmed"}}': "900+1x20 0+1x40",
+        },
+        "15m",
+    ),
     Case(
         "MillraceTicketsOverdue",
-        {"millrace_tickets_overdue": "7x80", QUEUE % ("messages_ready", "events"): "9x20 0x60"},
+        {
+            "millrace_tickets_overdue": "7x80",
+            OURS % "events": "1x80",
+            QUEUE % ("messages_ready", "events"): "9x20 0x60",
+            # What waits elsewhere says nothing of ours.
+            QUEUE % ("messages_ready", "dead"): "3x80",
+            QUEUE % ("messages_ready", "of-another-application"): "3x80",
+        },
         "20m",
         "30m",
         says="7 tickets are overdue.",
     ),
+    # Nobody scrapes RabbitMQ: an ordinary backlog may be behind it.
+    Case("MillraceTicketsOverdue", {"millrace_tickets_overdue": "7x80", OURS % "events": "1x80"}, "30m"),
     Case(
         "MillracePublishFails",
         {
@@ -93,23 +204,6 @@ CASES = (
         "9m",
         "25m",
         says="10% of the tickets were not confirmed.",
-    ),
-    Case(
-        "MillraceLedgerAway",
-        {f'millrace_connection_up{{{CLOCK},peer="ledger"}}': "1x10 0x10"},
-        "5m",
-        "7m",
-        {},
-        "critical",
-        "No clock can work in PostgreSQL.",
-    ),
-    Case(
-        "MillraceLedgerAway",
-        {
-            f'millrace_connection_up{{{CLOCK},peer="ledger"}}': "0x20",
-            'millrace_connection_up{job="millrace-clock",instance="d",peer="ledger"}': "1x20",
-        },
-        "7m",
     ),
     Case(
         "MillraceServerErrors",

@@ -15,11 +15,11 @@ CASES = (
     ),
     Case(
         "MillraceScrapeSlow",
-        {'scrape_duration_seconds{job="rabbitmq",instance="r"}': "0.1x10 6x40"},
+        {'scrape_duration_seconds{job="rabbitmq",instance="r"}': "0.1x10 2.5x40"},
         "14m",
         "16m",
         {"job": "rabbitmq", "instance": "r"},
-        says="6s for rabbitmq r.",
+        says="2.5s for rabbitmq r.",
     ),
     Case(
         "MillraceRestartLoop",

@@ -77,6 +77,19 @@ CASES = (
         "15m",
     ),
     Case(
+        "MillraceDeadLettersOld",
+        {'millrace_dead_letters_oldest_seconds{reason="attempts",instance="c"}': "86000+30x200"},
+        "60m",
+        "80m",
+        {"reason": "attempts"},
+        says="The oldest one that became dead by attempts has lain for 1d 1h 13m 20s.",
+    ),
+    Case(
+        "MillraceDeadLettersOld",
+        {'millrace_dead_letters_oldest_seconds{reason="attempts",instance="c"}': "0x200"},
+        "90m",
+    ),
+    Case(
         "MillraceTicketsReturned",
         {'millrace_messages_returned_total{owner="ours",reason="rejected"}': "0x10 3+3x10"},
         "5m",

@@ -76,12 +76,12 @@ def test_accepted_published_and_answered_are_counted() -> None:
 
 def test_the_clock_counts_tickets_slots_and_returned_messages() -> None:
     with counting("clock", schedules=["hourly"]) as found:
-        signals.tickets_counted.send(None, due=1, out=2, overdue=3)
+        signals.tickets_counted.send(None, due=1, held=4, out=2, overdue=3)
         signals.slots_settled.send(None, late={"hourly": [-0.5, 0.25]}, skipped={("hourly", "paused"): 3})
-        signals.schedules_succeeded.send(None, last={"hourly": 1.5})
+        signals.schedules_succeeded.send(None, last={"hourly": 1.5}, expected={})
         signals.message_returned.send(None, ours=True, reason="delivery_limit")
         signals.message_returned.send(None, ours=False, reason="unknown")
-    assert [value(found, f"millrace_tickets_{n}") for n in ("due", "out", "overdue")] == [1, 2, 3]
+    assert [value(found, f"millrace_tickets_{n}") for n in ("due", "out", "overdue", "held")] == [1, 2, 3, 4]
     assert value(found, "millrace_slots_fired_total", schedule="hourly") == 2
     assert value(found, "millrace_slot_lateness_seconds_sum", schedule="hourly") == 0.25
     assert value(found, "millrace_slots_skipped_total", schedule="hourly", reason="paused") == 3
