@@ -49,6 +49,7 @@ cover: ## The same, and how much of the code it reaches: 90% at least; takes hal
 	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term:skip-covered $(ARGS)"
 
 # Only a run of all of them is written down.
+faults: WORKERS = $(shell nproc)
 faults: $(READY) ## Make every fault, and write docs/reliability.md; within 40 minutes
 	@deploy/install-packages
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -p tests.faults.report \
@@ -126,7 +127,7 @@ clean: ## Remove the virtual environment and all caches; data under var/ stays
 $(READY): requirements.lock setup.cfg pyproject.toml examples/numbers/setup.cfg
 	@deploy/prerequisites "$(PYTHON)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@echo "millrace: installing the locked dependencies into $(VENV)"
+	@echo "millrace: installing the locked dependencies into $(VENV); a minute, once"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e examples/numbers
 	@touch $@
