@@ -36,7 +36,7 @@ RELEASE_PAUSE = 0.1  #: seconds between looks at the tickets
 BURST = 1.0  #: seconds that publishing waits for a burst of slots, at most
 OVERDUE_EVERY = 1.0  #: seconds between looks for lost tickets
 TELL_EVERY = 15.0  #: seconds between looks for the last success of each declared schedule
-MOST_TOLD = 5000  #: declared schedules whose last success is a metric, and since when one is expected
+MOST_TOLD = 5000  #: declared schedules of which metrics tell the last success, and since when one is expected
 TELL_PIECE = 500  #: of these in one transaction
 LIVE_EVERY = 5.0  #: seconds between signs of life
 UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
@@ -181,6 +181,7 @@ class Scheduler(celery.beat.Scheduler):
                 piece = names[start : start + TELL_PIECE]
                 last |= self.road.upkeep.last_success(piece)
                 expected |= self.road.upkeep.expected(piece)
+            # Of all at once: what is not named in it, nobody expects any more.
             signals.schedules_succeeded.send(None, last=last, expected=expected)
             self._told = time.monotonic()
 

@@ -23,7 +23,7 @@ LONG = (
     "tests/integration/",
 )
 #: Folders whose tests share what takes long to start: processes, a browser.
-TOGETHER = ("tests/browser/", "tests/e2e/")
+TOGETHER = ("tests/browser/", "tests/e2e/", "tests/monitoring/live/")
 
 
 def sort(items: list[pytest.Item]) -> None:

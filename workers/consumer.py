@@ -149,5 +149,5 @@ class Consumer(consumer.Consumer):
         self._refuse(message, f"it cannot be decoded: {exc}")
 
     def _refuse(self, message: Any, reason: str) -> None:
-        log.warning("A message was refused: %s", reason, extra={"action": "work.refused"})
+        log.warning("A message was refused: %s", reason, extra={"action": "work.refused", **envelope.named(message)})
         message.reject_log_error(log, self.connection_errors)

@@ -53,7 +53,7 @@ class TicketTask(celery.Task[Any, Any]):
         except SoftTimeLimitExceeded as error:
             # It struck outside the handler, which is not to blame: the ledger was slow, or away. It may strike at any
             # line, so this stands around all of them: what leaks from a task is acked.
-            raise self._given_back("the time is up") from error
+            raise self._given_back(delivery, "the time is up") from error
 
     def _work(self, delivery: tickets.Delivery) -> Report:
         """Execute; while the servers are away, wait and try again."""
@@ -67,17 +67,20 @@ class TicketTask(celery.Task[Any, Any]):
             except Exception as error:
                 if not engines.is_infrastructure(error):
                     # A fault of ours. Through the queue `dead` the ticket comes back, later each time.
-                    log.exception("A ticket failed in a way that nobody thought of", extra={"action": "work.failed"})
+                    log.exception(
+                        "A ticket failed in a way that nobody thought of",
+                        extra={"action": "work.failed", **delivery.ids},
+                    )
                     raise Reject(f"{type(error).__name__}", requeue=False) from error
                 # No event is to blame: wait here, which also slows the worker down, then give the ticket back.
                 if time.monotonic() + pause > deadline:
-                    raise self._given_back("the ledger stays away") from error
-                log.warning("The ledger is away: %s", _line(error), extra={"action": "work.waiting"})
+                    raise self._given_back(delivery, "the ledger stays away") from error
+                log.warning("The ledger is away: %s", _line(error), extra={"action": "work.waiting", **delivery.ids})
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(PAUSE[1], pause * 2)
 
-    def _given_back(self, reason: str) -> Reject:
-        log.warning("A ticket goes back: %s", reason, extra={"action": "work.returned"})
+    def _given_back(self, delivery: tickets.Delivery, reason: str) -> Reject:
+        log.warning("A ticket goes back: %s", reason, extra={"action": "work.returned", **delivery.ids})
         return Reject(reason, requeue=True)
 
     @property

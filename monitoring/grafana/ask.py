@@ -6,6 +6,8 @@ stands beside ``$__range`` is a number for the whole time that is looked at.
 
 from __future__ import annotations
 
+from monitoring.grafana.model import Query
+
 JOB = 'job=~"$job"'
 TYPE = 'type=~"$type"'
 
@@ -35,10 +37,23 @@ def highest_rate(metric: str, *matchers: str, by: str = "") -> str:
     return f"max{f' by ({by})' if by else ''} (rate({of(metric, *matchers)}[$__rate_interval]))"
 
 
+def highest_total(metric: str, *matchers: str, by: str = "") -> str:
+    """Of what every process counts for all: how many in the whole time that is looked at."""
+    return f"max{f' by ({by})' if by else ''} (increase({of(metric, *matchers)}[$__range]))"
+
+
 def quantile(q: float, histogram: str, *matchers: str, by: str = "") -> str:
     """A quantile of a histogram."""
     within = _sum(f"rate({of(f'{histogram}_bucket', *matchers)}[$__rate_interval])", f"le, {by}" if by else "le")
     return f"histogram_quantile({q}, {within})"
+
+
+def canary() -> tuple[Query, ...]:
+    """How long canaries take, by queue. Half of them may well be quick while every fifth is slow."""
+    return tuple(
+        Query(quantile(q, "millrace_canary_latency_seconds", by="queue"), f"p{round(q * 100)} {{{{queue}}}}")
+        for q in (0.5, 0.9)
+    )
 
 
 def heat(histogram: str, *matchers: str) -> str:

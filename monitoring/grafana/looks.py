@@ -41,7 +41,7 @@ def _custom(panel: Panel) -> dict[str, Any]:
     if panel.kind is Kind.STATES:
         return {"fillOpacity": 80, "lineWidth": 0}
     if panel.kind is Kind.TABLE:
-        return {"align": "auto", "inspect": False}
+        return {"align": "auto", "inspect": False, "cellOptions": {"type": "color-text" if panel.limits else "auto"}}
     return {}
 
 

@@ -82,7 +82,7 @@ class Panel:
     kind: Kind
     unit: str  #: Grafana's name of the unit
     queries: tuple[Query, ...]
-    limits: tuple[Limit, ...] = ()  #: from low to high; none: a value that no limit can be named for
+    limits: tuple[Limit, ...] = ()  #: from low to high; why one has none: ``boards.unlimited``
     ground: str = GREEN  #: the colour below the first limit
     width: int = 8  #: of 24
     height: int = 8  #: rows of 30 pixels

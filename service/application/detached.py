@@ -182,7 +182,7 @@ class Executor(atomic.Executor):
                 result = self._call(handler, run, ctx, lease)
             seconds = time.monotonic() - since
             if result is None:
-                self._insist(lambda: self._give_back(handler, run, AFTER_FAULT))
+                self._insist(run, lambda: self._give_back(handler, run, AFTER_FAULT))
             else:
                 word = self._finish(delivery, handler, run, ctx, result, seconds, lease.take_progress())
         except errors.LeaseLost:
@@ -212,7 +212,10 @@ class Executor(atomic.Executor):
             if isinstance(error, errors.Cancelled) and lease.cancelled:
                 return Outcome(run.event.id, Word.CANCELLED)
             if not self._leaving() and ctx.is_infrastructure(error):
-                log.warning("A run was stopped: the ledger is away", extra={"action": "work.waiting"})
+                log.warning(
+                    "A run was stopped: the ledger is away",
+                    extra={"action": "work.waiting", "event_id": run.event.id},
+                )
                 return None
             return self._raised(ctx, handler, run.event, error)
 
@@ -245,13 +248,13 @@ class Executor(atomic.Executor):
             except Exception as error:
                 # The last part of the effect is undone with its transaction, so it is no success.
                 if ctx.is_infrastructure(error) or self._leases.is_infrastructure(error):
-                    self._insist(lambda: self._give_back(handler, run, AFTER_FAULT))
+                    self._insist(run, lambda: self._give_back(handler, run, AFTER_FAULT))
                     return Word.SKIPPED
                 result = self._failed(handler, run.event, error)
         ctx.undo()
-        return self._insist(lambda: write(result))
+        return self._insist(run, lambda: write(result))
 
-    def _insist(self, action: Callable[[], T]) -> T:
+    def _insist(self, run: ports.Run, action: Callable[[], T]) -> T:
         """Do it, and again until the ledger is there: hours of work shall not be done again for a short outage."""
         pause = PAUSE[0]
         while True:
@@ -263,7 +266,9 @@ class Executor(atomic.Executor):
                 if self._retiring() or not self._leases.is_infrastructure(error):
                     raise
                 log.warning(
-                    "An outcome waits for the ledger: %s", str(error).split("\n")[0], extra={"action": "work.waiting"}
+                    "An outcome waits for the ledger: %s",
+                    str(error).split("\n")[0],
+                    extra={"action": "work.waiting", "event_id": run.event.id},
                 )
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(PAUSE[1], pause * 2)
@@ -279,7 +284,9 @@ class Executor(atomic.Executor):
             self._give_back(handler, run, 0.0 if self._leaving() else AFTER_FAULT)
         except Exception as error:
             # Its lease will end.
-            log.warning("A run could not be given back: %s", error, extra={"action": "lease.failed"})
+            log.warning(
+                "A run could not be given back: %s", error, extra={"action": "lease.failed", "event_id": run.event.id}
+            )
 
     def _end_by_force(
         self, delivery: tickets.Delivery, handler: handlers.Handler, run: ports.Run, cancelled: bool, seconds: float

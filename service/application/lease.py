@@ -123,4 +123,6 @@ class Lease:
             except Exception as error:
                 if self._ledger.is_infrastructure(error):
                     continue
-                log.exception("A lease could not be kept", extra={"action": "lease.failed"})
+                log.exception(
+                    "A lease could not be kept", extra={"action": "lease.failed", "event_id": self._run.event.id}
+                )

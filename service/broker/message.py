@@ -17,6 +17,8 @@ CONTENT_ENCODING = "utf-8"
 
 COUNT = "millrace_events"  #: header: how many events the ticket names; for the worker's parent, which reads no body
 
+SHOWN = 200  #: characters of a foreign word that a log line shows
+
 #: The headers that are the same for every ticket.
 FIXED: dict[str, Any] = {
     "lang": "py",
@@ -79,6 +81,20 @@ def read(content_type: str | None, content_encoding: str | None, header: Any, pa
     if not isinstance(given.pop(COUNT, None), int) or given != wanted:
         raise errors.ForeignMessage("its headers are not those of a ticket")
     return ticket
+
+
+def named(message: Any) -> dict[str, str]:
+    """What a refused message calls itself, for the log: it may be nobody's, so nothing of it is believed.
+
+    ``ticket_id``: where it has the form of an id; ``exchange``, ``routing_key``: by which way it came.
+    """
+    came = getattr(message, "delivery_info", None) or {}
+    found = {name: str(came[name])[:SHOWN] for name in ("exchange", "routing_key") if came.get(name)}
+    header = getattr(message, "headers", None)
+    said = header.get("id") if isinstance(header, dict) else None
+    if isinstance(said, str) and tickets.UUID.fullmatch(said):
+        found["ticket_id"] = said
+    return found
 
 
 def argument(payload: Any) -> dict[str, Any]:

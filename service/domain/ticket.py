@@ -65,6 +65,15 @@ class Delivery:
         return self.joined or (self,)
 
     @property
+    def ids(self) -> dict[str, str | int]:
+        """What a log line about it names: the ticket, or all that were joined; its event, or how many there are."""
+        several = len(self.event_ids) > 1
+        return {
+            **({"ticket_ids": " ".join(self.tickets)} if self.joined else {"ticket_id": self.ticket}),
+            **({"events": len(self.event_ids)} if several else {"event_id": self.event_ids[0]}),
+        }
+
+    @property
     def tickets(self) -> list[str]:
         """The ids of all its tickets."""
         return [part.ticket for part in self.parts]

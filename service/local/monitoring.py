@@ -16,6 +16,8 @@ from service.local.commands import Command, Console
 SOURCE = Path(__file__).parents[2] / "monitoring"  #: in a checkout; the package does not hold it
 RECEIVER = "http://127.0.0.1:9095"  #: what stands in the configuration of Alertmanager
 FIRST = {"prometheus": 9090, "alertmanager": 9093}  #: first ports tried
+ADDRESSES = ("millrace_runbooks", "millrace_dashboards")  #: external labels in the configuration of Prometheus
+GRAFANA = "http://127.0.0.1:3000"  #: where a Grafana of this machine would be; none is started
 KEPT = "15d"  #: how long Prometheus keeps samples
 
 
@@ -46,12 +48,16 @@ class Monitor:
         ]
 
     def _configure(self, targets: Mapping[str, Sequence[str]], receiver: str) -> None:
+        runbooks = (SOURCE.parent / "docs/runbooks").as_uri()
         if not (SOURCE / "prometheus").is_dir():
             raise spawn.LocalError(f"{SOURCE} is missing: this works in a checkout of Millrace")
         for name in ("rules", "targets"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         shutil.copytree(SOURCE / "prometheus/rules", self.folder / "rules")
-        shutil.copy(SOURCE / "prometheus/prometheus.yml", self.folder)
+        text = (SOURCE / "prometheus/prometheus.yml").read_text()
+        for name, address in zip(ADDRESSES, (runbooks, GRAFANA), strict=True):
+            text = text.replace(f'{name}: ""', f'{name}: "{address}"')
+        (self.folder / "prometheus.yml").write_text(text)
         (self.folder / "targets").mkdir()
         alertmanager = f"{ports.LOOPBACK}:{self.ports['alertmanager']}"
         for job, addresses in (dict(targets) | {"alertmanager": [alertmanager]}).items():

@@ -211,7 +211,7 @@ def _monitor(
     )
     for command in found.commands(console):
         supervisor.start(command, HANDS)
-    around.told.append(f"watch     Prometheus {found.prometheus}, alerts on {found.prometheus}/alerts")
+    around.told.append(f"watch     Prometheus {found.prometheus}, what fires on its page Alerts")
     around.told.append(f"          Alertmanager {found.alertmanager}; whom it would call is told here as ALERT")
     around.told.append(f"          RabbitMQ's metrics http://{around.broker_metrics}/metrics")
 

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from service.domain import handlers, objective
 
 WINDOWS = ("5m", "30m", "1h", "6h", "3d")
-RUNBOOKS = "docs/runbooks"
+#: What stands before the addresses of an alert: external labels of Prometheus (monitoring/prometheus/prometheus.yml).
+RUNBOOKS = '{{ or $externalLabels.millrace_runbooks "docs/runbooks" }}'
+DASHBOARD = "{{ $externalLabels.millrace_dashboards }}/d/millrace-overview"
 
 HEAD = """\
 # Generated from the objectives that handlers declare; change those, not this file.
@@ -81,7 +83,8 @@ def _alert(name: str, expression: str, pause: str, severity: str, summary: str, 
         "        annotations:",
         f'          summary: "{summary}"',
         f'          description: "{share} of {type_name} {described}"',
-        f"          runbook_url: {RUNBOOKS}/{name}.md",
+        f"          runbook_url: '{RUNBOOKS}/{name}.md'",
+        f"          dashboard_url: '{DASHBOARD}'",
     ]
 
 

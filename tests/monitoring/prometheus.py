@@ -1,93 +1,55 @@
-"""A Prometheus of a test's own."""
+"""What a Prometheus, and an Alertmanager, answer."""
 
 from __future__ import annotations
 
+import http
 import json
-import pathlib
-import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping, Sequence
 from typing import Any
-
-from service.local import ports, programs, spawn
-from tests.patience import wait
-
-#: A job's name → (path, {instance: address}).
-Jobs = Mapping[str, tuple[str, Mapping[str, str]]]
 
 
 class Prometheus:
-    """A server that scrapes what it is told, every second."""
+    """A server that runs."""
 
-    def __init__(self, folder: pathlib.Path, jobs: Jobs, rules: Sequence[pathlib.Path] = ()) -> None:
-        self.folder = folder
-        self.port = ports.free()
-        config = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(path) for path in rules],
-            "scrape_configs": [_job(name, *given) for name, given in jobs.items()],
-        }
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML.
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, url: str) -> None:
+        self.url = url
 
-    def start(self) -> Prometheus:
-        """Start it, and wait until it answers."""
-        words = [
-            str(programs.prometheus()),
-            f"--config.file={self.folder}/prometheus.yml",
-            f"--storage.tsdb.path={self.folder}/data",
-            f"--web.listen-address={ports.LOOPBACK}:{self.port}",
-            "--log.level=warn",
-        ]
-        with (self.folder / "log").open("wb") as log:
-            self._process = spawn.spawn(words, environment=spawn.ENVIRONMENT, output=log, cwd=self.folder)
-        wait(self._is_ready, 20, f"Prometheus is ready: {(self.folder / 'log').read_text()[-500:]}")
-        return self
-
-    def stop(self) -> None:
-        """End it."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(20)
-
-    def now(self, expr: str) -> list[Any]:
-        """The series of an instant query; raises AssertionError for a question that is wrong."""
-        return list(self._ask("query", query=expr)["result"])
+    def now(self, expr: str, *, at: float | None = None) -> list[Any]:
+        """The series of an instant query, now or at a time; raises AssertionError for a question that is wrong."""
+        return list(self._ask("query", query=expr, **({} if at is None else {"time": at}))["result"])
 
     def over(self, expr: str, start: float, end: float, step: float) -> list[Any]:
         """The series of a range query."""
         return list(self._ask("query_range", query=expr, start=start, end=end, step=step)["result"])
 
+    def sum(self, expr: str) -> float:
+        """The sum of what there is now; 0 without any."""
+        found = self.now(f"sum({expr})")
+        return float(found[0]["value"][1]) if found else 0.0
+
     def rules(self) -> list[Any]:
         """The groups of rules."""
         return list(self._ask("rules")["groups"])
 
+    def exemplars(self, expr: str, start: float, end: float) -> list[dict[str, str]]:
+        """The labels of the exemplars that the series of a question have."""
+        found = self._ask("query_exemplars", query=expr, start=start, end=end)
+        return [one["labels"] for series in found for one in series["exemplars"]]
+
     def _ask(self, what: str, **words: object) -> Any:
-        body = urllib.parse.urlencode(words).encode()
-        url = f"http://{ports.LOOPBACK}:{self.port}/api/v1/{what}"
+        url = f"{self.url}/api/v1/{what}?{urllib.parse.urlencode(words)}"
         try:
-            with urllib.request.urlopen(f"{url}?{body.decode()}", timeout=20) as answer:
+            with urllib.request.urlopen(url, timeout=20) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
+            if error.code == http.HTTPStatus.SERVICE_UNAVAILABLE:
+                raise  # It has just been started.
             raise AssertionError(f"{words.get('query')}: {json.load(error)['error']}") from None
 
-    def _is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://{ports.LOOPBACK}:{self.port}/-/ready", timeout=2):
-                return True
-        except OSError:
-            return False
 
-
-def _job(name: str, path: str, instances: Mapping[str, str]) -> dict[str, Any]:
-    where, _, asked = path.partition("?")
-    targets = [{"targets": [address], "labels": {"instance": instance}} for instance, address in instances.items()]
-    return {
-        "job_name": name,
-        "metrics_path": where,
-        "params": urllib.parse.parse_qs(asked),
-        "static_configs": targets,
-    }
+def states(alertmanager: str, name: str) -> set[str]:
+    """What an Alertmanager does with the alerts of a name: ``active``, ``suppressed``."""
+    with urllib.request.urlopen(f"{alertmanager}/api/v2/alerts", timeout=10) as answer:
+        return {one["status"]["state"] for one in json.load(answer) if one["labels"]["alertname"] == name}

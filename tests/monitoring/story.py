@@ -1,9 +1,12 @@
-"""The whole road under traffic and faults, watched by a Prometheus: what dashboards are tried and drawn on."""
+"""The whole road under traffic and faults, watched as in production, only more often: what pages, rules, runbooks and
+dashboards are tried and drawn on."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
+import http
 import http.client
 import json
 import pathlib
@@ -14,17 +17,29 @@ import time
 from typing import Any, Self
 
 from service.domain import topology
-from service.local import ports
+from service.local import ports, spawn
+from service.local.monitoring import Monitor
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests import servers
-from tests.monitoring.prometheus import Jobs, Prometheus
+from tests.monitoring import prometheus
+from tests.monitoring.paging import Pages, Shell
+from tests.patience import PATIENCE, wait
 from tests.processes import Process
 from tests.road import Road
 from tests.threads import beside
 
-RULES = pathlib.Path(__file__).parents[2] / "monitoring/prometheus/rules"
-DETAILED = "/metrics/detailed?family=queue_coarse_metrics&family=queue_consumer_count"
+#: Seconds between scrapes, and those that one may take.
+EVERY = max(1, round(PATIENCE))
+
+#: What takes half a minute in production takes a second here.
+QUICK = {
+    r"\b(scrape_interval|evaluation_interval|interval|scrape_timeout|group_interval): \w+": rf"\1: {EVERY}s",
+    r"\bgroup_wait: \w+": "group_wait: 1s",
+}
+#: For how long these alerts must last here: those of which a page is made, and one that follows from them. All others
+#: must last as long as in production, so that what fires has a reason.
+SOONER = {"MillraceBrokerAway": "2s", "MillraceNoClock": "2s", "MillraceTargetDown": "8s"}
 
 #: What comes in a second, and how long one of it takes.
 TRAFFIC = {
@@ -33,6 +48,15 @@ TRAFFIC = {
     "mails.sent": (4, 0.03),
     "reports.built": (1, 0.3),
 }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outage:
+    """What was told of a broker that died."""
+
+    seconds: float  #: from its death to the page
+    page: dict[str, Any]  #: the alert as it came out
+    follows: set[str]  #: what Alertmanager did with the alert that follows from it
 
 
 class Story:
@@ -72,35 +96,55 @@ class Story:
         self.road.settings["MILLRACE_CANARY_URL"] = f"http://{self.door.address}"
         self.clocks = [self.road.clock() for _ in range(self.number)]
         self.workers = [self.road.worker() for _ in range(self.number)]
-        self.prometheus = Prometheus(
-            self.folder / "prometheus", self._jobs(f"{ports.LOOPBACK}:{self.broker.metrics_port}"), self._rules()
-        )
-        self.prometheus.start()
-        stack.callback(self.prometheus.stop)
+        self._watch(stack)
         stack.callback(self._stop.set)
 
-    def _jobs(self, rabbitmq: str) -> Jobs:
-        return {
-            "millrace-web": ("/metrics", _addresses("web", [self.door.process])),
-            "millrace-worker": ("/metrics", _addresses("worker", self.workers)),
-            "millrace-clock": ("/metrics", _addresses("clock", self.clocks)),
-            "rabbitmq": ("/metrics", {"rabbit-1": rabbitmq}),
-            "rabbitmq-detailed": (DETAILED, {"rabbit-1": rabbitmq}),
+    # --- who watches --------------------------------------------------------------------------------------------
+
+    def _watch(self, stack: contextlib.ExitStack) -> None:
+        """Prometheus and Alertmanager with the configuration that comes with Millrace; only the targets are ours."""
+        self.pages = Pages()
+        stack.callback(self.pages.receiver.close)
+        self.monitor = Monitor(self.folder / "monitor", targets={}, receiver=self.pages.receiver.url)
+        targets = {
+            "web": _addresses("web", [self.door.process]),
+            "worker": _addresses("worker", self.workers),
+            "clock": _addresses("clock", self.clocks),
+            "rabbitmq": {"rabbit-1": f"{ports.LOOPBACK}:{self.broker.metrics_port}"},
         }
+        for role, found in targets.items():
+            text = json.dumps([{"targets": [at], "labels": {"instance": name}} for name, at in found.items()])
+            (self.monitor.folder / f"targets/{role}.yml").write_text(text)
+        (self.monitor.folder / "rules/objectives.yml").write_text(self._objectives())
+        _hurry(self.monitor.folder)
+        alertmanager, scraper = self.monitor.programs()
+        # What is sent before it has found its Alertmanager is lost, and sent again after so long.
+        for program in (alertmanager, [*scraper, "--rules.alert.resend-delay=2s"]):
+            log = stack.enter_context((self.monitor.folder / f"{pathlib.Path(program[0]).name}.log").open("wb"))
+            process = spawn.spawn(program, environment=spawn.ENVIRONMENT, output=log, cwd=self.monitor.folder)
+            stack.callback(spawn.kill, process)
+        self.prometheus = prometheus.Prometheus(self.monitor.prometheus)
+        number = sum(map(len, targets.values())) + 1  # RabbitMQ is scraped twice.
+        wait(lambda: self._is_watched(number), 60, f"all are scraped, and the heartbeat comes: {self.monitor.folder}")
+
+    def _is_watched(self, number: int) -> bool:
+        try:
+            return len(self.prometheus.now("up == 1")) == number and bool(
+                self.pages.find("heartbeat", "MillraceWatchdog")
+            )
+        except OSError:
+            return False
 
     def _objectives(self) -> str:
+        """The rules of the shop's objectives."""
         said = self.road.run("objectives", "service", "objectives")
         assert said.wait_for_end(30) == 0, said.text()
         return said.text()
 
-    def _rules(self) -> list[pathlib.Path]:
-        """Those that come with Millrace, and those of the shop's objectives."""
-        folder = self.folder / "rules"
-        folder.mkdir()
-        for path in RULES.glob("*.yml"):
-            said = self._objectives() if path.name == "objectives.yml" else path.read_text()
-            (folder / path.name).write_text(said.replace("interval: 30s", "interval: 1s"))
-        return sorted(folder.iterdir())
+    def shell(self) -> Shell:
+        """As an operator has it who read the runbooks."""
+        known = {"PROMETHEUS": self.monitor.prometheus, "MILLRACE_URL": f"http://{self.door.address}"}
+        return Shell(self.folder, self.broker, {**self.road.environment(), **known})
 
     # --- what happens -------------------------------------------------------------------------------------------
 
@@ -138,11 +182,35 @@ class Story:
         for name in ("orders.placed", "invoices.written"):
             self.door.post_all(name, [{"seconds": 0.03} for _ in range(number)])
 
-    def send(self, type_name: str, payload: Any, *, key: str = "") -> int:
-        """One post with what may go with it; the status."""
+    def outage(self) -> Outage:
+        """The broker dies, and comes back when somebody was told."""
+        begin = time.monotonic()
+        self.broker.kill()
+        find = functools.partial(self.pages.find, "page", "MillraceBrokerAway", since=begin)
+        wait(find, 60, "the page comes out")
+        at, page = find()[0]
+        follows = functools.partial(prometheus.states, self.monitor.alertmanager, "MillraceTargetDown")
+        wait(follows, 30, "the alert that follows is there")
+        found = Outage(at - begin, page, follows())
+        self.broker.start()
+        wait(lambda: find(status="resolved"), 60, "it is told that the broker is back")
+        self.road.wait_for_consumers(len(self.workers))
+        return found
+
+    def send(self, type_name: str, payload: Any, *, key: str = "", traceparent: str = "") -> int:
+        """One post with what may go with it; the status. Refused, it is sent again, as producers do."""
+        for _ in range(10):
+            status = self._send(type_name, payload, key, traceparent)
+            if status != http.HTTPStatus.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(1)
+        return status
+
+    def _send(self, type_name: str, payload: Any, key: str, traceparent: str) -> int:
         host, _, port = self.door.address.rpartition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=20)
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": f'"{key}"'} if key else {})
+        headers |= {"traceparent": traceparent} if traceparent else {}
         where = f"/v1/events/{type_name}"
         connection.request("POST", where, json.dumps(payload), headers)
         try:
@@ -153,6 +221,16 @@ class Story:
     def wait(self, seconds: float) -> None:
         """Let time go by, which is what graphs are made of."""
         time.sleep(seconds)
+
+
+def _hurry(folder: pathlib.Path) -> None:
+    for path in [*folder.glob("*.yml"), *(folder / "rules").glob("*.yml")]:
+        text = path.read_text()
+        for pattern, quick in QUICK.items():
+            text = re.sub(pattern, quick, text)
+        for name, seconds in SOONER.items():
+            text = re.sub(rf"(- alert: {name}\n(?:(?!      - ).*\n)*? +for: )\w+", rf"\g<1>{seconds}", text)
+        path.write_text(text)
 
 
 def _addresses(name: str, processes: list[Process]) -> dict[str, str]:

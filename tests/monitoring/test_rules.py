@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from monitoring.grafana import boards
+from monitoring.grafana.write import DEPLOYS, STARTS
+from service.local import monitoring
 from service.telemetry import catalogue
-from tests.monitoring import rules
+from tests.monitoring import questions, rules
 from tests.monitoring.cases import CASES, Case
 from tests.servers import need_prometheus
 
@@ -36,6 +39,14 @@ COMMON = {"up", "scrape_duration_seconds", "process_start_time_seconds"}
 SECTIONS = ["Meaning", "Impact", "Checks", "Mitigation", "Causes"]  #: of a runbook
 #: Alerts that cannot be quiet.
 ALWAYS = {"MillraceWatchdog"}
+#: What a test sets as addresses; the names are those in prometheus.yml.
+ADDRESSES = {"millrace_runbooks": "https://git.example/runbooks", "millrace_dashboards": "https://grafana.example"}
+#: Alerts of which no dashboard shows the metric, and why.
+NOT_SHOWN = {
+    "MillraceWatchdog": "it asks for nothing",
+    "MillraceScrapeSlow": "Prometheus has it on its own page of targets",
+    "MillraceQuorumDegraded": "RabbitMQ has it since 3.11, and the dashboards are for 3.10, too",
+}
 ALERTS = rules.alerts()
 RECORDING = rules.FOLDER / "rules/recording.yml"
 
@@ -66,15 +77,22 @@ def story(case: Case) -> dict[str, Any]:
     if case.quiet:
         looks.append({"eval_time": case.quiet, "alertname": case.alert, "exp_alerts": []})
     if case.fires:
-        told = {name: the_rule(case).fields[name] for name in ("summary", "runbook_url")}
+        fields = the_rule(case).fields
+        board = fields["dashboard_url"].rpartition("/")[2]
         expected = {
             "exp_labels": case.labels | {"severity": case.severity},
-            "exp_annotations": told | {"description": case.says},
+            "exp_annotations": {
+                "summary": fields["summary"],
+                "description": case.says,
+                "runbook_url": f"{ADDRESSES['millrace_runbooks']}/{case.alert}.md",
+                "dashboard_url": f"{ADDRESSES['millrace_dashboards']}/d/{board}",
+            },
         }
         looks.append({"eval_time": case.fires, "alertname": case.alert, "exp_alerts": [expected]})
     return {
         "name": f"{case.alert}, {case.severity}: quiet at {case.quiet}, tells at {case.fires}",
         "interval": "30s",
+        "external_labels": ADDRESSES,
         "input_series": [{"series": name, "values": values} for name, values in case.series.items()],
         "alert_rule_test": looks,
     }
@@ -133,8 +151,46 @@ def test_an_alert_says_how_bad_it_is_what_it_is_and_where_to_read_on(rule: rules
     assert rule.fields["summary"].endswith(".")
     assert "{{" not in rule.fields["summary"], "a summary is the same for all of its name"
     assert rule.fields["description"]
-    assert rule.fields["runbook_url"] == f"docs/runbooks/{rule.alert}.md"
-    assert (rules.ROOT / rule.fields["runbook_url"]).is_file()
+    runbooks = '{{ or $externalLabels.millrace_runbooks "docs/runbooks" }}'
+    assert rule.fields["runbook_url"] == f"{runbooks}/{rule.alert}.md"
+    assert (rules.ROOT / f"docs/runbooks/{rule.alert}.md").is_file()
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: f"{rule.alert}-{rule.fields['severity']}")
+def test_an_alert_leads_to_a_dashboard_that_shows_what_it_asks_for(rule: rules.Rule) -> None:
+    before, _, uid = rule.fields["dashboard_url"].rpartition("/d/")
+    assert before == "{{ $externalLabels.millrace_dashboards }}"
+    [board] = [board for board in boards.BOARDS if board.uid == uid]
+    shown = {name for panel in board.panels for query in panel.queries for name in questions.metrics(query.expr)}
+    shown |= {name for expr in (DEPLOYS, STARTS) for name in questions.metrics(expr)}
+    asked = questions.metrics(rule.expr)
+    recorded = (one for one in rules.read() if one.fields.get("record") in asked)
+    asked |= {name for one in recorded for name in questions.metrics(one.expr)}
+    assert _whole(asked) & _whole(shown) or rule.alert in NOT_SHOWN, rule
+
+
+def _whole(names: set[str]) -> set[str]:
+    """Histograms by the name that their parts share."""
+    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
+
+
+def test_where_addresses_are_not_set_an_alert_names_the_page_in_the_repository(tmp_path: pathlib.Path) -> None:
+    """An address that leads nowhere would be worse."""
+    look = story(next(case for case in CASES if case.alert == "MillraceWatchdog"))
+    del look["external_labels"]
+    told = look["alert_rule_test"][0]["exp_alerts"][0]["exp_annotations"]
+    told |= {"runbook_url": "docs/runbooks/MillraceWatchdog.md", "dashboard_url": "/d/millrace-overview"}
+    written = tmp_path / "case.json"
+    written.write_text(json.dumps({"rule_files": [str(rules.FOLDER / "rules/watch.yml")], "tests": [look]}))
+    promtool("test", "rules", str(written))
+
+
+def test_addresses_are_set_in_one_place_and_are_no_labels_of_an_alert() -> None:
+    configured = (rules.FOLDER / "prometheus.yml").read_text()
+    pattern = "(" + "|".join(name.removeprefix("millrace_") for name in ADDRESSES) + ")"
+    assert f"regex: millrace_{pattern}\n      action: labeldrop" in configured
+    assert tuple(ADDRESSES) == monitoring.ADDRESSES
+    assert all(f'{name}: ""' in configured for name in ADDRESSES)
 
 
 def test_every_runbook_has_its_sections_and_belongs_to_an_alert() -> None:

@@ -46,9 +46,11 @@ def road(
     postgres.execute("create database traced")
     broker = rabbitmq.add_vhost(f"traced-{uuid.uuid4().hex[:8]}")
     folder = tmp_path_factory.mktemp("traced")
-    found = Road(postgres.dsn_of("traced"), broker, folder, apps="tests.apps.traced_app", otlp_url=receiver.url)
+    apps = "tests.apps.traced_app,workers.http"
+    known = {"apps": apps, "otlp_url": receiver.url, "request_networks": "127.0.0.1/32"}
+    found = Road(postgres.dsn_of("traced"), broker, folder, **known)
     migrate.migrate(found.database)
-    found.declare()
+    found.declare("http")
     yield found
     found.stop()
 
@@ -57,7 +59,7 @@ def road(
 def door(road: Road) -> Door:
     """The door of that road, with a worker behind it."""
     # A child exports every five seconds, which is longer than it lives: only its end brings its spans out.
-    road.worker("prefork", "--max-tasks-per-child", "2")
+    road.worker("prefork", "--max-tasks-per-child", "2", queues="events,periodic,http")
     road.clock()
     return road.web()
 
@@ -80,6 +82,24 @@ class TestOnTheRoad:
         assert request.attributes["http.response.status_code"] == 202
         assert (request.service, run.service) == ("millrace-web", "millrace-worker")
         assert request.process != run.process
+
+    def test_a_trace_goes_on_in_an_event_that_a_handler_sends(self, door: Door, receiver: Receiver) -> None:
+        trace, before = uuid.uuid4().hex, len(receiver.calls)
+        post(door, "traced.emit", {"door": f"http://{door.address}", "url": receiver.url}, f"00-{trace}-{1:016x}-01")
+        wait(lambda: len(receiver.calls) > before, 20, "the handler of the second event has called")
+        first, second = the(receiver, "process traced.emit", trace), the(receiver, "process traced.call", trace)
+        created = the(receiver, "create traced.call", trace)
+        request = next(s for s in receiver.named("POST /v1/events/<name>") if s.id == created.parent)
+        assert (request.trace, request.parent, second.parent) == (trace, first.id, created.id)
+        assert receiver.calls[-1] == second.traceparent
+
+    def test_a_request_over_http_stands_below_the_run_that_makes_it(self, door: Door, receiver: Receiver) -> None:
+        trace, before = uuid.uuid4().hex, len(receiver.calls)
+        post(door, "http.request", {"url": receiver.url}, f"00-{trace}-{1:016x}-01")
+        wait(lambda: len(receiver.calls) > before, 20, "the request is made")
+        run, created = the(receiver, "process http.request", trace), the(receiver, "create http.request", trace)
+        assert run.parent == created.id
+        assert receiver.calls[-1] == run.traceparent
 
     def test_each_event_of_a_request_has_a_span_of_its_own(self, door: Door, receiver: Receiver) -> None:
         trace = uuid.uuid4().hex

@@ -12,6 +12,7 @@ import promql_parser
 import pytest
 
 from monitoring.grafana import boards, files
+from monitoring.grafana.boards import unlimited
 from monitoring.grafana.model import Kind, Panel
 from monitoring.grafana.write import variables_in
 from service.telemetry import catalogue
@@ -65,6 +66,18 @@ def test_a_panel_says_what_it_tells_and_what_to_do(panel: Panel) -> None:
     assert panel.unit in UNITS or panel.unit.startswith("suffix: "), panel.unit
     assert [limit.value for limit in panel.limits] == sorted(limit.value for limit in panel.limits)
     assert all(q.legend for q in panel.queries) or panel.kind in (Kind.STAT, Kind.HEAT), "a series without a name"
+
+
+def test_every_panel_has_limits_or_a_reason_why_it_has_none() -> None:
+    without = {(board.uid, panel.title) for board in boards.BOARDS for panel in board.panels if not panel.limits}
+    excused = [
+        (uid, title)
+        for reason, places in unlimited.UNLIMITED.items()
+        for uid, titles in places.items()
+        for title in titles
+        if len(reason.split()) > 3
+    ]
+    assert sorted(excused) == sorted(without)
 
 
 @pytest.mark.parametrize("panel", PANELS)
@@ -153,6 +166,56 @@ def test_every_metric_of_the_catalogue_is_on_a_dashboard() -> None:
     shown = {name for b in boards.BOARDS for p in b.panels for q in p.queries for name in questions.metrics(q.expr)}
     missing = {metric.name for metric in catalogue.CATALOGUE if not shown & _names(metric)}
     assert missing == set()
+
+
+def test_what_every_clock_counts_for_all_is_not_summed_over_clocks() -> None:
+    """Two clocks would show the double."""
+    whole = {metric.name for metric in catalogue.CATALOGUE if "take the max" in metric.help.lower()}
+    assert "millrace_events_tallied_total" in whole
+    for query in (query for board in boards.BOARDS for panel in board.panels for query in panel.queries):
+        for node in questions.nodes(questions.parsed(query.expr)):
+            if type(node).__name__ == "AggregateExpr" and str(node.op) != "max":
+                below = node.expr
+                while type(below).__name__ in ("Call", "ParenExpr"):
+                    below = below.args[0] if type(below).__name__ == "Call" else below.expr
+                selector = getattr(below, "vector_selector", below)
+                assert str(getattr(selector, "name", "")) not in whole, query.expr
+
+
+def test_cancelled_is_what_the_ledger_says() -> None:
+    """Most cancels happen at the door, of which no worker knows."""
+    asked = [query.expr for board in boards.BOARDS for panel in board.panels for query in panel.queries]
+    for expr in asked:
+        for selector in questions.selectors(expr):
+            values = {matcher.value for matcher in selector.matchers.matchers if matcher.name == "outcome"}
+            assert not [value for value in values if "cancelled" in value], expr
+
+
+def test_accepted_and_finished_count_the_same_events() -> None:
+    """Ticks and replays are finished as any other, and come by no door."""
+    [panel] = [p for board in boards.BOARDS for p in board.panels if p.title == "Accepted and finished"]
+    [entered] = [query for query in panel.queries if query.legend == "accepted"]
+    assert questions.metrics(entered.expr) == {"millrace_events_tallied_total"}
+
+
+def test_what_is_paused_is_not_said_to_wait() -> None:
+    """The metric leaves it out: advice to look for a pause would be for nothing."""
+    [metric] = [metric for metric in catalogue.CATALOGUE if metric.name == "millrace_oldest_waiting_seconds"]
+    assert "What is paused and not published does not count." in metric.help
+    panels = [p for board in boards.BOARDS for p in board.panels if metric.name in str(p.queries)]
+    assert len(panels) > 2
+    for panel in panels:
+        assert "paused" not in panel.act, panel.title
+        assert "paused ones count" not in panel.tells, panel.title
+
+
+def test_canaries_are_shown_by_the_quantile_that_the_alert_asks() -> None:
+    road = (pages.ROOT / "monitoring/prometheus/rules/road.yml").read_text()
+    [asked] = re.findall(r"histogram_quantile\(([\d.]+), .*millrace_canary_latency_seconds_bucket", road)
+    shown = [p for board in boards.BOARDS for p in board.panels if "millrace_canary_latency" in str(p.queries)]
+    assert len(shown) == 2
+    for panel in shown:
+        assert [query for query in panel.queries if query.expr.startswith(f"histogram_quantile({asked},")], panel.title
 
 
 def _names(metric: catalogue.Metric) -> set[str]:

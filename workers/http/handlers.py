@@ -24,7 +24,7 @@ def request(wanted: Request, ctx: Context) -> dict[str, Any]:
     """
     known = configured()
     try:
-        sent = headers.of(wanted, ctx.event) | _signed(known, wanted, ctx.event.id)
+        sent = headers.of(wanted, ctx.event, ctx.traceparent) | _signed(known, wanted, ctx.event.id)
         response = client.send(
             wanted.verb,
             wanted.url,

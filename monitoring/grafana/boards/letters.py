@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from monitoring.grafana.ask import TYPE as OF_TYPE
-from monitoring.grafana.ask import highest, highest_rate, rate, ratio, total
+from monitoring.grafana.ask import highest, highest_rate, highest_total, rate, ratio, total
 from monitoring.grafana.boards import faults
 from monitoring.grafana.model import JOB, ORANGE, RED, TYPE, YELLOW, Board, Kind, Limit, Panel, Query, Row
 
 FINISHED = "millrace_events_finished_total"
 RETURNED = "millrace_messages_returned_total"
 FAILED = "millrace_tickets_failed_total"
+TALLIED = "millrace_events_tallied_total"
 DEAD = 'outcome="dead"'
+ENDED = 'word=~"done|dead|expired|cancelled"'
 
 
 def _stat(title: str, expr: str, limits: tuple[Limit, ...], tells: str, act: str) -> Panel:
@@ -62,18 +64,18 @@ EVENTS = Row(
             "Events that ended in `dead`, per second.",
             "A jump after a deploy mark: roll back, then replay. One type: what its handler depends on.",
             Kind.GRAPH, "suffix: ev/s", (Query(rate(FINISHED, OF_TYPE, DEAD, by="type"), "{{type}}"),),
-            width=12, stacked=True,
+            (Limit(0.001, ORANGE), Limit(1, RED)), width=12, stacked=True,
         ),
         Panel(
             "Of every hundred events",
-            "The share of events that ended in `dead`, of those that ended.",
+            "The share of events that ended in `dead`, of those that ended, as the ledger tallies them.",
             "More than before: the same. It tells a bad handler from a busy day.",
             Kind.GRAPH, "percentunit",
             (
                 Query(
                     ratio(
-                        rate(FINISHED, OF_TYPE, DEAD, by="type"),
-                        rate(FINISHED, OF_TYPE, 'outcome=~"done|dead|expired|cancelled"', by="type"),
+                        highest_rate(TALLIED, OF_TYPE, 'word="dead"', by="type"),
+                        f"sum by (type) ({highest_rate(TALLIED, OF_TYPE, ENDED, by='type, word')})",
                     ),
                     "{{type}}",
                 ),
@@ -87,18 +89,19 @@ EVENTS = Row(
             "`attempts`: what they call was away too long. `invalid`: a producer. `worker_lost`: they kill workers.",
             Kind.GRAPH, "suffix: ev/s",
             (Query(highest_rate("millrace_dead_letters_total", OF_TYPE, by="type, reason"), "{{type}}: {{reason}}"),),
-            width=12, stacked=True,
+            (Limit(0.001, ORANGE), Limit(1, RED)), width=12, stacked=True,
         ),
         Panel(
             "By type",
-            "What ended badly in the whole time above, and what was tried again.",
+            "What ended badly in the whole time above, as the ledger tallies it (people cancel at the door, of which no"
+            " worker knows), and what was tried again.",
             "Begin with the type at the top: its events and errors are one click away in the console.",
             Kind.TABLE, "short",
             (
-                Query(total(FINISHED, OF_TYPE, DEAD, by="type"), "Dead"),
+                Query(highest_total(TALLIED, OF_TYPE, 'word="dead"', by="type"), "Dead"),
                 Query(total(FINISHED, OF_TYPE, 'outcome="retry"', by="type"), "Retries"),
-                Query(total(FINISHED, OF_TYPE, 'outcome="expired"', by="type"), "Expired"),
-                Query(total(FINISHED, OF_TYPE, 'outcome="cancelled"', by="type"), "Cancelled"),
+                Query(highest_total(TALLIED, OF_TYPE, 'word="expired"', by="type"), "Expired"),
+                Query(highest_total(TALLIED, OF_TYPE, 'word="cancelled"', by="type"), "Cancelled"),
             ),
             width=12, decimals=0,
         ),
@@ -107,8 +110,8 @@ EVENTS = Row(
             "Dead letters that wait for a decision, among the latest 10,000.",
             "It falls when they are replayed. It rises for days: nobody looks.",
             Kind.GRAPH, "short",
-            (Query(highest("millrace_dead_letters_unreplayed", by="reason"), "{{reason}}"),), width=24,
-            stacked=True,
+            (Query(highest("millrace_dead_letters_unreplayed", by="reason"), "{{reason}}"),),
+            (Limit(1, ORANGE), Limit(1000, RED)), width=24, stacked=True,
         ),
     ),
 )  # fmt: skip
@@ -121,7 +124,7 @@ MESSAGES = Row(
             "Messages read from the queue `dead`: `ours` are tickets, which are due again, a `stray` was filed.",
             "`ours` by `delivery_limit`: a ticket that kills its workers. Its events are worked one by one now.",
             Kind.GRAPH, "suffix: msg/s", (Query(rate(RETURNED, by="owner, reason"), "{{owner}}: {{reason}}"),),
-            stacked=True,
+            (Limit(0.01, ORANGE), Limit(1, RED)), stacked=True,
         ),
         Panel(
             "Messages on the queue dead",
@@ -134,7 +137,8 @@ MESSAGES = Row(
             "Lost tickets by outcome",
             "Tickets that came back without a report. After three lost workers an event is dead.",
             "See Processing for the types.",
-            Kind.GRAPH, "suffix: tickets/s", (Query(rate(FAILED, OF_TYPE, by="outcome"), "{{outcome}}"),), stacked=True,
+            Kind.GRAPH, "suffix: tickets/s", (Query(rate(FAILED, OF_TYPE, by="outcome"), "{{outcome}}"),),
+            (Limit(0.005, ORANGE), Limit(0.1, RED)), stacked=True,
         ),
     ),
 )  # fmt: skip

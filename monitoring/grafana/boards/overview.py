@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.grafana.ask import highest, quantile, rate, ratio, share_below, top, total
+from monitoring.grafana.ask import canary, highest, highest_rate, quantile, rate, ratio, share_below, top, total
 from monitoring.grafana.boards import promises
 from monitoring.grafana.model import GREEN, JOB, ORANGE, RED, YELLOW, Board, Kind, Limit, Panel, Query, Row
 
@@ -10,6 +10,8 @@ STARTED = "millrace_event_start_latency_seconds"
 LATENCY = "millrace_event_commit_latency_seconds"
 ACCEPTED = "millrace_events_accepted_total"
 FINISHED = "millrace_events_finished_total"
+TALLIED = "millrace_events_tallied_total"
+ENTERED = 'word="accepted"'
 BAD = 'outcome="unavailable"'
 ASKED = 'outcome=~"accepted|duplicate|unavailable"'
 FIRING = 'ALERTS{alertstate="firing", alertname=~"Millrace.*", alertname!="MillraceWatchdog"}'
@@ -76,6 +78,7 @@ OBJECTIVES = Row(
             Kind.TABLE,
             "short",
             (Query(f"count by (severity, alertname, job, type, queue) ({FIRING})", "Number"),),
+            (Limit(1, RED),),
             width=24,
             height=7,
             quiet="no alert fires",
@@ -88,12 +91,13 @@ FLOW = Row(
     (
         Panel(
             "Accepted and finished",
-            "Events accepted, and what came of their attempts, per second. `accepted` and `done` lie on each other when"
-            " all is well; between them grows what waits.",
+            "Events accepted, those of schedules and replays too, as the ledger tallies them, and what came of their"
+            " attempts, per second. `accepted` and `done` lie on each other when all is well; between them grows what"
+            " waits.",
             "`done` stays below `accepted`: events pile up, see Queues and broker. `dead` rises: see Dead letters.",
             Kind.GRAPH, "suffix: ev/s",
             (
-                Query(rate(ACCEPTED, 'outcome="accepted"'), "accepted"),
+                Query(f"sum ({highest_rate(TALLIED, ENTERED, by='type')})", "accepted"),
                 Query(rate(FINISHED, 'outcome="done"'), "done"),
                 Query(rate(FINISHED, 'outcome="retry"'), "retry"),
                 Query(rate(FINISHED, 'outcome="dead"'), "dead"),
@@ -115,6 +119,7 @@ FLOW = Row(
             "`due` rises: the broker is away, a window is full, or no clock runs. `out` rises: workers do not keep up.",
             Kind.GRAPH, "short",
             tuple(Query(highest(f"millrace_tickets_{word}"), word) for word in ("due", "out", "overdue")),
+            (Limit(10_000, ORANGE), Limit(100_000, RED)),
         ),
         Panel(
             "Open events",
@@ -127,11 +132,12 @@ FLOW = Row(
         ),
         Panel(
             "Canary",
-            "Time from sending a synthetic event, or from the slot of a synthetic tick, until it was worked, by queue.",
+            "Time from sending a synthetic event, or from the slot of a synthetic tick, until it was worked, by queue:"
+            " half of them take at most p50, nine in ten p90.",
             "It goes the whole road. Slow or gone while all else looks well: believe the canary.",
             Kind.GRAPH,
             "s",
-            (Query(quantile(0.5, "millrace_canary_latency_seconds", by="queue"), "{{queue}}"),),
+            canary(),
             (Limit(5, ORANGE), Limit(60, RED)),
         ),
         Panel(
@@ -187,10 +193,11 @@ HEALTH = Row(
         ),
         Panel(
             "CPU",
-            "Cores that are used; of workers their parents, whose children are not in it.",
-            "At 1 for a web process or a worker's parent: it is at its end, start another.",
+            "Cores that each job's busiest process uses; of workers, their parents, whose children are not in it.",
+            "At 1: that process is at its end, start another.",
             Kind.GRAPH, "suffix: cores",
-            (Query('sum by (job) (rate(process_cpu_seconds_total{job=~"$job"}[$__rate_interval]))', "{{job}}"),),
+            (Query('max by (job) (rate(process_cpu_seconds_total{job=~"$job"}[$__rate_interval]))', "{{job}}"),),
+            (Limit(0.8, YELLOW), Limit(1, RED)),
         ),
         Panel(
             "Memory",

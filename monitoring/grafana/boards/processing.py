@@ -44,14 +44,15 @@ OUTCOMES = Row(
             "Lost tickets",
             "Tickets that came back without a report: their process was lost, or out of time. Their events stay open.",
             "`worker_lost`: out of memory, or a crash in C code. `time_limit`: a handler hangs.",
-            Kind.GRAPH, "suffix: tickets/s", (Query(rate(FAILED, OF_TYPE, by="outcome"), "{{outcome}}"),), stacked=True,
+            Kind.GRAPH, "suffix: tickets/s", (Query(rate(FAILED, OF_TYPE, by="outcome"), "{{outcome}}"),),
+            (Limit(0.005, ORANGE), Limit(0.1, RED)), stacked=True,
         ),
         Panel(
             "Who loses them",
             "The same by type.",
             "One type: its handler. All types: the machine.",
             Kind.GRAPH, "suffix: tickets/s", (Query(top(10, rate(FAILED, OF_TYPE, by="type")), "{{type}}"),),
-            stacked=True,
+            (Limit(0.005, ORANGE), Limit(0.1, RED)), stacked=True,
         ),
         Panel(
             "Retries by type",

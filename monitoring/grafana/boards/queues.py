@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.grafana.ask import highest, quantile, rate, ratio, top
+from monitoring.grafana.ask import canary, highest, rate, ratio, top
 from monitoring.grafana.boards import faults
 from monitoring.grafana.model import (
     GREEN,
@@ -43,10 +43,12 @@ WAITING = Row(
             "`due` rises: the broker is away or blocks, or no clock runs. `overdue`: workers are missing or behind.",
             Kind.GRAPH, "short",
             tuple(Query(highest(f"millrace_tickets_{word}"), word) for word in ("due", "held", "out", "overdue")),
+            (Limit(10_000, ORANGE), Limit(100_000, RED)),
         ),
         Panel(
             "Oldest waiting, by queue",
-            "How long the event has waited that has waited longest, of those that are due; paused ones count.",
+            "How long the event has waited that has waited longest, of those that are due. What is paused, and was not"
+            " published before the pause, does not count.",
             "A number of messages says little, an age says all. It grows as fast as time goes: nobody takes them.",
             Kind.GRAPH, "s", (Query(highest("millrace_oldest_waiting_seconds", by="queue"), "{{queue}}"),),
             (Limit(60, ORANGE), Limit(600, RED)),
@@ -54,7 +56,7 @@ WAITING = Row(
         Panel(
             "Oldest waiting, by type",
             "The same by event type.",
-            "One type alone: it is paused, its window is full, or its tickets kill their workers.",
+            "One type alone: its window is full, no worker knows it, or its tickets kill their workers.",
             Kind.GRAPH, "s", (Query(top(10, highest("millrace_oldest_waiting_seconds", by="type")), "{{type}}"),),
             (Limit(60, ORANGE), Limit(600, RED)),
         ),
@@ -75,7 +77,7 @@ WAITING = Row(
             "Consumers by queue.",
             "None for a queue that has messages: start a worker with `-Q` and its name. The queue `dead` is emptied"
             " without one.",
-            Kind.GRAPH, "short", _depth("consumers"),
+            Kind.GRAPH, "short", _depth("consumers"), (Limit(1, GREEN),), ground=RED,
         ),
         Panel(
             "In and out",
@@ -111,9 +113,9 @@ CANARY = Row(
         Panel(
             "How long it takes",
             "Time from sending a synthetic event to reading over HTTP that it was worked; of a tick, from its slot to"
-            " its commit. By queue.",
-            "One queue: its workers. All: the road itself.",
-            Kind.GRAPH, "s", (Query(quantile(0.5, "millrace_canary_latency_seconds", by="queue"), "{{queue}}"),),
+            " its commit. By queue: half of them take at most p50, nine in ten p90.",
+            "One queue: its workers. All: the road itself. The alert asks p90, for 5 s.",
+            Kind.GRAPH, "s", canary(),
             (Limit(5, ORANGE), Limit(60, RED)), quiet="no canary is sent",
         ),
         Panel(
@@ -156,6 +158,7 @@ TROUBLE = Row(
                 Query(_rate(f"messages_dead_lettered_{reason}_total"), reason.replace("_", " "))
                 for reason in ("rejected", "delivery_limit", "expired", "maxlen")
             ),
+            (Limit(0.01, ORANGE), Limit(1, RED)),
         ),
         Panel(
             "Unroutable",

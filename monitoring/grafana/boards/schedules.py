@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from monitoring.grafana.ask import heat, highest, quantile, rate, ratio, share_below, total
 from monitoring.grafana.boards import faults
-from monitoring.grafana.model import GREEN, JOB, ORANGE, RED, SCHEDULE, Board, Kind, Limit, Panel, Query, Row
+from monitoring.grafana.model import (
+    GREEN,
+    JOB,
+    ORANGE,
+    RED,
+    SCHEDULE,
+    YELLOW,
+    Board,
+    Kind,
+    Limit,
+    Panel,
+    Query,
+    Row,
+)
 
 FIRED = "millrace_slots_fired_total"
 SKIPPED = "millrace_slots_skipped_total"
@@ -87,7 +100,7 @@ SLOTS = Row(
             "Slots per second that became no event, by reason: overlap, paused, misfire.",
             "Overlap: ticks take longer than their period, or wait. Misfire: no clock was there in time.",
             Kind.GRAPH, "suffix: slots/s", (Query(rate(SKIPPED, OF, by="reason"), "{{reason}}"),),
-            width=12, stacked=True,
+            (Limit(0.001, YELLOW),), width=12, stacked=True,
         ),
         Panel(
             "Since the last success",
@@ -126,13 +139,14 @@ CLOCKS = Row(
                     f"time() - {highest('millrace_duty_last_success_timestamp_seconds', by='duty')}", "Seconds ago",
                 ),
             ),
+            (Limit(60, YELLOW), Limit(600, RED)),
         ),
         Panel(
             "Duties that failed",
             "How often a duty of a clock failed, per second.",
             "All of them: the ledger is away. One: the log says why.",
             Kind.GRAPH, "suffix: /s", (Query(rate("millrace_duty_failures_total", by="duty"), "{{duty}}"),),
-            stacked=True,
+            (Limit(0.005, ORANGE), Limit(0.1, RED)), stacked=True,
         ),
         Panel(
             "Their connections",
@@ -181,6 +195,7 @@ CLOCKS = Row(
                 Query(highest("millrace_events_kept"), "kept"),
                 Query(highest("millrace_events_unpartitioned"), "without a day"),
             ),
+            (Limit(10_000, ORANGE), Limit(100_000, RED)),
         ),
         Panel(
             "Open events looked at",

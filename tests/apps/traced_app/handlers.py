@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 
+from service.client import Client
 from workers import Context, Event, Retry, handler
 
 
@@ -12,6 +13,13 @@ def call(payload: dict[str, str], ctx: Context) -> None:
     """Call another service, which sees where it stands in the trace."""
     headers = {"traceparent": ctx.traceparent} if ctx.traceparent else {}
     urllib.request.urlopen(urllib.request.Request(payload["url"], headers=headers), timeout=10).close()
+
+
+@handler("traced.emit", bundle=1)
+def emit(payload: dict[str, str], ctx: Context) -> None:
+    """Send another event, in the same trace."""
+    with Client(payload["door"], producer="traced") as client:
+        client.submit("traced.call", {"url": payload["url"]}, key=ctx.idempotency_key, traceparent=ctx.traceparent)
 
 
 @handler("traced.fail", bundle=1, attempts=1)

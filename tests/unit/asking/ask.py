@@ -25,8 +25,12 @@ EVENT = Event(
 )
 
 
+RUN = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"  #: the context of the run, below that of the event
+
+
 class Ctx:
     event = EVENT
+    traceparent = RUN
 
 
 def ask(**payload: Any) -> Any:

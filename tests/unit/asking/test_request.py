@@ -19,7 +19,7 @@ import pytest
 from service import plugins
 from service.domain.errors import InvalidEvent
 from tests.receiver import Receiver, answer
-from tests.unit.asking.ask import EVENT, KEY, ask
+from tests.unit.asking.ask import EVENT, KEY, RUN, ask
 from workers import Discard
 from workers.face import parser
 from workers.http import handlers
@@ -62,7 +62,7 @@ def test_a_request_is_sent_and_its_response_is_the_result(receiver: Receiver) ->
     assert got.headers["host"] == f"127.0.0.1:{receiver.port}"
     assert got.headers["content-type"] == "application/json"
     assert got.headers["idempotency-key"] == f'"{EVENT.id}"'
-    assert got.headers["traceparent"] == EVENT.traceparent
+    assert got.headers["traceparent"] == RUN, "it stands below the run, not beside it"
     assert got.headers["user-agent"].startswith("millrace/")
     assert got.headers["x-team"] == "blue"
     assert "webhook-signature" not in got.headers

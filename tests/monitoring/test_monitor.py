@@ -1,0 +1,100 @@
+"""``make monitor``: everything on one machine, and each address that it prints answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from service.local import ports
+from service.local.rabbitmq import RabbitNode
+from tests import servers
+from tests.patience import wait
+from tests.processes import ROOT, Process
+
+ALONE = "with servers of its own"
+ADDRESS = re.compile(r"https?://[^\s,<]+")
+
+
+@pytest.fixture(scope="module", params=["on servers that are there", pytest.param(ALONE, marks=pytest.mark.heavy)])
+def monitor(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared_database: str
+) -> Iterator[Process]:
+    """The command as the Makefile has it, in a folder of its own; it is ready."""
+    servers.need_prometheus()
+    servers.need_rabbitmq()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
+    settings = {
+        "MILLRACE_APPS": "numbers_app",
+        "MILLRACE_HTTP": f"{ports.LOOPBACK}:{ports.free()}",
+        "MILLRACE_ALLOW_ROOT": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "examples/numbers")]),
+    }
+    if request.param != ALONE:  # Quicker; but a broker of others serves its metrics where it wants.
+        node: RabbitNode = request.getfixturevalue("rabbitmq")
+        settings |= {
+            "MILLRACE_DATABASE_URL": shared_database,
+            "MILLRACE_BROKER_URL": node.add_vhost(f"monitor-{os.getpid()}"),
+        }
+    found = Process("monitor", ["service", "monitor"], kept | settings, tmp_path_factory.mktemp("monitor"))
+    try:
+        found.wait_for_text("Ctrl-C stops everything", 90)
+        yield found
+    finally:
+        found.stop()
+
+
+def told(monitor: Process) -> dict[str, str]:
+    """What was announced, by the first word of each line."""
+    lines = monitor.text().partition("Millrace is ready on")[2].partition("Ctrl-C")[0].splitlines()[1:]
+    words = [line.partition("|")[2].strip() for line in lines if line.startswith("millrace ")]
+    return {line.partition(" ")[0]: line.partition(" ")[2].strip() for line in words if line}
+
+
+def answer(url: str) -> tuple[int, str]:
+    """Its status and its text."""
+    with urllib.request.urlopen(url, timeout=20) as found:
+        return found.status, found.read().decode(errors="replace")
+
+
+def test_every_address_that_is_printed_answers(monitor: Process, request: pytest.FixtureRequest) -> None:
+    found = told(monitor)
+    if ALONE not in request.node.name:
+        found["RabbitMQ's"] = found["watch"]
+    assert {"console", "metrics", "watch", "Alertmanager", "RabbitMQ's", "try"} <= found.keys(), monitor.text()
+    for name in ("console", "watch", "Alertmanager", "RabbitMQ's"):
+        urls = ADDRESS.findall(found[name])
+        assert urls, found[name]
+        for url in urls:
+            assert answer(url.rstrip(";"))[0] == 200, url
+    for role, port in re.findall(r"(\w+) :(\d+)", found["metrics"]):
+        wait(lambda p=port: "millrace_build_info" in answer(f"http://{ports.LOOPBACK}:{p}/metrics")[1], 10, role)
+
+
+def test_what_it_says_to_try_is_accepted(monitor: Process) -> None:
+    command = told(monitor)["try"].replace("curl ", "curl -s -o /dev/null -w '%{http_code}' ", 1)
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == "202", done
+
+
+def test_prometheus_has_the_rules_and_every_target_and_alertmanager_beside_it(monitor: Process) -> None:
+    prometheus = ADDRESS.findall(told(monitor)["watch"])[0]
+    targets = json.loads(answer(f"{prometheus}/api/v1/targets")[1])["data"]["activeTargets"]
+    jobs = {target["labels"]["job"] for target in targets}
+    assert jobs == {"millrace-web", "millrace-worker", "millrace-clock", "rabbitmq", "rabbitmq-detailed"}
+    for target in (one for one in targets if one["labels"]["job"].startswith("millrace-")):
+        assert answer(target["scrapeUrl"])[0] == 200, target
+    groups = json.loads(answer(f"{prometheus}/api/v1/rules")[1])["data"]["groups"]
+    assert {pathlib.PurePath(group["file"]).name for group in groups} == {
+        path.name for path in (ROOT / "monitoring/prometheus/rules").glob("*.yml")
+    }
+    beside = json.loads(answer(f"{prometheus}/api/v1/alertmanagers")[1])["data"]["activeAlertmanagers"]
+    assert [one["url"] for one in beside] == [
+        f"{ADDRESS.findall(told(monitor)['Alertmanager'])[0].rstrip(';')}/api/v2/alerts"
+    ]
