@@ -175,10 +175,14 @@ class Scheduler(celery.beat.Scheduler):
     def _tell_successes(self) -> None:
         names = self.road.declarations.names[:MOST_TOLD]
         if names and time.monotonic() - self._told > TELL_EVERY:
+            last: dict[str, float] = {}
+            expected: dict[str, float] = {}
             for start in range(0, len(names), TELL_PIECE):
                 piece = names[start : start + TELL_PIECE]
-                last, expected = self.road.upkeep.last_success(piece), self.road.upkeep.expected(piece)
-                signals.schedules_succeeded.send(None, last=last, expected=expected)
+                last |= self.road.upkeep.last_success(piece)
+                expected |= self.road.upkeep.expected(piece)
+            # Of all at once: what is not named in it, nobody expects any more.
+            signals.schedules_succeeded.send(None, last=last, expected=expected)
             self._told = time.monotonic()
 
     def _release(self) -> None:

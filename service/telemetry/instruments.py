@@ -22,6 +22,8 @@ Instrument: TypeAlias = prometheus_client.Counter | prometheus_client.Gauge | pr
 
 #: Codes that alerts ask for of any route. A counter that is born at 1 shows no increase.
 BORN_CODES = ("500", "503")
+#: Methods that every route has besides its own: histograms of them would be two thirds of all that a web serves.
+AUTOMATIC = ("HEAD", "OPTIONS")
 #: And what posts of events are answered with: budgets are shares of these.
 POSTS = ("POST", "/v1/events")
 BORN_OF_POSTS = ("200", "202", "207", "400", "401", "403", "404", "408", "409", "413", "415", "422", "429")
@@ -167,7 +169,8 @@ class Instruments:
         for method, route in routes:
             self._known["method"].add(method)
             self._known["route"].add(route)
-            self._series("millrace_http_request_duration_seconds", method=method, route=route)
+            if method not in AUTOMATIC:
+                self._series("millrace_http_request_duration_seconds", method=method, route=route)
             is_post = method == POSTS[0] and route.startswith(POSTS[1])
             for code in BORN_CODES + (BORN_OF_POSTS if is_post else ()):
                 self._series("millrace_http_requests_total", method=method, route=route, code=code)

@@ -28,7 +28,8 @@ How they are counted:
 - A worker counts in its parent process, from the report that each ticket brings back. So a child
   that is recycled or killed takes no count along.
 - All label sets are there from the start, at 0, for every known type and schedule. What is not
-  known is `other`.
+  known is `other`. Only codes and durations of requests that few routes ever see come when they are
+  first seen: posts of events have every code from the start, each route 500 and 503.
 - A gauge is NaN until something was seen: before, 0 would be a guess. What a clock looks at is NaN
   again when it could not look for a while, so that `max` over the clocks takes no value that nobody
   stands for.

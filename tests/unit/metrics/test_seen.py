@@ -99,6 +99,15 @@ def test_what_posts_are_answered_with_is_there_at_zero() -> None:
         assert len(catalogue.CODE.values) < len(http.HTTPStatus)
 
 
+def test_methods_that_every_route_has_take_no_room_until_somebody_uses_them() -> None:
+    name = "millrace_http_request_duration_seconds_count"
+    with counting("web", routes=[(method, "/healthz") for method in ("GET", "HEAD")]) as found:
+        assert value(found, name, method="GET", route="/healthz") == 0
+        assert value(found, name, method="HEAD", route="/healthz") is None
+        signals.request_finished.send(None, method="HEAD", route="/healthz", code=200, seconds=0.1)
+        assert value(found, name, method="HEAD", route="/healthz") == 1
+
+
 def test_faults_of_the_ledger_are_counted_where_they_are_met_and_a_childs_by_its_parent() -> None:
     for role in catalogue.ROLES:
         with counting(role) as found:
