@@ -127,7 +127,7 @@ clean: ## Remove the virtual environment and all caches; data under var/ stays
 $(READY): requirements.lock setup.cfg pyproject.toml examples/numbers/setup.cfg
 	@deploy/prerequisites "$(PYTHON)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@echo "millrace: installing the locked dependencies into $(VENV)"
+	@echo "millrace: installing the locked dependencies into $(VENV); a minute, once"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e examples/numbers
 	@touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,8 @@ class Duty:
     ) -> None:
         self.name = name
         self._once = once  #: False: it was not time for it yet
-        self._ended = time.monotonic()  # The last time that it was done, or tried.
+        self._ended = self._done = time.monotonic()  # The last time that it was tried, and that it was done.
+        self._well_since = math.inf  # The first time of those that it was done without a fault between them.
         self._longest = longest  #: rest, in seconds
         self._hang_up = hang_up  #: breaks its connections to the ledger
         self._since: float | None = None  # When it was begun, while it is at it.
@@ -40,12 +42,16 @@ class Duty:
             self._failures += 1
             rest = min(self._longest, FIRST_REST * 2.0 ** min(self._failures - 1, 10))
             self._resting_until = time.monotonic() + random.uniform(rest / 2, rest)
+            self._well_since = math.inf
+            if isinstance(error, errors.BrokerUnavailable):
+                self._done = time.monotonic()  # To wait for it is all that there is to do.
             self._tell(error)
             signals.duty_ended.send(None, duty=self.name, done=False)
             return not isinstance(error, errors.LedgerUnavailable)
         finally:
             self._since, self._ended = None, time.monotonic()
-        self._failures, self._resting_until = 0, 0.0
+        self._failures, self._resting_until, self._done = 0, 0.0, self._ended
+        self._well_since = min(self._well_since, self._done)
         if done:
             signals.duty_ended.send(None, duty=self.name, done=True)
         return True
@@ -57,6 +63,14 @@ class Duty:
     def age(self) -> float:
         """Seconds since it was done, or tried, for the last time."""
         return time.monotonic() - self._ended
+
+    def undone(self) -> float:
+        """Seconds since it was done for the last time, or waited for a broker that was away."""
+        return time.monotonic() - self._done
+
+    def well(self) -> float:
+        """For how many seconds it has been done without a fault."""
+        return max(0.0, time.monotonic() - self._well_since)
 
     def hang_up_if_silent(self) -> None:
         """To be called by another thread now and then, for this one may be waiting without end."""

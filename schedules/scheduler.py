@@ -24,21 +24,25 @@ from service.application import publish, returned
 from service.broker.factory import App
 from service.domain import errors, processes
 from service.domain.slots import Outcome
-from service.ledger import firing, kept, replan
+from service.ledger import kept, replan, ticks
 from service.telemetry import canary
 
 log = logging.getLogger("millrace.clock")
 
 FIRE_BATCH = 250  #: schedules that are fired in one transaction
+WAKE_EVERY = 0.45  #: seconds between looks whether held slots may go
 WAITS = (0.05, 0.5)  #: seconds between looks at the schedules when nothing was fired: shortest, longest
 RELEASE_PAUSE = 0.1  #: seconds between looks at the tickets
 BURST = 1.0  #: seconds that publishing waits for a burst of slots, at most
 OVERDUE_EVERY = 1.0  #: seconds between looks for lost tickets
 TELL_EVERY = 15.0  #: seconds between looks for the last success of each declared schedule
-MOST_TOLD = 500  #: schedules whose last success is told, and since when one is expected
+MOST_TOLD = 5000  #: declared schedules of which metrics tell the last success, and since when one is expected
+TELL_PIECE = 500  #: of these in one transaction
 LIVE_EVERY = 5.0  #: seconds between signs of life
 UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
-STALLED = duty.SILENT + 15.0  #: seconds without a round of what the road waits for, after which a clock is not healthy
+STALLED = duty.SILENT + 15.0  #: seconds after which a clock is not healthy that does not do what the road waits for
+#: Duties that ask the ledger in each of their rounds, and so know whether it answers.
+WITNESSES = ("processes", "partitions", "windows", "paces", "tallies", "keys")
 ROAD_REST = 1.0  #: seconds, the longest rest of what the road waits for
 UPKEEP_REST = 10.0  #: seconds, the longest rest of any other duty
 RETENTION_EVERY = 2.0  #: seconds between looks whether somebody asks for what is over to be removed
@@ -56,7 +60,7 @@ class Scheduler(celery.beat.Scheduler):
         self._stopping = False
         self._due, self._calm = threading.Event(), threading.Event()
         self._calm.set()
-        self._looked = self._lived = self._noted = self._told = -math.inf  # When, by time.monotonic().
+        self._looked = self._lived = self._noted = self._told = self._woken = -math.inf  # When, by time.monotonic().
         self._declared = self._replanned = False
         self._wait = 0.0
         self._slots = duty.Duty("slots", self._fire, longest=ROAD_REST, hang_up=self._hang_up_slots)
@@ -79,6 +83,7 @@ class Scheduler(celery.beat.Scheduler):
                 "paces": road.upkeep.measure_paces,
                 "tallies": road.upkeep.fold_tallies,
                 "keys": road.upkeep.forget_keys,
+                "expiry": road.upkeep.expire_ticks,
                 "zones": self._replan,
             }.items()
         ]
@@ -88,6 +93,7 @@ class Scheduler(celery.beat.Scheduler):
         ]
         self._all = [self._slots, release, emptied, *upkeep, *looks]
         self._road_duties = (self._slots, release)
+        self._witnesses = [one for one in upkeep if one.name in WITNESSES]
         bootstrap.watch(self.road.settings, "clock", health=self.health)
         self._start("release", 0.0, release)
         self._start("upkeep", UPKEEP_EVERY, *upkeep)
@@ -110,11 +116,14 @@ class Scheduler(celery.beat.Scheduler):
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether slots and tickets are looked after, and the seconds since each was for the last time.
 
-        A ledger or a broker that is away is waited for, and no reason to end a clock: it is told of by the metrics.
+        A ledger or a broker that is away is waited for, and no reason to end a clock: it is told of by the metrics. But
+        where the ledger has answered others for long enough, what fails all the time has stalled.
         """
         ages = {d.name: round(d.age(), 1) for d in self._road_duties}
-        healthy = max(ages.values()) < STALLED
-        return healthy, {"status": "ok" if healthy else "stalled", "seconds_since": ages}
+        undone = {d.name: round(d.undone(), 1) for d in self._road_duties}
+        answered = max(d.well() for d in self._witnesses)
+        healthy = max(ages.values()) < STALLED and min(answered, max(undone.values())) < STALLED
+        return healthy, {"status": "ok" if healthy else "stalled", "seconds_since": ages, "seconds_undone": undone}
 
     def close(self) -> None:
         """Called when beat stops, by Celery's signal handler too: in the middle of anything, perhaps twice.
@@ -128,20 +137,25 @@ class Scheduler(celery.beat.Scheduler):
         if not self._declared:
             declarations.declare()
             self._declared = True
-        settled, orphans = slots.fire_due(FIRE_BATCH)
-        if len(settled) < FIRE_BATCH:
+        if time.monotonic() - self._woken > WAKE_EVERY:
+            slots.wake_held()
+            self._woken = time.monotonic()
+        fired, orphans = slots.fire_due(FIRE_BATCH)
+        if len(fired.settled) < FIRE_BATCH:
             self._calm.set()
         else:
             self._calm.clear()
         declarations.take_over(orphans)
-        if settled:
+        if fired.settled:
             self._due.set()  # The publisher need not wait for its next round.
-            _tell(settled)
+            _tell(fired.settled)
         shortest, longest = WAITS
         wait = slots.next_in(longest)
         signals.schedules_seen.send(None, late=max(0.0, -(wait or 0.0)))
         # What is due and was not fired is in the hands of another clock.
-        self._wait = longest if wait is None else min(longest, max(0.0 if settled else shortest, wait))
+        self._wait = (
+            longest if wait is None else min(longest, max(0.0 if fired.settled or fired.left else shortest, wait))
+        )
 
     def _live(self) -> None:
         if time.monotonic() - self._lived > LIVE_EVERY:
@@ -161,8 +175,10 @@ class Scheduler(celery.beat.Scheduler):
     def _tell_successes(self) -> None:
         names = self.road.declarations.names[:MOST_TOLD]
         if names and time.monotonic() - self._told > TELL_EVERY:
-            last, expected = self.road.upkeep.last_success(names), self.road.upkeep.expected(names)
-            signals.schedules_succeeded.send(None, last=last, expected=expected)
+            for start in range(0, len(names), TELL_PIECE):
+                piece = names[start : start + TELL_PIECE]
+                last, expected = self.road.upkeep.last_success(piece), self.road.upkeep.expected(piece)
+                signals.schedules_succeeded.send(None, last=last, expected=expected)
             self._told = time.monotonic()
 
     def _release(self) -> None:
@@ -214,7 +230,7 @@ class Scheduler(celery.beat.Scheduler):
         threading.Thread(target=repeat, name=f"millrace-{name}", daemon=True).start()
 
 
-def _tell(settled: Sequence[firing.Settled]) -> None:
+def _tell(settled: Sequence[ticks.Settled]) -> None:
     """Tell the listeners of slots that were written."""
     late: dict[str, list[float]] = {}
     skipped: Counter[tuple[str, str]] = Counter()

@@ -14,11 +14,12 @@ from service import doctor as doctors
 from service.ledger import schema
 from service.telemetry import objectives as rules
 from service.terminal import told
+from service.verbs import chapters
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 
 
-@click.group(context_settings=CONTEXT)
+@click.group(cls=chapters.Contents, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="millrace")
 def main() -> None:
     """Millrace: events and periodic tasks, each worked exactly once.

@@ -51,11 +51,11 @@ def examine(settings: Settings) -> list[Finding]:
 
 def _access(settings: Settings) -> Finding:
     """Who is let in."""
+    try:
+        settings.require_access()
+    except errors.SettingsError as error:
+        return Finding("access", False, str(error))
     if settings.access == "off":
-        try:
-            settings.require_access()
-        except errors.SettingsError as error:
-            return Finding("access", False, str(error))
         return Finding("access", True, f"off: whoever reaches {settings.http} is an admin (docs/access.md)")
     try:
         here = bootstrap.operations(settings)

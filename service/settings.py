@@ -5,21 +5,15 @@ Each field is ``MILLRACE_<NAME>`` in the environment; a secret may stand in a fi
 
 from __future__ import annotations
 
-import ipaddress
-import math
 import os
 import pathlib
-import re
-import urllib.parse
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import pydantic
 import pydantic_settings
 
-from service import __version__
-from service.domain import credentials, durations, errors, masks, topology, webhooks
-from service.domain.access import Role
+from service import __version__, values
+from service.domain import errors, masks, topology
 
 PREFIX = "MILLRACE_"
 #: Settings that may be given as the path of a file, so that a secret stands in no environment.
@@ -32,15 +26,6 @@ SECRETS = (
     "canary_key",
     "api_key",
 )
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-ALGORITHMS = frozenset(
-    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
-)
-DATABASE_FORM = "postgresql://user:password@host:port/database"
-BROKER_FORM = "amqp://user:password@host:port/vhost"
-FOREVER = "forever"
-#: Seconds. What is kept for less could go before its idempotency key, or on the day that it came.
-LEAST_RETENTION = 2 * 86_400.0
 
 
 class Settings(pydantic_settings.BaseSettings):
@@ -51,21 +36,21 @@ class Settings(pydantic_settings.BaseSettings):
     )
 
     #: PostgreSQL, as ``postgresql://user:password@host:port/database``. Empty: `millrace up` starts a private one.
-    database_url: str = ""
+    database_url: values.DatabaseUrl = ""
     #: RabbitMQ, as ``amqp://user:password@host:port/vhost``, or ``filesystem:///folder`` for demos.
-    broker_url: str = ""
+    broker_url: values.BrokerUrl = ""
     #: Packages with handlers, schedules and views, separated by commas.
-    apps: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = ()
+    apps: values.Texts = ()
     #: Where the web process listens, as ``host:port``.
-    http: str = "127.0.0.1:5000"
+    http: values.Address = "127.0.0.1:5000"
     #: ``on``: every request needs a key, a token or a session. ``off``: everybody is an admin; on loopback only.
     access: Literal["off", "on"] = "off"
     #: Hashes keys and sessions: 32 characters or more (``openssl rand -hex 32``). Of several, the first makes new ones.
-    access_secret: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = pydantic.Field((), repr=False)
+    access_secret: values.Peppers = pydantic.Field((), repr=False)
     #: The address that browsers use, as ``https://host``: for cookies and company sign-in. Empty: as they ask.
-    public_url: str = ""
+    public_url: values.SafeUrl = ""
     #: Proxies whose ``X-Forwarded-For`` is believed, as networks separated by commas: ``10.0.0.0/8``.
-    trusted_proxies: Annotated[tuple[Network, ...], pydantic_settings.NoDecode] = ()
+    trusted_proxies: values.Networks = ()
     #: Requests per second of one key, token or session, for each web process; 0: no limit.
     rate_key: float = pydantic.Field(0.0, ge=0, le=1_000_000)
     #: Requests per second of one address without a good credential, for each web process.
@@ -75,23 +60,23 @@ class Settings(pydantic_settings.BaseSettings):
     #: Seconds after which it ends in any case.
     session_limit: float = pydantic.Field(43_200.0, ge=60, le=7 * 86_400)
     #: Names of payload fields that are masked, separated by commas; ``*`` stands for anything.
-    mask: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = masks.NAMES
+    mask: values.Masks = masks.NAMES
     #: Whose tokens (JWT) are taken, and where the console's company sign-in goes: the issuer's URL. Empty: nobody's.
-    oidc_issuer: str = ""
+    oidc_issuer: values.SafeUrl = ""
     #: What an API token must be meant for (``aud``), separated by commas; one of them is enough.
-    oidc_audience: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = ()
+    oidc_audience: values.Texts = ()
     #: Algorithms of signatures that are taken, separated by commas.
-    oidc_algorithms: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = ("RS256", "ES256")
+    oidc_algorithms: values.Algorithms = ("RS256", "ES256")
     #: The claim that holds the roles: a name, or a path with dots, like ``realm_access.roles``.
     oidc_role_claim: str = "roles"
     #: What of the claim is which role, separated by commas: ``ops-team=operator``. Empty: the roles' own names.
-    oidc_roles: Annotated[tuple[tuple[str, Role], ...], pydantic_settings.NoDecode] = ()
+    oidc_roles: values.Roles = ()
     #: The console at the issuer. Empty: no company sign-in.
     oidc_client_id: str = ""
     #: Its secret there, if it has one.
     oidc_client_secret: str = pydantic.Field("", repr=False)
     #: Where the command line finds the API, as ``http://host:port``. Empty: it works on the database itself.
-    url: str = ""
+    url: values.Door = ""
     #: The key that the command line shows there.
     api_key: str = pydantic.Field("", repr=False)
     #: Processes of the web server. One or two per host bundle best.
@@ -133,22 +118,22 @@ class Settings(pydantic_settings.BaseSettings):
     #: Events per second that a replay of dead letters brings back, where the request names no rate.
     replay_rate: float = pydantic.Field(100.0, gt=0)
     #: How long an event is kept after it has ended: seconds, or text like ``30d``, from ``2d`` on; or ``forever``.
-    retention: float = 30 * 86_400.0
+    retention: values.Retention = 30 * 86_400.0
     #: Secrets that sign ``http.request``, separated by commas: ``name=whsec_…``, or ``name@host=whsec_…`` for one host.
-    webhook_secrets: Annotated[tuple[webhooks.Secret, ...], pydantic_settings.NoDecode] = pydantic.Field((), repr=False)
+    webhook_secrets: values.Secrets = pydantic.Field((), repr=False)
     #: Networks that requests may reach although they are not the public internet, separated by commas: ``10.0.0.0/8``.
-    request_networks: Annotated[tuple[Network, ...], pydantic_settings.NoDecode] = ()
+    request_networks: values.Networks = ()
     #: Bytes of the response to a request that are kept as the event's result; the rest is not read.
     request_keep: int = pydantic.Field(16 * 1024, ge=0, le=1024 * 1024)
     #: Seconds between heartbeats with RabbitMQ; a silent peer is given up after two.
     broker_heartbeat: int = pydantic.Field(10, ge=1)
     #: Seconds between synthetic events and ticks that clocks send through every queue that a live worker takes, and
     #: look for; 0: none are sent.
-    canary: float = pydantic.Field(0.0, ge=0, le=3600)
+    canary: values.Interval = pydantic.Field(0.0, ge=0, le=3600)
     #: The door that the canary is sent to, as ``http://host:port``; empty: ``MILLRACE_HTTP``.
-    canary_url: str = ""
+    canary_url: values.Door = ""
     #: Queues that it is sent to though no live worker takes them, separated by commas: there it is lost, which pages.
-    canary_queues: Annotated[tuple[str, ...], pydantic_settings.NoDecode] = (topology.EVENTS_QUEUE,)
+    canary_queues: values.Texts = (topology.EVENTS_QUEUE,)
     #: The key that the canary shows where access is on: of an operator, for the types ``millrace.*``.
     canary_key: str = pydantic.Field("", repr=False)
     #: debug, info, warning or error.
@@ -161,113 +146,9 @@ class Settings(pydantic_settings.BaseSettings):
     allow_plaintext: bool = False
     #: Whether web, workers and clocks may run as root although others reach them.
     allow_root: bool = False
-    #: For tests of faults: ``<crash point>@<file>``. The process kills itself there, once, if it can remove the file.
+    #: For tests of faults: ``<crash point>@<file>``. The process kills itself there, once, if it can remove the file;
+    #: ``<crash point>:freeze@<file>``: it stands still.
     crash_at: str = ""
-
-    @pydantic.field_validator(
-        "apps", "mask", "oidc_audience", "oidc_algorithms", "access_secret", "canary_queues", mode="before"
-    )
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
-
-    @pydantic.field_validator("retention", mode="before")
-    @classmethod
-    def _is_long_enough(cls, value: Any) -> float:
-        if value in (FOREVER, math.inf):
-            return math.inf
-        seconds = durations.seconds(value)
-        if seconds < LEAST_RETENTION:
-            raise ValueError(f"two days or more are wanted, like 30d, or {FOREVER}")
-        return seconds
-
-    @pydantic.field_validator("webhook_secrets", mode="before")
-    @classmethod
-    def _are_secrets(cls, value: Any) -> Any:
-        return _each(value, webhooks.read, shown=False)
-
-    @pydantic.field_validator("request_networks", "trusted_proxies", mode="before")
-    @classmethod
-    def _are_networks(cls, value: Any) -> Any:
-        return _each(value, ipaddress.ip_network)
-
-    @pydantic.field_validator("access_secret")
-    @classmethod
-    def _are_long(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if any(len(secret) < credentials.LEAST_PEPPER for secret in value):
-            raise ValueError(f"{credentials.LEAST_PEPPER} characters or more are wanted: openssl rand -hex 32")
-        return value
-
-    @pydantic.field_validator("oidc_algorithms")
-    @classmethod
-    def _are_signatures(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        # One that is signed with a shared secret could be made with the issuer's public key.
-        if not value or (unknown := set(value) - ALGORITHMS):
-            shown = ", ".join(sorted(unknown)) if value else "nothing"
-            raise ValueError(f"some of {', '.join(sorted(ALGORITHMS))} are wanted, not {shown}")
-        return value
-
-    @pydantic.field_validator("oidc_roles", mode="before")
-    @classmethod
-    def _are_roles(cls, value: Any) -> Any:
-        return _each(value, _role)
-
-    @pydantic.field_validator("mask")
-    @classmethod
-    def _are_masks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return masks.check(value)
-
-    @pydantic.field_validator("oidc_issuer", "public_url")
-    @classmethod
-    def _is_safe_url(cls, value: str) -> str:
-        parts = urllib.parse.urlsplit(value)
-        safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
-        if value and (not safe or not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc):
-            raise ValueError("https://host is wanted, or http on loopback")
-        return value
-
-    @pydantic.field_validator("http")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-            raise ValueError("host:port is wanted, like 127.0.0.1:5000")
-        return value
-
-    @pydantic.field_validator("canary")
-    @classmethod
-    def _is_interval(cls, value: float) -> float:
-        if 0 < value < 1:
-            raise ValueError("0 or at least 1 second is wanted")
-        return value
-
-    @pydantic.field_validator("canary_url", "url")
-    @classmethod
-    def _is_door(cls, value: str) -> str:
-        if value and not re.fullmatch(r"https?://[^/?#@]+(/[^?#]*)?", value):
-            raise ValueError("http://host:port is wanted, like http://127.0.0.1:5000")
-        return value
-
-    @pydantic.field_validator("database_url")
-    @classmethod
-    def _is_postgresql(cls, value: str) -> str:
-        scheme, _, rest = value.partition("://")
-        if value and scheme not in ("postgresql", "postgres", "postgresql+psycopg2"):
-            raise ValueError(f"{DATABASE_FORM} is wanted; no other database is supported")
-        # As SQLAlchemy reads it: the first @ ends the password.
-        _check_place(re.split("[/?]", rest.partition("@")[2] if "@" in rest else rest)[0], DATABASE_FORM)
-        return value
-
-    @pydantic.field_validator("broker_url")
-    @classmethod
-    def _is_broker(cls, value: str) -> str:
-        scheme, _, rest = value.partition("://")
-        if value and scheme not in ("amqp", "amqps", "filesystem"):
-            raise ValueError(f"{BROKER_FORM} is wanted, or filesystem:///folder for a demo")
-        if scheme.startswith("amqp"):
-            # As kombu reads it: the first of these characters ends it, and the last @ before that the password.
-            _check_place(re.split("[/?#]", rest)[0].rpartition("@")[2], BROKER_FORM)
-        return value
 
     @pydantic.model_validator(mode="after")
     def _limits_in_order(self) -> Settings:
@@ -309,7 +190,7 @@ class Settings(pydantic_settings.BaseSettings):
             raise errors.SettingsError(
                 "MILLRACE_ACCESS=on needs MILLRACE_ACCESS_SECRET (or _FILE): openssl rand -hex 32"
             )
-        if self.access == "off" and not is_loopback(self.host):
+        if self.access == "off" and not values.is_loopback(self.host):
             raise errors.SettingsError(
                 f"MILLRACE_ACCESS: access is off, and MILLRACE_HTTP={self.http} is not loopback, so that anybody could"
                 " do anything: set MILLRACE_ACCESS=on and MILLRACE_ACCESS_SECRET, or listen on 127.0.0.1"
@@ -345,36 +226,9 @@ def load(**overrides: Any) -> Settings:
         raise errors.SettingsError("\n".join(_line(fault) for fault in error.errors())) from None
 
 
-def is_loopback(host: str) -> bool:
-    """Whether this is an address, or the name, of the machine itself."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def environment(name: str, default: str = "") -> str:
     """A variable that is not a setting of Millrace, such as CI."""
     return os.environ.get(name, default)
-
-
-def _each(value: Any, read: Callable[[str], Any], *, shown: bool = True) -> Any:
-    """What is read from each part between commas or spaces; raises ValueError that tells which one is wrong."""
-    found = []
-    parts = [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
-    for number, part in enumerate(parts, 1):
-        try:
-            found.append(read(part) if isinstance(part, str) else part)
-        except ValueError as error:
-            raise ValueError(f"{'' if shown else f'entry {number}: '}{error}") from None
-    return tuple(found)
-
-
-def _role(part: str) -> tuple[str, Role]:
-    value, _, role = part.rpartition("=")
-    if not value or role not in tuple(Role):
-        raise ValueError(f"value=role is wanted, with a role of {', '.join(Role)}, not {part}")
-    return value, Role(role)
 
 
 def _from_files() -> dict[str, str]:
@@ -393,17 +247,6 @@ def _from_files() -> dict[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             raise errors.SettingsError(f"{variable}: {path} cannot be read: {error}") from None
     return found
-
-
-def _check_place(place: str, form: str) -> None:
-    """Raises ValueError unless this is a host, perhaps with a port."""
-    try:
-        good = "@" not in place and urllib.parse.urlsplit(f"//{place}").port != 0
-    except ValueError:
-        good = False
-    if not good:
-        # The value itself is not shown: what stands where the port should be may be half of a password.
-        raise ValueError(f"{form} is wanted, with a port from 1 to 65535, and / @ : # in a password as %2F %40 %3A %23")
 
 
 def _line(fault: Any) -> str:

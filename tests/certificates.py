@@ -7,6 +7,8 @@ import subprocess
 
 from service.local import spawn
 
+HERE = "DNS:localhost,IP:127.0.0.1"  #: this machine, as certificates name it
+
 
 class Authority:
     """An authority in a folder, with ``ca.crt``."""
@@ -19,12 +21,12 @@ class Authority:
             *("-addext", "basicConstraints=critical,CA:TRUE", "-keyout", folder / "ca.key", "-out", self.certificate),
         )
 
-    def sign(self, name: str, *, days: int = 30) -> tuple[pathlib.Path, pathlib.Path]:
-        """(certificate, key) for this name, good for 127.0.0.1; of less than 0 days: one that has expired."""
+    def sign(self, name: str, *, days: int = 30, good_for: str = HERE) -> tuple[pathlib.Path, pathlib.Path]:
+        """(certificate, key) for this name, good for these hosts; of less than 0 days: one that has expired."""
         key, request, certificate = (self.folder / f"{name}.{kind}" for kind in ("key", "csr", "crt"))
         _openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         extensions = self.folder / f"{name}.ext"
-        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        extensions.write_text(f"subjectAltName={good_for}\n")
         _openssl(
             *("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.folder / "ca.key"),
             *("-CAcreateserial", "-days", str(days), "-extfile", extensions, "-out", certificate),

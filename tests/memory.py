@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Sequence
 from typing import Any, cast
@@ -9,8 +10,9 @@ from typing import Any, cast
 from flask.testing import FlaskClient
 
 from service import web
+from service.application import outlook
 from service.application.submission import Accepted
-from service.domain import errors, event, handlers, ids
+from service.domain import errors, event, handlers, ids, states
 from service.ledger import queries
 from service.settings import Settings
 
@@ -27,6 +29,9 @@ class Intake:
             raise self.fault
         self.stored += events
         return [Accepted(ids.uuid7(time.time()), new.type) for new in events]
+
+    def expect(self, one: Accepted, accepted_at: datetime.datetime) -> outlook.Outlook:
+        return states.Waiting.QUEUED, None
 
     def submit_each(self, events: Sequence[event.NewEvent], within: float) -> list[Accepted | errors.MillraceError]:
         return [one for new in events for one in self.submit([new])]

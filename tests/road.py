@@ -327,7 +327,7 @@ class Gate:
 
 
 class Armed:
-    """A crash point that one process shall die at. Its file goes when a process kills itself there."""
+    """A crash point that one process shall die or freeze at. Its file goes when a process does so."""
 
     def __init__(self, point: str, path: pathlib.Path) -> None:
         self.setting = f"{point}@{path}"
@@ -339,9 +339,13 @@ class Armed:
         assert self._path.exists(), "it died before the test began"
         self._family = process.family()
 
+    def wait(self, seconds: float = 20.0) -> None:
+        """Wait until a process is there."""
+        wait(lambda: not self._path.exists(), seconds, f"a process comes to {self.setting}")
+
     def wait_for_death(self, process: Process, seconds: float = 20.0) -> None:
         """Wait until it has died by SIGKILL, and start it again if nothing else does."""
-        wait(lambda: not self._path.exists(), seconds, f"a process dies at {self.setting}")
+        self.wait(seconds)
         wait(lambda: any(processes.is_gone(pid) for pid in self._family), 10, "the process is gone")
         if processes.is_gone(process.pid):
             assert process.wait_for_end() == -signal.SIGKILL

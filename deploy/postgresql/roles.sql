@@ -81,7 +81,7 @@ begin
     ('types', 'millrace_clock', 'select, insert, update'),
     ('types', 'millrace_reader', 'select'),
     ('queues', 'millrace_web', 'select, insert, update'),
-    ('queues', 'millrace_clock', 'select'),
+    ('queues', 'millrace_clock', 'select, insert, update'),
     ('queues', 'millrace_reader', 'select'),
     ('tallies', 'millrace_web', 'select, insert'),
     ('tallies', 'millrace_worker', 'insert'),

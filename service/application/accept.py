@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from service import crashpoints, signals
-from service.application import keys, ports
+from service.application import keys, outlook, ports
 from service.application.publish import Publisher
 from service.application.submission import Accepted, Phase, Submission, Told
 from service.domain import errors, event, handlers, ids, topology
@@ -117,6 +117,11 @@ class Intake:
                 except errors.MillraceError as error:
                     found.append(error)
         return found
+
+    def expect(self, one: Accepted, accepted_at: datetime.datetime) -> outlook.Outlook:
+        """Why an event that was just accepted waits, and when it should start."""
+        queue = self._registry.get(one.type).queue
+        return outlook.of(one, queue, accepted_at, self._held, broker=self._publisher.up)
 
     def _hand_over(self, submissions: Sequence[Submission]) -> None:
         self._start()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from service.application import ports
 from service.application.submission import Accepted, Submission
-from service.domain import errors, event
+from service.domain import errors, event, ids
 
 
 class Conflicts(Exception):
@@ -46,20 +46,25 @@ def settle(flush: ports.Flush, batch: Sequence[Submission], now: datetime.dateti
         for index, row in enumerate(submission.rows):
             claim = claims[_place(row)] if row.event.key else None
             if claim is None or claim.owner.event_id == row.id:
-                submission.accepted.append(Accepted(row.id, row.event.type))
+                submission.accepted.append(Accepted(row.id, row.event.type, row.event.run_at))
                 keep.append(row)
                 # Judged here, and not before the keys: a repeat has the same answer however late it comes.
                 if _expires_too_soon(row.event, now) and submission not in faulty:
                     submission.error = errors.ExpiresTooSoon(index=index)
                     faulty[submission] = None
             elif claim.owner.fingerprint == (row.event.fingerprint or ""):
-                submission.accepted.append(Accepted(claim.owner.event_id, row.event.type, duplicate=True))
+                submission.accepted.append(_again(claim.owner.event_id, submission.events[index]))
             elif submission not in faulty:
                 submission.error = errors.KeyReused(index=index)
                 faulty[submission] = claim.holder
     if faulty:
         raise Conflicts(_guilty(faulty))
     return keep
+
+
+def _again(first: str, sent: event.NewEvent) -> Accepted:
+    """What a repeat is told: the first event, as it was accepted then."""
+    return Accepted(first, sent.type, sent.settled(ids.instant(first)).run_at, duplicate=True)
 
 
 def _guilty(faulty: dict[Submission, Submission | None]) -> list[Submission]:

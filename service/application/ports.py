@@ -54,13 +54,23 @@ class NewTicket:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Waits:
+    """How long, about, until workers have done what is there, in seconds. What is missing, nobody can say."""
+
+    types: Mapping[str, float] = dataclasses.field(default_factory=dict)  #: of those with a full window: all that waits
+    queues: Mapping[str, float] = dataclasses.field(default_factory=dict)  #: what is with the broker
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Held:
-    """Whose tickets are not published at the door but wait in the ledger, for the clock."""
+    """Whose tickets are not published at the door but wait in the ledger, for the clock; and how long others wait."""
 
     types: frozenset[str] = frozenset()  #: paused, or with a full window
+    paused: frozenset[str] = frozenset()  #: those of them that are paused
     queues: frozenset[str] = frozenset()  #: paused
     paces: Mapping[str, float] = dataclasses.field(default_factory=dict)  #: type → measured seconds for each event
     rooms: Mapping[str, int] = dataclasses.field(default_factory=dict)  #: slow type → how many more may be out
+    waits: Waits = dataclasses.field(default_factory=Waits)
 
     def holds(self, type_name: str, queue: str) -> bool:
         """Whether a ticket of this type and queue must wait."""

@@ -148,10 +148,9 @@ class Schedules:
         return self._preview(_plan(document), policies.Policy(), count=count, after=after, tz=tz)
 
     def year(self, name: str, number: int) -> dict[str, Any]:
-        """A year of a schedule's plan by its days. Raises ScheduleNotFound, InvalidSchedule."""
-        plan = _plan(self._queries.find(name)["plan"])
+        """A year of a schedule by its days, within its start and end. Raises ScheduleNotFound, InvalidSchedule."""
         try:
-            return previews.year(plan, number).document()
+            return year(self._queries.find(name), number).document()
         except errors.DeclarationError as error:
             raise errors.InvalidSchedule([errors.Fault(f"/{error.field}", str(error))]) from None
 
@@ -209,6 +208,12 @@ def read(document: object, registry: handlers.Registry) -> domain.Schedule:
     if faults := _declared(lambda: domain.check_payload(found), "/payload"):
         raise errors.InvalidSchedule(faults)
     return found
+
+
+def year(row: Mapping[str, Any], number: int) -> previews.Year:
+    """A year of a schedule of the ledger. Raises DeclarationError for another one, InvalidSchedule."""
+    policy = policies.read(row["policy"] or {})
+    return previews.year(_plan(row["plan"]), number, policy.starts_at, policy.ends_at)
 
 
 def shown(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import enum
 import threading
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ class Accepted(NamedTuple):
 
     id: str
     type: str
+    run_at: datetime.datetime | None = None  #: not before this instant; None: at once
     duplicate: bool = False  #: the idempotency key was known: this is the first event's id
 
 

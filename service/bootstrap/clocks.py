@@ -67,7 +67,14 @@ def clock(settings: Settings | None = None) -> ClockRoad:
     if not settings.demo_broker:
         dead = topology.DeadQueue(settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat)
     bundle, apps = bundle_of(plugins.registry), plugins.apps(settings.apps)
-    declarations = Declarations(upkeep_engine, handled(plugins.calendar), clock=name, apps=apps, bundle=bundle)
+    declarations = Declarations(
+        upkeep_engine,
+        handled(plugins.calendar),
+        clock=name,
+        apps=apps,
+        bundle=bundle,
+        handles=plugins.registry.__contains__,
+    )
     return ClockRoad(
         settings,
         engine,

@@ -13,7 +13,7 @@ from service.application.schedules import Schedules
 from service.application.users import Users
 from service.domain import handlers
 from service.ledger import engine as engines
-from service.ledger import firing
+from service.ledger import ticks
 from service.ledger.agenda import ScheduleQueries
 from service.ledger.audit import AuditLedger
 from service.ledger.cancel import CancelLedger
@@ -101,6 +101,6 @@ def operations_here(settings: Settings) -> Operations:
     return found
 
 
-def bundle_of(registry: handlers.Registry) -> firing.Bundle:
+def bundle_of(registry: handlers.Registry) -> ticks.Bundle:
     """How many events of a type ride on one ticket at the most; one where no handler is known here."""
     return lambda type_name, pace: registry.get(type_name).bundle_at(pace) if type_name in registry else 1

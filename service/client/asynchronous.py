@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx
@@ -30,14 +29,12 @@ class AsyncClient:
     ) -> None:
         """``key``: an API key. ``producer``: the name that events are shown with. Seconds for one attempt, for all."""
         self._limits = core.Limits(timeout, deadline)
-        self._http = httpx.AsyncClient(base_url=url, headers=lines.headers(key, producer), transport=transport)
+        self._http = lines.opened(httpx.AsyncClient, url, key, producer, transport)
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:

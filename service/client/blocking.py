@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx
@@ -34,14 +33,12 @@ class Client:
     ) -> None:
         """``key``: an API key. ``producer``: the name that events are shown with. Seconds for one attempt, for all."""
         self._limits = core.Limits(timeout, deadline)
-        self._http = httpx.Client(base_url=url, headers=lines.headers(key, producer), transport=transport)
+        self._http = lines.opened(httpx.Client, url, key, producer, transport)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from service.client import errors
 
 OPEN = frozenset({"pending", "running"})  #: states of an event that has not ended
+INSTANTS = ("accepted_at", "expected_at", "run_at", "expires_at", "finished_at", "discarded_at")  #: among its members
 
 Json = Any
 
@@ -48,13 +49,14 @@ class NewEvent:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Event:
-    """An event as Millrace shows it. After a mere acceptance only the first four are known."""
+    """An event as Millrace shows it. After a mere acceptance only the first six are known."""
 
     id: str
     type: str
     state: str  #: pending, running, succeeded, dead, cancelled or expired
     accepted_at: datetime.datetime | None
     reason: str | None = None  #: why it waits, or why it is dead
+    expected_at: datetime.datetime | None = None  #: of one just accepted: when it should start, about; None: unknown
     attempt: int = 0
     payload: Json = None
     result: Json = None  #: what its handler has returned
@@ -80,7 +82,7 @@ class Event:
         """From a document of the API; raises ServerFault for one that is something else."""
         try:
             known = {f.name: document[f.name] for f in dataclasses.fields(cls) if f.name in document}
-            for name in ("accepted_at", "run_at", "expires_at", "finished_at", "discarded_at"):
+            for name in INSTANTS:
                 known[name] = None if known.get(name) is None else datetime.datetime.fromisoformat(known[name])
             return cls(**known | {"document": document})
         except (TypeError, ValueError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 import httpx
 
 from service.client import core
 from service.client.documents import Json
+
+Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
 
 AGENT = "millrace-client"
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)  #: faults before anything was sent
@@ -24,14 +26,14 @@ class More(TypedDict, total=False):
     traceparent: str | None
 
 
-def headers(key: str | None, producer: str | None) -> dict[str, str]:
-    """What goes with every request."""
-    found = {"User-Agent": AGENT, "Accept": "application/json"}
+def opened(kind: type[Http], url: str, key: str | None, producer: str | None, transport: Any) -> Http:
+    """The client of httpx, of either kind, with what goes with every request."""
+    headers = {"User-Agent": AGENT, "Accept": "application/json"}
     if key:
-        found["Authorization"] = f"Bearer {key}"
+        headers["Authorization"] = f"Bearer {key}"
     if producer:
-        found["X-Producer"] = producer
-    return found
+        headers["X-Producer"] = producer
+    return kind(base_url=url, headers=headers, transport=transport)
 
 
 def edited(given: dict[str, Json]) -> dict[str, Json] | None:

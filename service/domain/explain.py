@@ -7,7 +7,7 @@ import datetime
 import enum
 from typing import Any
 
-from service.domain import states
+from service.domain import outcome, states
 
 COUNTED = 10_000  #: tickets ahead of an event are counted up to here
 PUBLISH_SLACK = 5.0  #: seconds that a ticket may be due before somebody must have published it
@@ -127,7 +127,7 @@ def _ended(record: Record) -> Explanation:
     at = "" if record.finished_at is None else f" at {_time(record.finished_at)}"
     if why is Why.DEAD:
         facts |= {"dead_reason": record.dead_reason, "error": record.error, "replayed_as": record.replayed_as}
-        because = f": {record.dead_reason}" if record.dead_reason else ""
+        because = f": {outcome.told(record.dead_reason)}" if record.dead_reason else ""
         said = f"It is a dead letter since{at.removeprefix(' at')}{because}{_error(record)}."
         said += f" It was replayed as {record.replayed_as}." if record.replayed_as else " It can be replayed."
         if record.discarded_at is not None:

@@ -92,3 +92,22 @@ class Reason(enum.StrEnum):
     INVALID = "invalid"  #: its payload does not fit the handler's model
     NO_RETRY = "no_retry"  #: an error that its handler does not want to be tried again
     WORKER_LOST = "worker_lost"  #: its worker was lost too often while it ran
+
+    @property
+    def told(self) -> str:
+        """The same for people."""
+        return TOLD[self]
+
+
+TOLD: dict[str, str] = {
+    Reason.ATTEMPTS: "attempts used up",
+    Reason.DISCARDED: "discarded by its handler",
+    Reason.INVALID: "payload does not fit",
+    Reason.NO_RETRY: "an error that is not retried",
+    Reason.WORKER_LOST: "worker lost",
+}
+
+
+def told(reason: str) -> str:
+    """Why an event is a dead letter, for people; a word of a newer version as it is."""
+    return TOLD.get(reason, reason)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from service.domain import errors, policies
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_.-]{0,99}")
-COUNTED = 1000  #: missed instants are counted up to here where each must be looked for: so many, or more
+SECOND = datetime.timedelta(seconds=1)
 
 
 class Next(Protocol):
@@ -89,21 +89,24 @@ class Calendar:
         return len(self._schedules)
 
 
-def last_due(plan: Next, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
-    """``Plan.last_due`` for a plan that can only say what comes next: more than COUNTED are not counted."""
-    missed, late = 0, now
+def latest(plan: Next, first: datetime.datetime, now: datetime.datetime) -> datetime.datetime:
+    """The latest due instant in ``[first, now]``, where ``first`` is one: found in a few dozen steps."""
+    back, late = SECOND, now
+    while (start := now - back) > first:  # Ever further back from the end: mostly it is near.
+        found = plan.next_after(start)
+        if found is not None and found <= now:
+            first = found
+            break
+        back, late = back * 4, start
     while (later := plan.next_after(first)) is not None and later <= now:
-        if missed < COUNTED:
-            first, missed = later, missed + 1
-            continue
-        # The latest one lies in (first, late]: halve that until nothing comes after ``first``.
+        # It lies in (first, late]: halve that until nothing comes after ``first``.
         middle = first + (late - first) / 2
         found = plan.next_after(middle)
         if found is not None and found <= now:
             first = found
         else:
-            late = middle
-    return first, missed
+            first, late = later, middle
+    return first
 
 
 def check_name(name: str) -> None:

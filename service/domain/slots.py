@@ -12,9 +12,8 @@ from collections.abc import Callable
 
 from service.domain import policies, schedules
 
-MOST = 1000  #: slots of one schedule in one decision; the rest is decided in the next one
+MOST = 1000  #: slots of one schedule in one decision, where nothing else is said
 TARDY = datetime.timedelta(seconds=60)  #: what is fired later than this was caught up
-HELD_LOOK = datetime.timedelta(seconds=0.5)  #: until we look again whether a held slot may go
 TICK = datetime.timedelta(microseconds=1)  #: the least that two instants differ by
 
 
@@ -36,6 +35,7 @@ class Reason(enum.StrEnum):
     PAUSED = "paused"  #: the schedule was paused
     MISFIRE = "misfire"  #: no clock could fire it in time
     EXPIRED = "expired"  #: it would have expired before it was fired
+    ENDED = "ended"  #: its schedule was retired or deleted before it could be fired
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Decision:
 
     slots: tuple[Slot, ...]
     standing: Standing
-    wake_at: datetime.datetime | None  #: when there is something to decide again; None: never
+    wake_at: datetime.datetime | None  #: when there is something to decide again, perhaps at once; None: never
     cancel_open: bool = False  #: the open events are to be cancelled
 
 
@@ -127,41 +127,46 @@ class Course:
         return latest, missed
 
 
-def decide(course: Course, policy: policies.Policy, standing: Standing, now: datetime.datetime) -> Decision:
-    """What becomes of the instants that are due at ``now``."""
-    desk = _Desk(course, policy, standing, now)
+def decide(
+    course: Course, policy: policies.Policy, standing: Standing, now: datetime.datetime, most: int = MOST
+) -> Decision:
+    """What becomes of the instants that are due at ``now``; after ``most`` slots the rest waits, to be decided next."""
+    desk = _Desk(course, policy, standing, now, most)
     desk.release_held()
     desk.settle_due()
     return desk.decision()
 
 
-def settle_pause(course: Course, standing: Standing, now: datetime.datetime) -> Decision:
-    """The end of a pause: the instants in it were skipped, and the schedule goes on with the next one."""
+def skip_due(course: Course, standing: Standing, now: datetime.datetime, reason: Reason) -> Decision:
+    """Nothing that is due is fired, as at the end of a pause: it was skipped, and the schedule goes on after it."""
     slots: tuple[Slot, ...] = ()
     planned = standing.planned
     if planned is not None and (found := course.last_due(planned, now)) is not None:
         latest, missed = found
-        slots = (Slot(latest, course.fire_at(latest), Outcome.SKIPPED, Reason.PAUSED, missed),)
+        slots = (Slot(latest, course.fire_at(latest), Outcome.SKIPPED, reason, missed),)
         planned = course.next_after(latest)
     standing = dataclasses.replace(standing, planned=planned)
     return Decision(slots, standing, wake_at(course, standing, now))
 
 
 def wake_at(course: Course, standing: Standing, now: datetime.datetime) -> datetime.datetime | None:
-    """When a schedule that stands like this must be looked at again."""
-    coming = [] if standing.planned is None else [course.fire_at(standing.planned)]
-    if standing.held is not None:
-        coming.append(now + HELD_LOOK)
-    return min(coming, default=None)
+    """When a schedule that stands like this must be looked at again: where more is due, at once, behind all that is.
+
+    What is held is woken when nothing is open any more (``service.ledger.held``).
+    """
+    return None if standing.planned is None else max(now, course.fire_at(standing.planned))
 
 
 class _Desk:
     """Where one decision is made, step by step."""
 
-    def __init__(self, course: Course, policy: policies.Policy, standing: Standing, now: datetime.datetime) -> None:
+    def __init__(
+        self, course: Course, policy: policies.Policy, standing: Standing, now: datetime.datetime, most: int
+    ) -> None:
         self._course = course
         self._policy = policy
         self._now = now
+        self._most = most
         self._planned = standing.planned
         self._runs = standing.runs
         self._held = standing.held
@@ -184,13 +189,13 @@ class _Desk:
         """The instants that are due, by the policies."""
         if self._planned is None or self._finished:
             return
+        if self._policy.misfire is policies.Misfire.ALL:
+            self._catch_up(self._planned)
+            return
         found = self._course.last_due(self._planned, self._now)
         if found is None:
             return
         latest, missed = found
-        if self._policy.misfire is policies.Misfire.ALL:
-            self._catch_up(self._planned, latest)
-            return
         if self._too_late(latest):
             self._add(latest, Outcome.SKIPPED, Reason.MISFIRE, missed)
         else:
@@ -207,19 +212,24 @@ class _Desk:
     def _finished(self) -> bool:
         return self._policy.max_runs is not None and self._runs >= self._policy.max_runs
 
-    def _catch_up(self, first: datetime.datetime, latest: datetime.datetime) -> None:
-        """Each instant from ``first`` to ``latest``; those beyond the window are one slot that was skipped."""
+    def _catch_up(self, first: datetime.datetime) -> None:
+        """Each instant from ``first`` on that is due; those beyond the window are one slot that was skipped."""
         instant: datetime.datetime | None = first
-        if self._too_late(first):
+        if self._is_due(first) and self._too_late(first):
             assert self._policy.window is not None
             floor = self._now - datetime.timedelta(seconds=self._policy.window) - TICK
             lost, missed = self._course.last_due(first, floor) or (first, 0)
             self._add(lost, Outcome.SKIPPED, Reason.MISFIRE, missed)
             instant = self._course.next_after(lost)
-        while instant is not None and instant <= latest and len(self._slots) < MOST and not self._finished:
-            self._settle(instant, 0, last=instant == latest)
-            instant = self._course.next_after(instant)
+        while self._is_due(instant) and len(self._slots) < self._most and not self._finished:
+            assert instant is not None
+            following = self._course.next_after(instant)
+            self._settle(instant, 0, last=not self._is_due(following))
+            instant = following
         self._planned = instant
+
+    def _is_due(self, instant: datetime.datetime | None) -> bool:
+        return instant is not None and self._course.fire_at(instant) <= self._now
 
     def _settle(self, instant: datetime.datetime, missed: int, *, last: bool) -> None:
         """One instant that is neither missed nor too late."""

@@ -15,22 +15,36 @@ CURSOR = r"[0-9]{1,17}"  #: of a history: the instant of its last slot, in micro
 
 STATE = """
 case when s.retired_at is not null then 'retired' when s.paused_at is not null then 'paused'
-     when s.next_due is null then 'finished' else 'active' end
+     when s.next_due is null and s.held is null then 'finished' else 'active' end
+"""
+
+# Of the latest slots only: one that always fails must not be searched for to its beginning. One by one, each event in
+# the partition of its day.
+SUCCEEDED = """
+left join lateral (
+    select e.finished_at
+    from (select due_at, event_id from millrace.slots w where w.schedule = s.name and w.event_id is not null
+          order by w.due_at desc limit 50) w
+    cross join lateral (select state, finished_at from millrace.events where id = w.event_id limit 1) e
+    where e.state = 'succeeded' order by w.due_at desc limit 1) good on true
 """
 
 SHOW = f"""
 select s.name, s.origin, s.app, s.type, {STATE} as state, s.spec->'plan' as plan, s.spec->'policy' as policy,
-       s.next_due, case when s.next_due is not null then coalesce(s.planned, s.next_due) end as next_slot,
-       s.held, s.runs, s.paused_at, s.paused_by, s.paused_because, s.retired_at, s.declared_at as changed_at,
-       s.changed_by, s.revision,
+       s.next_due,
+       case when s.paused_at is null and s.retired_at is null
+            then case when s.held is null then coalesce(s.planned, s.next_due) else s.planned end end as next_slot,
+       s.held, s.error, s.runs, s.paused_at, s.paused_by, s.paused_because, s.retired_at, s.declared_at as changed_at,
+       s.changed_by, s.revision, good.finished_at as last_success,
        last.due_at as last_slot, last.outcome as last_outcome, last.reason as last_reason
 """
 
-TABLES = """
+TABLES = f"""
 from millrace.schedules s
 left join lateral (
     select due_at, outcome, reason from millrace.slots w where w.schedule = s.name order by due_at desc limit 1) last
     on true
+{SUCCEEDED}
 """
 
 CONDITIONS = {

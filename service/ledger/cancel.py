@@ -23,15 +23,16 @@ LOCK = "select state, ticket_id::text from millrace.events where id = %s::uuid f
 STATE = "select state from millrace.events where id = %s::uuid"
 
 # Only a pending event is withdrawn here. Out of `running` the worker that holds the lease cancels it itself.
-CANCEL = """
+END = """
 with ended as (
-    update millrace.events set state = 'cancelled', finished_at = clock_timestamp()
+    update millrace.events set state = '{state}', finished_at = clock_timestamp()
     where id = any(%s::uuid[]) and state = 'pending'
     returning type)
 insert into millrace.tallies (minute, type, word, n)
-select date_trunc('minute', now()), type, 'cancelled', count(*) from ended group by type
+select date_trunc('minute', now()), type, '{state}', count(*) from ended group by type
 returning n
 """
+CANCEL, EXPIRE = (END.format(state=state) for state in ("cancelled", "expired"))
 
 ASK_TO_STOP = """
 update millrace.events set cancel_at = coalesce(cancel_at, clock_timestamp())
@@ -177,14 +178,8 @@ def _cancel_some(
         order by e.id limit %(room)s for no key update skip locked"""
     ids = [event_id for ticket in tickets for event_id in ticket[1]]
     found = connection.exec_driver_sql(statement, values | {"ids": ids, "room": room}).all()
-    pending = [row[0] for row in found if row[1] == states.State.PENDING]
-    running = [row[0] for row in found if row[1] == states.State.RUNNING]
-    if running:
-        connection.exec_driver_sql(ASK_TO_STOP, (running,))
-    if pending:
-        connection.exec_driver_sql(CANCEL, (pending,))
-        connection.exec_driver_sql(SETTLE, ([ticket[0] for ticket in tickets],))
-    return tickets[-1][0], len(pending), len(running)
+    cancelled, asked = _withdraw(connection, found, [ticket[0] for ticket in tickets])
+    return tickets[-1][0], cancelled, asked
 
 
 def cancel_free(connection: sqlalchemy.Connection, event_ids: Sequence[str]) -> None:
@@ -192,13 +187,36 @@ def cancel_free(connection: sqlalchemy.Connection, event_ids: Sequence[str]) -> 
     tickets: Sequence[Any] = connection.exec_driver_sql(FREE_TICKETS, (list(event_ids),)).all()
     held = [row[0] for row in tickets]
     found = connection.exec_driver_sql(FREE_EVENTS, (list(event_ids), held)).all()
+    _withdraw(connection, found, held)
+
+
+def _withdraw(connection: sqlalchemy.Connection, found: Sequence[Any], tickets: list[str]) -> tuple[int, int]:
+    """End what is pending of these locked events (id, state), and settle its tickets; ask what is running to stop.
+
+    How many there were of each.
+    """
     pending = [row[0] for row in found if row[1] == states.State.PENDING]
     running = [row[0] for row in found if row[1] == states.State.RUNNING]
     if running:
         connection.exec_driver_sql(ASK_TO_STOP, (running,))
     if pending:
         connection.exec_driver_sql(CANCEL, (pending,))
+        connection.exec_driver_sql(SETTLE, (tickets,))
+    return len(pending), len(running)
+
+
+def expire_free(connection: sqlalchemy.Connection, event_ids: Sequence[str]) -> set[str]:
+    """End those of these pending events, whose time is over, that nobody holds at this moment; which these are."""
+    if not event_ids:
+        return set()
+    tickets: Sequence[Any] = connection.exec_driver_sql(FREE_TICKETS, (list(event_ids),)).all()
+    held = [row[0] for row in tickets]
+    found = connection.exec_driver_sql(FREE_EVENTS, (list(event_ids), held)).all()
+    pending = [row[0] for row in found if row[1] == states.State.PENDING]
+    if pending:
+        connection.exec_driver_sql(EXPIRE, (pending,))
         connection.exec_driver_sql(SETTLE, (held,))
+    return set(pending)
 
 
 def _where(filters: queries.Filters) -> tuple[str, dict[str, Any]]:

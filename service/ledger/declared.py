@@ -2,26 +2,29 @@
 
 While a new version of the code is rolled out, clocks of both versions run. The last clock to start has the say: it
 changes what its code declares otherwise, and retires what its apps declare no more. What nobody fires any more, because
-the clocks with that version are gone, is taken over by one that knows it.
+the clocks with that version are gone, is taken over by one that knows it; but only a clock that has been there without
+a gap says who is gone (``service.domain.signs``).
 """
 
 from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Iterable, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy
 
-from service.domain import schedules
+from service.domain import schedules, signs
+from service.ledger import courses, ending, fence, firing, overlaps, retiring, ticks
 from service.ledger import engine as engines
-from service.ledger import fence, firing
 
 log = logging.getLogger("millrace.clock")
 
-BATCH = 500  #: schedules that are declared in one transaction
-GONE = 60.0  #: seconds without a sign of life after which a clock counts as gone
+BATCH = 250  #: schedules that are declared in one transaction
+ABSENT_EVERY = 60.0  #: seconds between looks for schedules that no clock declares any more
 FORGOTTEN = "1 day"  #: after which nobody remembers a clock that is gone
 
 REGISTER = """
@@ -34,7 +37,7 @@ REGISTERED = "select exists (select from millrace.calendars where calendar = %s)
 
 # The rows that must change, in one order for all clocks. `for no key update` waits for who fires one of them.
 CHANGED = f"""
-select {firing.COLUMNS}, s.next_due, s.digest = md5(own.spec::text) as same, s.origin, s.app,
+select {courses.COLUMNS}, s.next_due, s.digest = md5(own.spec::text) as same, s.origin, s.app,
        s.paused_at is not null as paused, s.retired_at is not null as retired, clock_timestamp() as now
 from millrace.schedules s join unnest(%s::text[], %s::jsonb[], %s::text[]) as own (name, spec, app) on own.name = s.name
 where s.digest <> md5(own.spec::text) or s.retired_at is not null or s.app is distinct from own.app
@@ -42,23 +45,36 @@ order by s.name
 for no key update of s
 """
 
+# Of those whose plan ends, as they are after the next statement.
+ENDING = f"""
+select {courses.COLUMNS}, s.next_due, s.paused_at is not null as paused, false as retired
+from millrace.schedules s where s.name = any(%s) order by s.name
+"""
+
 KNOWN = "select name from millrace.schedules where name = any(%s)"
 
-# A changed one begins anew; the instant that waits for an open event to end goes on waiting. Of its slots only those of
-# the last day are asked for open events.
-DECLARE = """
-insert into millrace.schedules (name, type, spec, app, next_due, planned, open_since)
-select *, now() - interval '1 day' from unnest(%(name)s::text[], %(type)s::text[], %(spec)s::jsonb[], %(app)s::text[],
+# What is due of a plan that ends becomes events of the new type, with its payload: perhaps nobody works the old one.
+RENAME = """
+update millrace.schedules s
+set type = own.spec->>'type',
+    spec = s.spec || jsonb_build_object('type', own.spec->'type', 'payload', own.spec->'payload')
+from unnest(%s::text[], %s::jsonb[]) as own (name, spec)
+where s.name = own.name and s.name = any(%s) and s.type <> own.spec->>'type'
+"""
+
+# A changed one begins anew; the instant that waits for an open event to end goes on waiting.
+DECLARE = f"""
+insert into millrace.schedules as s (name, type, spec, app, next_due, planned, declared_at)
+select *, %(now)s from unnest(%(name)s::text[], %(type)s::text[], %(spec)s::jsonb[], %(app)s::text[],
                      %(next_due)s::timestamptz[], %(planned)s::timestamptz[]) order by 1
 on conflict (name) do update
 set type = excluded.type, spec = excluded.spec, app = excluded.app, retired_at = null, retired_by = null,
-    next_due = case when schedules.paused_at is not null then null
-                    when schedules.held is not null then clock_timestamp() else excluded.next_due end,
-    planned = case when schedules.paused_at is null and schedules.held is null then excluded.planned
+    next_due = case when s.paused_at is null then excluded.next_due end,
+    planned = case when s.paused_at is null and s.held is null then excluded.planned
                    else coalesce(excluded.planned, excluded.next_due) end,
-    declared_at = now(), revision = schedules.revision + 1, changed_by = null,
-    open_since = greatest(schedules.open_since, now() - interval '1 day')
-where schedules.origin = 'code' and (schedules.spec <> excluded.spec or schedules.retired_at is not null)
+    declared_at = excluded.declared_at, revision = s.revision + 1, changed_by = null, error = null,
+    open_since = {overlaps.SINCE.format(new="excluded")}
+where s.origin = 'code' and (s.spec <> excluded.spec or s.retired_at is not null)
 """
 
 MOVE_APP = """
@@ -66,25 +82,10 @@ update millrace.schedules s set app = own.app
 from unnest(%s::text[], %s::text[]) as own (name, app) where s.name = own.name and s.origin = 'code'
 """
 
-RAN = """
-update millrace.schedules s set runs = own.runs
-from unnest(%s::text[], %s::int[]) as own (name, runs) where s.name = own.name
-"""
-
-RETIRE = """
-update millrace.schedules s
-set retired_at = clock_timestamp(), retired_by = %(calendar)s, next_due = null, planned = null, held = null,
-    revision = revision + 1
-where s.name in (
-    select name from millrace.schedules
-    where origin = 'code' and retired_at is null and app = any(%(apps)s) and name <> all(%(names)s)
-    order by name for no key update)
-returning s.name
-"""
-
 SEEN = """
 insert into millrace.clocks (name, calendar) values (%s, %s)
 on conflict (name) do update set seen_at = now(), calendar = excluded.calendar
+returning seen_at
 """
 
 FORGET_CLOCKS = f"delete from millrace.clocks where seen_at < now() - interval '{FORGOTTEN}' returning calendar"
@@ -92,14 +93,6 @@ FORGET_CLOCKS = f"delete from millrace.clocks where seen_at < now() - interval '
 FORGET_CALENDARS = """
 delete from millrace.calendars c
 where c.calendar = any(%s) and not exists (select from millrace.clocks k where k.calendar = c.calendar)
-"""
-
-# Retired by a version of the code that is gone: the clocks that still declare it go on with it.
-RETIRED_BY_NOBODY = """
-select s.name from millrace.schedules s join millrace.calendars c on c.calendar = %s and c.schedule = s.name
-where s.retired_at < now() - make_interval(secs => %s) and not exists (
-    select from millrace.clocks k
-    where k.calendar = s.retired_by and k.seen_at > now() - make_interval(secs => %s))
 """
 
 NOW = "select clock_timestamp()"
@@ -115,14 +108,17 @@ class Declarations:
         *,
         clock: str,
         apps: Iterable[str] = (),
-        bundle: firing.Bundle = firing.alone,
+        bundle: ticks.Bundle = ticks.alone,
+        handles: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._engine = engine
         self._apps = sorted(apps)  #: whose schedules are all in the calendar
+        self._handles = handles  #: whether events of a type are worked by the apps of this clock
         self._schedules = sorted(calendar, key=lambda s: s.name)
-        self._types = {s.name: s.type for s in self._schedules}
         self._clock = clock
         self._firing = firing.Firing(by=clock, bundle=bundle)
+        self.signs = signs.Signs()  #: of life
+        self._looked = -math.inf  # For what no clock declares any more, by time.monotonic().
         self.calendar = calendar.digest()  #: by which the clocks of one version know each other
 
     @property
@@ -137,15 +133,28 @@ class Declarations:
         rolled out, must not undo what it declares.
         """
         wanted = None if names is None else set(names)
-        chosen = [s for s in self._schedules if wanted is None or s.name in wanted]
-        for start in range(0, len(chosen), BATCH):
+        waiting = [s for s in self._schedules if wanted is None or s.name in wanted]
+        while waiting:
             with fence.transaction(self._engine) as connection:
-                self._declare(connection, chosen[start : start + BATCH])
+                left = self._declare(connection, waiting[:BATCH])
+            waiting = waiting[BATCH:] + left
         if wanted is None:
-            self._retire()
+            retiring.retire(
+                self._engine, self._firing, apps=self._apps, names=self.names, by=self.calendar, handles=self._handles
+            )
 
     def take_over(self, names: Iterable[str]) -> None:
-        """Whoever declared these is gone, as after a deploy that was taken back: go on with what this code says."""
+        """Whoever declared these is gone, as after a deploy that was taken back: go on with what this code says.
+
+        Not before this clock may say who is gone.
+        """
+        if names := sorted(names):
+            with fence.transaction(self._engine) as connection:
+                now = connection.exec_driver_sql(NOW).scalar_one()
+            if self.signs.may_judge(now):
+                self._go_on(names)
+
+    def _go_on(self, names: Iterable[str]) -> None:
         names = sorted(names)
         for name in names:
             log.warning(
@@ -157,26 +166,32 @@ class Declarations:
             self.declare(names)
 
     def live(self) -> None:
-        """Give a sign of life, and take over what was retired by a version of the code that is gone."""
+        """Give a sign of life, and see to what was retired, or is declared, by nobody who lives."""
         with fence.transaction(self._engine) as connection:
-            connection.exec_driver_sql(SEEN, (self._clock, self.calendar))
+            now = connection.exec_driver_sql(SEEN, (self._clock, self.calendar)).scalar_one()
+            self.signs.give(now)
             if gone := [row[0] for row in connection.exec_driver_sql(FORGET_CLOCKS)]:
                 connection.exec_driver_sql(FORGET_CALENDARS, (gone,))
             if not connection.exec_driver_sql(REGISTERED, (self.calendar,)).scalar():  # It was frozen for a day.
                 connection.exec_driver_sql(REGISTER, (self.calendar, *_columns(self._schedules)))
-            found = connection.exec_driver_sql(RETIRED_BY_NOBODY, (self.calendar, GONE, GONE)).all()
-        self.take_over(row[0] for row in found)
+            found = retiring.wrongly(connection, self.calendar, judge=self.signs.may_judge(now))
+        self._go_on(found)
+        if self.signs.may_judge(now) and time.monotonic() - self._looked > ABSENT_EVERY:
+            retiring.retire_absent(self._engine)
+            self._looked = time.monotonic()
 
-    def _declare(self, connection: sqlalchemy.Connection, chosen: Sequence[schedules.Schedule]) -> None:
+    def _declare(
+        self, connection: sqlalchemy.Connection, chosen: Sequence[schedules.Schedule]
+    ) -> list[schedules.Schedule]:
+        """Declare these; those are returned of which more was due than fits in one transaction."""
         names, specs = _columns(chosen)
         connection.exec_driver_sql(SEEN, (self._clock, self.calendar))
-        connection.exec_driver_sql(REGISTER, (self.calendar, names, specs))
-        apps = [s.app for s in chosen]
-        rows = connection.exec_driver_sql(CHANGED, (names, specs, apps)).all()
+        retiring.revive(connection, names)
+        rows = connection.exec_driver_sql(CHANGED, (names, specs, [s.app for s in chosen])).all()
         now: datetime.datetime = connection.exec_driver_sql(NOW).scalar_one()
         known = {row[0] for row in connection.exec_driver_sql(KNOWN, (names,))}
-        renamed = self._settle(connection, rows, now)
-        different = {row.name for row in rows if not row.same or row.retired}
+        left = self._settle(connection, rows, names, specs, now)
+        different = {row.name for row in rows if not row.same or row.retired} - left
         moved = [s for s in chosen if s.name in known and s.name not in different]
         if any(row.same and not row.retired for row in rows):
             connection.exec_driver_sql(MOVE_APP, ([s.name for s in moved], [s.app for s in moved]))
@@ -188,49 +203,50 @@ class Declarations:
                     row.name,
                     extra={"action": "clock.left_out"},
                 )
-        self._write(connection, [s for s in chosen if s.name not in known or s.name in different], now)
-        self._settle_renamed(connection, renamed, now)
+        unplanned = self._write(connection, [s for s in chosen if s.name not in known or s.name in different], now)
+        sound = [s for s in chosen if s.name not in unplanned]
+        connection.exec_driver_sql(REGISTER, (self.calendar, *_columns(sound)))
+        firing.tell(connection, unplanned)
+        return [s for s in chosen if s.name in left]
 
     def _settle(
-        self, connection: sqlalchemy.Connection, rows: Sequence[Any], now: datetime.datetime
-    ) -> list[firing.Decided]:
-        """What is due of the plans that end now is fired, for each instant is accounted for by the plan that had it.
+        self,
+        connection: sqlalchemy.Connection,
+        rows: Sequence[Any],
+        names: Sequence[str],
+        specs: Sequence[str],
+        now: datetime.datetime,
+    ) -> set[str]:
+        """Account for what is due of the plans that end now, each instant by the plan that had it.
 
-        What is due of those with another type from now on is returned: perhaps nobody works the old one any more.
+        As far as a budget goes; the schedules of which more is due.
         """
-        ending = [r for r in rows if r.origin == "code" and not (r.same or r.paused or r.retired)]
-        self._firing.fire(connection, [r for r in ending if self._types[r.name] == r.type], now, hurry=True)
-        renamed = [r for r in ending if self._types[r.name] != r.type]
-        return self._firing.decide(connection, renamed, now, hurry=True)
-
-    def _settle_renamed(
-        self, connection: sqlalchemy.Connection, renamed: Sequence[firing.Decided], now: datetime.datetime
-    ) -> None:
-        """Their instants become events of the new type, with its payload: the schedule says so by now."""
-        self._firing.write(connection, firing.asked_of(renamed, self._types), now)
-        if renamed:
-            runs = [decision.standing.runs for _, decision, _ in renamed]
-            connection.exec_driver_sql(RAN, ([due.name for due, _, _ in renamed], runs))
+        changed = [r.name for r in rows if r.origin == "code" and not (r.same or r.retired)]
+        if not changed:
+            return set()
+        connection.exec_driver_sql(RENAME, (list(names), list(specs), changed))
+        due = connection.exec_driver_sql(ENDING, (changed,)).all()
+        return set(ending.settle(connection, self._firing, due, now))
 
     def _write(
         self, connection: sqlalchemy.Connection, chosen: Sequence[schedules.Schedule], now: datetime.datetime
-    ) -> None:
+    ) -> dict[str, str]:
+        """Write what begins now. What cannot be planned is told, and left as it is: these, and why."""
         columns: dict[str, list[Any]] = {n: [] for n in ("name", "type", "spec", "app", "next_due", "planned")}
+        unplanned = {}
         for schedule in chosen:
-            next_due, planned = firing.first(schedule, now)
+            try:
+                next_due, planned = courses.first(schedule, now)
+            except Exception as error:
+                unplanned[schedule.name] = f"{type(error).__name__}: {error}"
+                log.error("The schedule %s is left out: %s", schedule.name, error, extra={"action": "clock.left_out"})
+                continue
             row = (schedule.name, schedule.type, schedule.spec(), schedule.app, next_due, planned)
             for column, value in zip(columns.values(), row, strict=True):
                 column.append(value)
-        if chosen:
-            connection.exec_driver_sql(DECLARE, columns)
-
-    def _retire(self) -> None:
-        values = {"calendar": self.calendar, "apps": self._apps, "names": self.names}
-        with fence.transaction(self._engine) as connection:
-            for (name,) in connection.exec_driver_sql(RETIRE, values).all():
-                log.info(
-                    "The schedule %s is retired: the code declares it no more", name, extra={"action": "clock.retired"}
-                )
+        if columns["name"]:
+            connection.exec_driver_sql(DECLARE, columns | {"now": now})
+        return unplanned
 
 
 def _columns(chosen: Sequence[schedules.Schedule]) -> tuple[list[str], list[str]]:

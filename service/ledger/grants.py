@@ -39,7 +39,7 @@ TABLES: dict[str, tuple[str, str, str, str]] = {
     "strays":           ("sd",   "",     "sid",  "s"),
     "idempotency_keys": ("si",   "",     "sd",   ""),
     "types":            ("siu",  "s",    "siu",  "s"),
-    "queues":           ("siu",  "",     "s",    "s"),
+    "queues":           ("siu",  "",     "siu",  "s"),
     "tallies":          ("si",   "i",    "sid",  "s"),
     "schedules":        ("siud", "",     "siu",  "s"),
     "slots":            ("siu",  "",     "siud", "s"),

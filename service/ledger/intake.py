@@ -62,13 +62,23 @@ from out where t.id = out.id;
 HOLDS = "select exists (select from millrace.events where id = any(%s::uuid[]))"
 
 NARROW = 1_000  #: events; where fewer of a type may be out, the doors take heed between two counts
+COUNTED_WITHIN = 10  #: seconds for which it is believed how long what waits will take
 
 STATE = f"""
-select extract(epoch from clock_timestamp())::float8,
-       array(select name from millrace.types where paused_at is not null or out_events >= least(%s, most_out)),
-       array(select name from millrace.queues where paused_at is not null),
-       (select jsonb_object_agg(name, pace) from millrace.types where pace is not null),
-       (select jsonb_object_agg(name, most_out - out_events) from millrace.types where most_out < {NARROW})
+select extract(epoch from clock_timestamp())::float8, t.held, t.paused, q.paused, t.paces, t.rooms,
+       case when d.fresh then t.waits end, case when d.fresh then q.waits end
+from (select array_agg(name) filter (where paused_at is not null or out_events >= least(%s, most_out)) as held,
+             array_agg(name) filter (where paused_at is not null) as paused,
+             jsonb_object_agg(name, pace) filter (where pace is not null) as paces,
+             jsonb_object_agg(name, most_out - out_events) filter (where most_out < {NARROW}) as rooms,
+             jsonb_object_agg(name, wait) filter (where wait is not null) as waits
+      from millrace.types) t,
+     (select array_agg(name) filter (where paused_at is not null) as paused,
+             jsonb_object_agg(name, wait) filter (where wait is not null) as waits
+      from millrace.queues) q,
+     (select exists (
+         select from millrace.duties
+         where name = 'windows' and done_at > now() - interval '{COUNTED_WITHIN} seconds') as fresh) d
 """
 
 
@@ -204,7 +214,7 @@ class Flush:
     ) -> ports.Held:
         """Write events, tickets and tally, mark out what the broker has confirmed, and commit.
 
-        Returns whose tickets must wait in the ledger.
+        Returns whose tickets must wait in the ledger, and what is known of the others.
         """
         statement: str = STATE
         values: list[Any] = [self._ledger.window]
@@ -218,11 +228,13 @@ class Flush:
             values = [*_columns(rows), *itertools.chain(*new), *itertools.chain(*counts.items()), *values]
         self._storing = True
         self._cursor.execute(self._ledger.limit + statement, values)
-        epoch, types, queues, paces, rooms = self._cursor.fetchone()
+        epoch, *names, paces, rooms, of_types, of_queues = self._cursor.fetchone()
         if self._begun:
             self._cursor.execute("commit")
         self._ledger.clock.set(epoch)
-        return ports.Held(frozenset(types), frozenset(queues), paces or {}, rooms or {})
+        types, paused, queues = (frozenset(found or ()) for found in names)
+        waits = ports.Waits(of_types or {}, of_queues or {})
+        return ports.Held(types, paused, queues, paces or {}, rooms or {}, waits)
 
 
 def _columns(rows: Sequence[ports.Row]) -> list[Any]:

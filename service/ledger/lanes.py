@@ -21,7 +21,7 @@ alive as (
     where kind = 'worker' and seen_at > clock_timestamp() - interval '{processes.LIVE} seconds'),
 names (name) as (
     select unnest(%(known)s::text[]) union select queue from lanes union select queue from queues
-    union select name from millrace.queues union select unnest(queues) from alive)
+    union select name from millrace.queues where paused_at is not null union select unnest(queues) from alive)
 select n.name, coalesce(d.tickets, 0) as due, coalesce(o.tickets, 0) as out, coalesce(o.over, 0) as overdue,
        coalesce(d.tickets, 0) >= {COUNTED} or coalesce(o.tickets, 0) >= {COUNTED} as is_more,
        q.paused_at, q.paused_by, q.paused_because,

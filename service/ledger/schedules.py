@@ -1,13 +1,13 @@
 """Schedules as operators change them. Each change is one transaction, and holds for all clocks from its commit.
 
-Before a schedule changes, whatever is due of it is fired in the same commit, by the plan that was in force.
+Before a schedule changes, whatever is due of it is fired in the same commit, by the plan that was in force. Where that
+is more than a short transaction can do, it is fired before, piece by piece.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,26 +16,29 @@ from typing import Any
 import sqlalchemy
 
 from service.domain import chain, errors, schedules, slots
-from service.ledger import agenda, audit, firing, transactions
+from service.domain.backfill import Backfill
+from service.ledger import agenda, audit, courses, ending, firing, holding, overlaps, ticks, transactions
 from service.ledger import engine as engines
+from service.ledger.backfill import Filler
 
 LOCK = f"""
-select {firing.COLUMNS}, s.next_due, s.origin, s.revision, s.paused_at, s.retired_at, s.spec::text as spec,
-       s.slots_since, clock_timestamp() as now
+select {courses.COLUMNS}, s.next_due, s.origin, s.revision, s.spec::text as spec, s.paused_at is not null as paused,
+       s.retired_at is not null as retired, s.retired_at, clock_timestamp() as now
 from millrace.schedules s where s.name = %s for no key update of s
 """
 
 INSERT = """
-insert into millrace.schedules (name, type, spec, origin, next_due, planned, changed_by, open_since)
-values (%s, %s, %s::jsonb, 'api', %s, %s, %s, now() - interval '1 day')
+insert into millrace.schedules (name, type, spec, origin, next_due, planned, changed_by, declared_at)
+values (%s, %s, %s::jsonb, 'api', %s, %s, %s, %s)
 on conflict (name) do nothing returning name
 """
 
-EDIT = """
-update millrace.schedules
-set type = %s, spec = %s::jsonb, changed_by = %s, declared_at = now(), revision = revision + 1,
-    open_since = greatest(open_since, now() - interval '1 day')
-where name = %s
+EDIT = f"""
+update millrace.schedules s
+set type = new.type, spec = new.spec, changed_by = new.by, declared_at = new.at, revision = revision + 1,
+    open_since = {overlaps.SINCE.format(new="new")}
+from (values (%s::text, %s::jsonb, %s::text, %s::timestamptz)) as new (type, spec, by, at)
+where s.name = %s
 """
 
 PAUSE = """
@@ -52,42 +55,23 @@ where name = %s
 
 DELETE = "delete from millrace.schedules where name = %s"
 
-PRESENT = """
-select due_at from millrace.slots
-where schedule = %s and due_at >= %s and due_at < %s and (event_id is not null or outcome = 'held')
-"""
-
-LOOK_BACK = "update millrace.schedules set open_since = least(open_since, %s) where name = %s"
-
 NOW = "select clock_timestamp()"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Backfill:
-    """What came, or would come, of a backfill."""
-
-    dry_run: bool
-    instants: int  #: of the plan in the interval, as far as they were looked at
-    present: int  #: were events before
-    backfilled: int  #: are events now
-    more: bool  #: there are more instants than the limit
-    first: datetime.datetime | None  #: of those that are events now
-    last: datetime.datetime | None
 
 
 class ScheduleLedger:
     """The schedules of the ledger, to be changed. All methods raise LedgerUnavailable."""
 
-    def __init__(self, engine: engines.Engine, *, bundle: firing.Bundle = firing.alone) -> None:
+    def __init__(self, engine: engines.Engine, *, bundle: ticks.Bundle = ticks.alone) -> None:
         self._engine = engine
         self._firing = firing.Firing(by="operator", bundle=bundle)
+        self._filler = Filler(engine, self._firing)
 
     def create(self, schedule: schedules.Schedule, *, by: str | None) -> None:
         """A new schedule; raises ScheduleExists."""
         with transactions.begin(self._engine) as connection:
             now = connection.exec_driver_sql(NOW).scalar_one()
-            next_due, planned = firing.first(schedule, now)
-            values = (schedule.name, schedule.type, schedule.spec(), next_due, planned, by)
+            next_due, planned = courses.first(schedule, now)
+            values = (schedule.name, schedule.type, schedule.spec(), next_due, planned, by, now)
             if connection.exec_driver_sql(INSERT, values).first() is None:
                 raise errors.ScheduleExists(f"there is a schedule {schedule.name!r} already")
             audit.write(connection, "schedule.created", schedule.name, by, spec=json.loads(schedule.spec()))
@@ -104,28 +88,25 @@ class ScheduleLedger:
 
         Raises ScheduleNotFound, DeclaredInCode, ScheduleChanged when the revision is another, what ``change`` raises.
         """
-        with self._held(name) as (connection, row):
+
+        def check(row: Any) -> None:
             _check_own(row)
             _check_revision(row, revision)
+
+        with self._settled(name, check, by) as (connection, row):
             changed = change(json.loads(row.spec))
-            if row.paused_at is None:
-                self._settle(connection, row)
-            else:
-                self._settle_pause(connection, row, by)
-            connection.exec_driver_sql(EDIT, (changed.type, changed.spec(), by, name))
-            due = firing.understand(connection.exec_driver_sql(LOCK, (name,)).one())
+            connection.exec_driver_sql(EDIT, (changed.type, changed.spec(), by, row.now, name))
+            due = courses.understand(connection.exec_driver_sql(LOCK, (name,)).one())
             # From the instant up to which the old plan was settled.
             standing = dataclasses.replace(due.standing, planned=due.course.next_after(row.now))
-            self._stand(connection, due, standing, row.now, paused=row.paused_at is not None)
+            self._stand(connection, due, standing, row.now, paused=row.paused)
             before, after = json.loads(row.spec), json.loads(changed.spec())
             audit.write(connection, "schedule.changed", name, by, before=before, after=after)
 
     def pause(self, name: str, *, by: str | None) -> None:
         """Have no instant of it fired from now on. Raises ScheduleNotFound, ScheduleRetired."""
-        with self._held(name) as (connection, row):
-            _check_not_retired(row)
-            if row.paused_at is None:
-                self._settle(connection, row)
+        with self._settled(name, holding.check_not_retired, by, pauses=False) as (connection, row):
+            if not row.paused:
                 connection.exec_driver_sql(PAUSE, (by, chain.origin().because, name))
                 audit.write(connection, "schedule.paused", name, by)
 
@@ -135,12 +116,13 @@ class ScheduleLedger:
         The instants in the pause are one slot: skipped.
         """
         with self._held(name) as (connection, row):
-            _check_not_retired(row)
-            if row.paused_at is None:
+            holding.check_not_retired(row)
+            if not row.paused:
                 return False
-            standing = self._settle_pause(connection, row, by)
+            ending.skip(connection, self._firing, [row], row.now, slots.Reason.PAUSED, by=by)
             connection.exec_driver_sql(RESUME, (name,))
-            self._stand(connection, firing.understand(row), standing, row.now)
+            due = courses.understand(connection.exec_driver_sql(LOCK, (name,)).one())
+            self._stand(connection, due, due.standing, row.now)
             audit.write(connection, "schedule.resumed", name, by)
             return True
 
@@ -149,22 +131,25 @@ class ScheduleLedger:
 
         Raises ScheduleNotFound, DeclaredInCode, ScheduleChanged.
         """
-        with self._held(name) as (connection, row):
-            if row.retired_at is None:
+
+        def check(row: Any) -> None:
+            if not row.retired:
                 _check_own(row)
             _check_revision(row, revision)
-            self._settle(connection, row)
+
+        with self._settled(name, check, by) as (connection, row):
+            ending.close_held(connection, [name], by=by or self._firing.by)
             connection.exec_driver_sql(DELETE, (name,))
             audit.write(connection, "schedule.deleted", name, by, spec=json.loads(row.spec))
 
     def run_now(self, name: str, *, by: str | None) -> str:
         """An event at once, whatever is planned, and though it is paused; its id. Raises ScheduleNotFound."""
         with self._held(name) as (connection, row):
-            _check_not_retired(row)
-            due = firing.understand(row)
+            holding.check_not_retired(row)
+            due = courses.understand(row)
             slot = slots.Slot(row.now, row.now, slots.Outcome.RUN_NOW, expires_at=_expires(due, row.now))
             while True:
-                settled = self._firing.write(connection, [firing.Asked(name, due.type, slot)], row.now, by=by)
+                settled = self._firing.write(connection, [ticks.Asked(name, due.type, slot)], row.now, by=by)
                 if settled:
                     found = settled[0].event_id
                     assert found is not None
@@ -182,78 +167,39 @@ class ScheduleLedger:
         dry_run: bool,
         by: str | None,
     ) -> Backfill:
-        """Make events of the planned instants in ``[since, until)`` that became none, at most ``limit``.
-
-        Only what lies in the past is taken, and no further back than the history of the schedule. Raises
-        ScheduleNotFound, ScheduleRetired.
-        """
-        with self._held(name) as (connection, row):
-            _check_not_retired(row)
-            due = firing.understand(row)
-            until = min(until, row.now)
-            if row.slots_since is not None:  # What was fired before, nobody knows any more.
-                since = max(since, row.slots_since + slots.TICK)
-            planned = list(itertools.islice(_between(due.course, since, until), _LOOKED_AT + 1))
-            present = {r[0] for r in connection.exec_driver_sql(PRESENT, (name, since, until))}
-            missing = [instant for instant in planned[:_LOOKED_AT] if instant not in present]
-            more = len(missing) > limit or len(planned) > _LOOKED_AT
-            chosen = missing[:limit]
-            if chosen and not dry_run:
-                expires_at = _expires(due, row.now)
-                asked = [
-                    firing.Asked(
-                        name, due.type, slots.Slot(i, row.now, slots.Outcome.BACKFILLED, expires_at=expires_at)
-                    )
-                    for i in chosen
-                ]
-                over = (slots.Outcome.SKIPPED,)
-                self._firing.write(connection, asked, row.now, by=by, over=over)
-                connection.exec_driver_sql(LOOK_BACK, (chosen[0], name))
-                audit.write(
-                    connection, "schedule.backfilled", name, by, instants=len(chosen), first=chosen[0], last=chosen[-1]
-                )
-        return Backfill(
-            dry_run,
-            min(len(planned), _LOOKED_AT),
-            len(present.intersection(planned)),
-            len(chosen),
-            more,
-            chosen[0] if chosen else None,
-            chosen[-1] if chosen else None,
-        )
+        """Make events of the planned instants in ``[since, until)`` that became none; see ``Filler.fill``."""
+        return self._filler.fill(name, since, until, limit=limit, dry_run=dry_run, by=by)
 
     @contextmanager
     def _held(self, name: str) -> Iterator[tuple[sqlalchemy.Connection, Any]]:
         """A transaction that holds the schedule's row; raises ScheduleNotFound."""
-        try:
-            with transactions.begin(self._engine) as connection:
-                row = connection.exec_driver_sql(LOCK, (name,)).first()
-                if row is None:
-                    raise agenda.not_found(name)
-                yield connection, row
-        except errors.BeingWorked:
-            raise errors.BeingWorked("the schedule is being fired; ask again in a moment") from None
-        except errors.DeclarationError as error:  # Its zone is missing on this host, say.
-            raise errors.InvalidSchedule([errors.Fault("/plan", str(error))]) from None
+        with holding.transaction(self._engine) as connection:
+            row = connection.exec_driver_sql(LOCK, (name,)).first()
+            if row is None:
+                raise agenda.not_found(name)
+            yield connection, row
 
-    def _settle(self, connection: sqlalchemy.Connection, row: Any) -> None:
-        """Fire what was planned until now, before the schedule changes."""
-        if row.paused_at is None and row.retired_at is None and row.planned is not None and row.planned <= row.now:
-            self._firing.fire(connection, [row], row.now, hurry=True)
+    @contextmanager
+    def _settled(
+        self, name: str, check: Callable[[Any], None], by: str | None, *, pauses: bool = True
+    ) -> Iterator[tuple[sqlalchemy.Connection, Any]]:
+        """The same, and what was due at the row's ``now`` is accounted for; of a pause too, or not (``pauses``).
 
-    def _settle_pause(self, connection: sqlalchemy.Connection, row: Any, by: str | None) -> slots.Standing:
-        """Note that what was planned until now was skipped; where the schedule stands then."""
-        due = firing.understand(row)
-        plain = dataclasses.replace(due, policy=dataclasses.replace(due.policy, jitter=0.0))
-        decision = slots.settle_pause(plain.course, due.standing, row.now)
-        asked = [firing.Asked(due.name, due.type, slot) for slot in decision.slots]
-        self._firing.write(connection, asked, row.now, by=by)
-        return decision.standing
+        ``check`` raises what is against the change; then nothing is done.
+        """
+        while True:
+            with self._held(name) as (connection, row):
+                check(row)
+                ending_now = [row] if pauses or not row.paused else []
+                if not ending.settle(connection, self._firing, ending_now, row.now, by=by):
+                    yield connection, row
+                    return
+            self._firing.settle(self._engine, [name], begin=holding.transaction)
 
     def _stand(
         self,
         connection: sqlalchemy.Connection,
-        due: firing.Due,
+        due: courses.Due,
         standing: slots.Standing,
         now: datetime.datetime,
         *,
@@ -263,20 +209,10 @@ class ScheduleLedger:
         if due.policy.max_runs is not None and standing.runs >= due.policy.max_runs:
             standing = dataclasses.replace(standing, planned=None)
         wake_at = None if paused else slots.wake_at(due.course, standing, now)
-        firing.advance(connection, [(due.name, slots.Decision((), standing, wake_at), None)])
+        courses.advance(connection, [(due.name, slots.Decision((), standing, wake_at), None)])
 
 
-_LOOKED_AT = 100_000  #: instants of a backfill's interval, at most
-
-
-def _between(course: slots.Course, since: datetime.datetime, until: datetime.datetime) -> Iterator[datetime.datetime]:
-    found = course.next_after(since - slots.TICK)
-    while found is not None and found < until:
-        yield found
-        found = course.next_after(found)
-
-
-def _expires(due: firing.Due, now: datetime.datetime) -> datetime.datetime | None:
+def _expires(due: courses.Due, now: datetime.datetime) -> datetime.datetime | None:
     after = due.policy.expires_after
     return None if after is None else now + datetime.timedelta(seconds=after)
 
@@ -287,11 +223,6 @@ def _check_own(row: Any) -> None:
             f"the schedule {row.name!r} is declared in code: change it there; pause, resume, run now and backfill are"
             " for all"
         )
-
-
-def _check_not_retired(row: Any) -> None:
-    if row.retired_at is not None:
-        raise errors.ScheduleRetired(f"the schedule {row.name!r} is retired: no code declares it any more")
 
 
 def _check_revision(row: Any, revision: int | None) -> None:

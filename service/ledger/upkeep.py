@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.domain import keeping
-from service.domain.processes import LIVE
 from service.domain.slots import Outcome, Reason
 from service.domain.topology import PERIODIC_QUEUE
-from service.ledger import asking, fence, processes
+from service.ledger import agenda, asking, expiring, fence, processes, windows
 from service.ledger import engine as engines
 
 TURN = 0.5  #: seconds for the pieces of one duty, until the others have their turn
@@ -31,33 +30,6 @@ for no key update skip locked
 
 DUTY_DONE = "update millrace.duties set done_at = clock_timestamp() where name = %s"
 
-# What is counted once a second must last for longer than that.
-WORK_OUT = 3  #: seconds of work of a type that are with the broker, for each hand that works it
-LEAST_OUT = 2  #: events likewise, however long one takes
-
-# Rows are taken in order of the type, as by whoever publishes, so that they do not wait for each other in a circle.
-COUNT_OUT = f"""
-with counted as (
-    select type, min(queue) as queue, sum(cardinality(event_ids))::int as n from millrace.tickets
-    where published_at is not null group by type),
-now as (
-    select coalesce(c.type, t.name) as name, coalesce(c.n, 0) as out_events, t.out_events as old_out,
-           case when h.n is not null
-                then least(1e9, h.n * greatest({LEAST_OUT}, {WORK_OUT} / greatest(t.pace, 1e-6)))::int end as most_out,
-           t.most_out as old_most
-    from counted c full join millrace.types t on t.name = c.type
-    left join lateral (
-        select sum(p.slots) as n from millrace.processes p
-        where p.kind = 'worker' and p.seen_at > clock_timestamp() - interval '{LIVE} seconds'
-          and t.name = any(p.types) and coalesce(c.queue = any(p.queues), true)) h on t.pace is not null)
-insert into millrace.types (name, out_events, most_out, counted_at)
-select name, out_events, most_out, clock_timestamp() from now
-where out_events <> coalesce(old_out, 0) or most_out is distinct from old_most
-order by name
-on conflict (name) do update
-set out_events = excluded.out_events, most_out = excluded.most_out, counted_at = excluded.counted_at
-"""
-
 # Seconds by events, over all bundles: what company saves counts. Of this minute, once there is enough of it, so that a
 # type that has become slow is soon noticed, else of the last. Whoever was not seen keeps what was known.
 PACES = """
@@ -71,16 +43,9 @@ on conflict (name) do update set pace = excluded.pace
 where types.pace is null or abs(types.pace - excluded.pace) > types.pace / 10
 """
 
-# Of each schedule the latest slots only: one that always fails must not be searched for to its beginning.
-LAST_SUCCESS = """
-select n.name, extract(epoch from found.finished_at)::float8
-from unnest(%s::text[]) as n (name) cross join lateral (
-    select e.finished_at
-    from (select event_id from millrace.slots s where s.schedule = n.name and s.event_id is not null
-          order by s.due_at desc limit 50) s
-    -- One by one, each in the partition of its day.
-    cross join lateral (select state, finished_at from millrace.events where id = s.event_id limit 1) e
-    where e.state = 'succeeded' order by e.finished_at desc limit 1) found
+LAST_SUCCESS = f"""
+select s.name, extract(epoch from good.finished_at)::float8
+from unnest(%s::text[]) as s (name) {agenda.SUCCEEDED} where good.finished_at is not null
 """
 
 # The third-latest instant at which each was due, whatever became of it. Nobody expects a success of what is paused, or
@@ -135,14 +100,15 @@ class Upkeep:
 
     def __init__(self, engine: engines.Engine) -> None:
         self._engine = engine
+        self._expired = expiring.FIRST  # The last ticket that was looked through for ticks whose time is over.
 
     def make_partitions(self) -> None:
         """Partitions for the days ahead, once an hour."""
         self._duty("partitions", 3600.0, f"select millrace.make_partitions({PARTITIONS_AHEAD})")
 
     def count_windows(self) -> None:
-        """How many published events each type has, once a second: what P6 is decided by."""
-        self._duty("windows", 1.0, COUNT_OUT)
+        """How many published events each type has, and how long they take, once a second: what P6 is decided by."""
+        self._duty("windows", 1.0, windows.COUNT_OUT)
 
     def measure_paces(self) -> None:
         """How long each type's events take, every two seconds: what bundles are sized by."""
@@ -167,6 +133,14 @@ class Upkeep:
     def expected(self, schedules: Sequence[str]) -> dict[str, float]:
         """Since when each of these schedules should have succeeded, in seconds since the epoch, where one should."""
         return dict(tuple(row) for row in self._run(EXPECTED, (list(schedules),)))
+
+    def expire_ticks(self) -> None:
+        """Ticks that nobody has worked in time, of some tickets each second."""
+        with fence.transaction(self._engine) as connection:
+            values = {"name": "expiry", "every": 1.0, "asked": ""}
+            if connection.exec_driver_sql(TAKE_DUTY, values).first() is not None:
+                self._expired = expiring.expire(connection, self._expired)
+                connection.exec_driver_sql(DUTY_DONE, ("expiry",))
 
     def give_back(self, ticket: str, *, careful: bool) -> None:
         """A ticket came back through the dead queue: due again, later each time. Nothing if its row is gone."""

@@ -37,7 +37,7 @@ CANARY = "10"
 #: Port of RabbitMQ's own plugin, where the node is not ours.
 BROKER_METRICS = 15692
 _MILLRACE = (sys.executable, "-m", "service")
-_CELERY = (sys.executable, "-m", "celery")
+_CELERY = (sys.executable, "-m", "celery", "--quiet")  # Without its banners, which tell less than our own lines.
 
 
 def up(settings: Settings, folder: Path = Path("var/embedded")) -> None:

@@ -31,8 +31,9 @@ class Plan(abc.ABC):
         """One line for people."""
 
     def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
-        """The latest instant in ``[first, now]``, and how many before it were missed; see ``schedules.COUNTED``."""
-        return schedules.last_due(self, first, now)
+        """The latest instant in ``[first, now]``, and how many before it were missed, ``first`` among them."""
+        latest = schedules.latest(self, first, now)
+        return latest, self._count(first + first.resolution, latest + latest.resolution)
 
     def between(self, start: datetime.datetime, end: datetime.datetime) -> Iterator[datetime.datetime]:
         """The instants in ``[start, end)``, one after the other, as they are asked for."""
@@ -43,10 +44,23 @@ class Plan(abc.ABC):
 
     def count_on(self, day: datetime.date) -> int:
         """How many instants a day of the plan's zone has."""
+        return self._count(*self._bounds(day))
+
+    def count_within(self, day: datetime.date, start: datetime.datetime | None, end: datetime.datetime | None) -> int:
+        """How many of them are not before ``start`` and not after ``end``."""
+        first, behind = self._bounds(day)
+        begin = first if start is None else max(first, start)
+        stop = behind if end is None else min(behind, end + end.resolution)
+        if (begin, stop) == (first, behind):
+            return self.count_on(day)
+        return self._count(begin, stop) if begin < stop else 0
+
+    def _bounds(self, day: datetime.date) -> tuple[datetime.datetime, datetime.datetime]:
         zone = zones.get(self.tz)
-        return self._count(zones.midnight(zone, day), zones.midnight(zone, day + datetime.timedelta(days=1)))
+        return zones.midnight(zone, day), zones.midnight(zone, day + datetime.timedelta(days=1))
 
     def _count(self, start: datetime.datetime, end: datetime.datetime) -> int:
+        """How many instants lie in ``[start, end)``; a plan that may have many of them does not go through them."""
         return sum(1 for _ in self.between(start, end))
 
     def why(self, instant: datetime.datetime) -> str:

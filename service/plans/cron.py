@@ -91,20 +91,27 @@ class Cron(Plan):
             wall = change.end
         return None
 
-    def count_on(self, day: datetime.date) -> int:
-        """How many instants a day of the plan's zone has, counted without going through them."""
-        begin = datetime.datetime.combine(day, datetime.time())
-        end = begin + datetime.timedelta(days=1)
-        found = self._parsed.count(begin, end)
-        for change in zones.changes(self._zone, begin - DAY, end + DAY):
-            inside = max(begin, min(end, change.begin)), max(begin, min(end, change.end))
-            if change.doubled:
-                found += self._parsed.count(*inside) if self._policies[1] == "both" else 0
-                continue
-            found -= self._parsed.count(*inside)
-            if begin <= change.end < end and self._missing_in(change) and not self._names(change.end):
-                found += 1
-        return found
+    def _count(self, start: datetime.datetime, end: datetime.datetime) -> int:
+        """How many instants lie in ``[start, end)``, counted by days of the clock on the wall."""
+        zone, (missing, doubled) = self._zone, self._policies
+        begin, end = _whole(start), _whole(end)
+        found, here = 0, begin
+        for change in zones.changes(zone, begin - 2 * DAY, end + 2 * DAY):
+            at, width = change.instant.replace(tzinfo=None), change.end - change.begin
+            if begin < at < end:
+                found += self._count_by(here, at, change.before)
+                here = at
+            if change.doubled and doubled == "first":
+                found -= self._count_by(max(begin, at), min(end, at + width), change.after)
+            elif change.doubled and doubled == "last":
+                found -= self._count_by(max(begin, at - width), min(end, at), change.before)
+            elif not change.doubled and missing == "shift" and begin <= at < end:
+                found += self._missing_in(change) is not None and not self.names(change.end)
+        return found + self._count_by(here, end, zones.offset_at(zone, here))
+
+    def _count_by(self, begin: datetime.datetime, end: datetime.datetime, offset: datetime.timedelta) -> int:
+        """How many local times the expression names in ``[begin, end)`` (naive, in UTC) by this offset."""
+        return self._parsed.count(begin + offset, end + offset) if begin < end else 0
 
     def why(self, instant: datetime.datetime) -> str:
         """What daylight saving has to do with one of the plan's instants, in words; nothing for most."""
@@ -119,7 +126,7 @@ class Cron(Plan):
                 shown = f"{missing:%H:%M}" if missing.date() == wall.date() else f"{missing:%Y-%m-%d %H:%M}"
                 more = self._parsed.count(change.begin, change.end) - 1
                 missed = f"{shown} and {more} more, which are missing" if more else f"{shown}, which is missing"
-                return f"for itself and for {missed}" if self._names(wall) else f"in place of {missed}"
+                return f"for itself and for {missed}" if self.names(wall) else f"in place of {missed}"
         return ""
 
     def _missing_in(self, change: zones.Change) -> datetime.datetime | None:
@@ -127,8 +134,22 @@ class Cron(Plan):
         found = self._parsed.first_from(change.begin) if self._policies[0] == "shift" else None
         return found if found is not None and found < change.end else None
 
-    def _names(self, wall: datetime.datetime) -> bool:
+    def names(self, wall: datetime.datetime) -> bool:
+        """Whether the expression names a local time (naive, whole seconds)."""
         return self._parsed.first_from(wall) == wall
+
+    def named_from(self, wall: datetime.datetime) -> datetime.datetime | None:
+        """The first local time at ``wall`` or later that the expression names, whether a clock shows it or not."""
+        return self._parsed.first_from(wall)
+
+    def instant_of(self, wall: datetime.datetime) -> datetime.datetime:
+        """The instant of a named local time; of one that is left out, the moment before those that come after it."""
+        before, after = zones.offsets(self._zone, wall)
+        missing, doubled = self._policies
+        if before < after:
+            gap = zones.change(self._zone, wall, before, after).instant
+            return gap if missing == "shift" else gap - gap.resolution
+        return _instant(wall, after if doubled == "last" else before)
 
     def policies(self) -> tuple[Missing, Doubled]:
         """What becomes of a local time that is missing, and of one that comes twice: as stated, or by default."""
@@ -142,6 +163,12 @@ class Cron(Plan):
     def describe(self) -> str:
         """One line for people."""
         return f"{words.cron(self._parsed)} ({self.tz})"
+
+
+def _whole(moment: datetime.datetime) -> datetime.datetime:
+    """The first whole second that is not before this instant (naive, in UTC)."""
+    found = moment.astimezone(datetime.UTC).replace(tzinfo=None, microsecond=0)
+    return found + zones.SECOND if moment.microsecond else found
 
 
 def _instant(wall: datetime.datetime, offset: datetime.timedelta) -> datetime.datetime:

@@ -56,9 +56,12 @@ class Interval(Plan):
         """An interval from seconds, or from text like ``5m``."""
         return cls(seconds(value, field="every"), anchor)
 
-    def next_after(self, moment: datetime.datetime) -> datetime.datetime:
-        """The first instant on the grid after ``moment``."""
-        return self._instant(self._number(moment) + 1)
+    def next_after(self, moment: datetime.datetime) -> datetime.datetime | None:
+        """The first instant on the grid after ``moment``; None where time ends, with the year 9999."""
+        try:
+            return self._instant(self._number(moment) + 1)
+        except OverflowError:
+            return None
 
     def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
         """The latest instant in ``[first, now]``, and how many before it were missed: counted, however many."""

@@ -81,14 +81,17 @@ def coming(plan: Plan, after: datetime.datetime, count: int, tz: str | None = No
     return shown
 
 
-def year(plan: Plan, number: int) -> Year:
-    """A year of a plan, 1970 to 2199. Raises DeclarationError for another one."""
+def year(plan: Plan, number: int, start: datetime.datetime | None = None, end: datetime.datetime | None = None) -> Year:
+    """A year of a plan, 1970 to 2199, without what is before ``start`` or after ``end``.
+
+    Raises DeclarationError for another year.
+    """
     if number not in YEARS:
         raise errors.DeclarationError(f"year: {number} is not from {YEARS[0]} to {YEARS[-1]}", field="year")
     first = datetime.date(number, 1, 1)
     dates = [first + n * DAY for n in range((datetime.date(number + 1, 1, 1) - first).days)]
     marks = _changes(plan.tz, first, dates[-1])
-    days = tuple(Day(date, plan.count_on(date), marks.get(date, "")) for date in dates)
+    days = tuple(Day(date, plan.count_within(date, start, end), marks.get(date, "")) for date in dates)
     return Year(number, plan.tz, plan.describe(), days)
 
 

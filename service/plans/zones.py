@@ -73,10 +73,10 @@ def offsets(zone: zoneinfo.ZoneInfo, wall: datetime.datetime) -> tuple[datetime.
 def changes(zone: zoneinfo.ZoneInfo, start: datetime.datetime, end: datetime.datetime) -> list[Change]:
     """The changes in ``[start, end)`` (naive, in UTC)."""
     found, here = [], start - SECOND
-    known = _offset_at(zone, here)
+    known = offset_at(zone, here)
     while here < end - SECOND:
         there = min(here + STEP, end - SECOND)
-        offset = _offset_at(zone, there)
+        offset = offset_at(zone, there)
         if offset != known:
             found.append(_change(zone, here, there, known, offset))
         here, known = there, offset
@@ -109,7 +109,7 @@ def _change(
     # In (low, high], naive and in UTC, lies the change: halve that.
     while high - low > SECOND:
         middle = low + (high - low) // (2 * SECOND) * SECOND
-        if _offset_at(zone, middle) == before:
+        if offset_at(zone, middle) == before:
             low = middle
         else:
             high = middle
@@ -117,7 +117,8 @@ def _change(
     return Change(begin, end, before, after, high.replace(tzinfo=datetime.UTC))
 
 
-def _offset_at(zone: zoneinfo.ZoneInfo, utc: datetime.datetime) -> datetime.timedelta:
+def offset_at(zone: zoneinfo.ZoneInfo, utc: datetime.datetime) -> datetime.timedelta:
+    """The offset from UTC at an instant (naive, in UTC)."""
     found = utc.replace(tzinfo=datetime.UTC).astimezone(zone).utcoffset()
     assert found is not None
     return found

@@ -1,14 +1,12 @@
 """The metrics of one process, filled by listening to ``service.signals``.
 
-There are no files of a multiprocess mode. A process that was forked off is silent, because its
-counts would end with it: a worker's children send their reports to the parent, and only the parent
-counts. Nothing in here raises into the business code that sends the signals.
+There are no files of a multiprocess mode: a worker's children send their reports to the parent, and only the parent
+counts.
 """
 
 from __future__ import annotations
 
 import datetime
-import functools
 import logging
 import math
 import operator
@@ -17,33 +15,28 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-import blinker
-
-from service import __version__, signals
+from service import __version__
 from service.domain import objective
 from service.domain import outcome as outcomes
 from service.domain import ticket as tickets
 from service.domain.keeping import Kept
-from service.telemetry import catalogue, instruments
+from service.telemetry import catalogue, instruments, listening
 
 log = logging.getLogger("millrace.metrics")
 
-Listener: TypeAlias = Callable[..., None]
 
-
-class Metrics:
-    """What a process counts. Each method ``on_…`` listens to the signal of that name."""
+class Metrics(listening.Listener):
+    """What a process counts."""
 
     def __init__(self, role: str, version: str = __version__) -> None:
+        super().__init__(log, "Something could not be counted", "metrics.failed")
         if role not in catalogue.ROLES:
             raise ValueError(f"role: one of {', '.join(catalogue.ROLES)} is wanted, not {role!r}")
         self.role = role
-        self.pid = os.getpid()
         self._to = instruments.Instruments(role, version)
         self.registry = self._to.registry
-        self._listeners: list[tuple[blinker.Signal, Listener]] = []
         self._lock = threading.Lock()
         self._detached: set[str] = set()
         self._running = 0  # Tickets with a worker's children or threads.
@@ -68,21 +61,6 @@ class Metrics:
         self._to.know("schedule", schedules)
         self._to.know("queue", queues)
         self._to.know_routes(routes)
-
-    def listen(self) -> None:
-        """Begin to listen to the signals."""
-        for name, signal in vars(signals).items():
-            method = getattr(self, f"on_{name}", None)
-            if isinstance(signal, blinker.Signal) and method is not None:
-                listener = self._quietly(method)
-                signal.connect(listener, weak=False)
-                self._listeners.append((signal, listener))
-
-    def close(self) -> None:
-        """Stop listening."""
-        while self._listeners:
-            signal, listener = self._listeners.pop()
-            signal.disconnect(listener)
 
     def on_events_accepted(self, *, counts: Mapping[str, int], outcome: str) -> None:
         """Events were accepted, or not."""
@@ -268,25 +246,6 @@ class Metrics:
             self._to.set("millrace_worker_tickets_running", self._running)
         if progress:
             self._to.set("millrace_worker_last_progress_timestamp_seconds", time.time())
-
-    def _quietly(self, method: Listener) -> Listener:
-        """The method as a listener that never raises, and is silent in a process forked off."""
-        failed = False
-
-        @functools.wraps(method)
-        def listener(_sender: Any, **given: Any) -> None:
-            nonlocal failed
-            if os.getpid() != self.pid:
-                # A lock that another thread held at the fork is held for ever here: touch nothing.
-                return
-            try:
-                method(**given)
-            except Exception:
-                if not failed:  # Once is enough to know.
-                    failed = True
-                    log.exception("Something could not be counted", extra={"action": "metrics.failed"})
-
-        return listener
 
 
 _installed: Metrics | None = None

@@ -17,17 +17,13 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable
 from typing import Any
 
-import blinker
-
 import service
-from service import signals
 from service.domain import errors, topology
 from service.domain.outcome import Answer
 from service.settings import Settings
-from service.telemetry import conventions
+from service.telemetry import conventions, listening
 from service.telemetry.masking import Mask
 
 log = logging.getLogger("millrace.traces")
@@ -36,10 +32,9 @@ HEADER = "traceparent"
 REQUESTS = 10_000  #: open at once; of more, the oldest are given up
 FLUSH = 2.0  #: seconds that the end of a process waits for its last spans
 EXPORT = 5.0  #: seconds for one export; what waits meanwhile is bounded, and then dropped
-NAMES = ("request_begun", "request_finished", "event_created", "run_begun", "run_ended")  #: signals that are heard
 
 
-class Tracing:
+class Tracing(listening.Listener):
     """The spans of one process."""
 
     def __init__(self, settings: Settings, role: str) -> None:
@@ -49,7 +44,7 @@ class Tracing:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        self.pid = os.getpid()
+        super().__init__(log, "Something could not be traced", "traces.failed")
         self._trace, self._context = trace, context
         self._mask = Mask([settings.database_url, settings.broker_url])
         facts = {"service.namespace": "millrace", "service.name": f"millrace-{role}"}
@@ -63,21 +58,10 @@ class Tracing:
         self._requests: dict[str, Any] = {}  #: the spans of those that are open, by the context that goes on from them
         #: The span of the run that each thread is at.
         self._open = threading.local()
-        self._listeners: list[tuple[blinker.Signal, Callable[..., Any]]] = []
-
-    def listen(self) -> None:
-        """Begin to listen to the signals."""
-        for name in NAMES:
-            listener = self._quietly(getattr(self, f"on_{name}"))
-            signal: blinker.Signal = getattr(signals, name)
-            signal.connect(listener, weak=False)
-            self._listeners.append((signal, listener))
 
     def close(self) -> None:
         """Stop listening, and send what was not sent yet, if its receiver takes it soon."""
-        while self._listeners:
-            signal, listener = self._listeners.pop()
-            signal.disconnect(listener)
+        super().close()
         if os.getpid() == self.pid:
             self._provider.force_flush(int(FLUSH * 1000))
 
@@ -172,25 +156,6 @@ class Tracing:
         carrier: dict[str, str] = {}
         _propagator().inject(carrier, context=within)
         return carrier[HEADER]
-
-    def _quietly(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """The method as a listener that never raises, and is silent in a process forked off."""
-        failed = False
-
-        @functools.wraps(method)
-        def listener(_sender: Any, **given: Any) -> Any:
-            nonlocal failed
-            if os.getpid() != self.pid:
-                return None
-            try:
-                return method(**given)
-            except Exception:
-                if not failed:  # Once is enough to know.
-                    failed = True
-                    log.exception("Something could not be traced", extra={"action": "traces.failed"})
-                return None
-
-        return listener
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import sys
 from typing import Any
 
@@ -175,28 +174,18 @@ def audit() -> None:
 
 
 @audit.command("list")
-@click.option("--actor", metavar="NAME", help="Who acted.")
-@click.option("--act", metavar="ACT", help="What was done, or its beginning, like schedule.")
-@click.option("--target", metavar="NAME", help="To what: an event's id, a type, a schedule.")
-@common.since_until("Done")
-@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many.")
-@click.option("--cursor", type=click.IntRange(1), help="The next_cursor of the page before.")
+@common.filtered(
+    "Done",
+    actor=click.option("--actor", metavar="NAME", help="Who acted."),
+    act=click.option("--act", metavar="ACT", help="What was done, or its beginning, like schedule."),
+    target=click.option("--target", metavar="NAME", help="To what: an event's id, a type, a schedule."),
+)
+@common.paged(cursor=click.IntRange(1))
 @common.AS_JSON
 @told
 @common.speaks
-def list_audit(
-    api: Api,
-    actor: str | None,
-    act: str | None,
-    target: str | None,
-    since: datetime.datetime | None,
-    until: datetime.datetime | None,
-    limit: int,
-    cursor: int | None,
-    as_json: bool,
-) -> None:
+def list_audit(api: Api, filters: dict[str, Any], limit: int, cursor: int | None, as_json: bool) -> None:
     """List what was done, the newest first."""
-    filters = {"actor": actor, "act": act, "target": target, "since": since, "until": until}
     found = api.get(path("audit"), limit=limit, cursor=cursor, **filters)
     if as_json:
         print_json(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import functools
 import logging
@@ -9,7 +10,7 @@ import os
 import pwd
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -48,20 +49,82 @@ def whoami() -> str:
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
 BY = click.option("--by", default=whoami, show_default="user@host", help="Who acts; kept where it matters.")
-TYPE = click.option("--type", "type_name", metavar="TYPE", help="Of this event type.")
+TYPE = click.option("--type", metavar="TYPE", help="Of this event type.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Look and count; change nothing.")
 REVEAL = click.option("--reveal", metavar="REASON", help="What is masked too; reason and name are kept.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-def since_until(what: str) -> Callable[[Any], Any]:
-    """The options ``--since`` and ``--until``."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chosen:
+    """What an act is meant for: single events, or what a filter finds."""
+
+    ids: tuple[str, ...]  #: none: the filter is meant
+    filters: dict[str, Any]
+    limit: int  #: at most so many of what the filter finds
+    dry_run: bool
+
+
+def with_options(options: Iterable[Callable[[Any], Any]], function: Any) -> Any:
+    """The function with these options, which its help shows in this order."""
+    for option in reversed(tuple(options)):
+        function = option(function)
+    return function
+
+
+def filtered(when: str | None = None, **options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The options of a filter, by the API's names for them; with ``when``, since and until too.
+
+    The verb is given them as one, ``filters``.
+    """
+    if when is not None:
+        options["since"] = click.option("--since", type=Instant(), help=f"{when} at this instant or later.")
+        options["until"] = click.option("--until", type=Instant(), help=f"{when} before this instant.")
 
     def decorate(function: Any) -> Any:
-        until = click.option("--until", type=Instant(), help=f"{what} before this instant.")
-        return click.option("--since", type=Instant(), help=f"{what} at this instant or later.")(until(function))
+        @functools.wraps(function)
+        def wrapper(*args: Any, **given: Any) -> Any:
+            filters = {name: given.pop(name) for name in options}
+            return function(*args, filters=filters, **given)
+
+        return with_options(options.values(), wrapper)
 
     return decorate
+
+
+def chosen(when: str, *, limit: int, **filters: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """IDs, or a filter with a limit: either, else UsageError. The verb is given them as one, ``chosen``."""
+    options = (
+        click.argument("ids", metavar="[ID]...", nargs=-1),
+        click.option(
+            "--limit", type=click.IntRange(1), default=limit, show_default=True, help="By filter: at most so many."
+        ),
+        DRY_RUN,
+    )
+
+    def decorate(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper(
+            *args: Any, ids: tuple[str, ...], filters: dict[str, Any], limit: int, dry_run: bool, **given: Any
+        ) -> Any:
+            if bool(ids) == any(value is not None for value in filters.values()):
+                raise click.UsageError("give either IDs or a filter")
+            if ids and dry_run:
+                raise click.UsageError("--dry-run goes with a filter")
+            return function(*args, chosen=Chosen(ids, filters, limit, dry_run), **given)
+
+        return filtered(when, **filters)(with_options(options, wrapper))
+
+    return decorate
+
+
+def paged(limit: int = 20, cursor: click.ParamType[Any] | None = None) -> Callable[[Any], Any]:
+    """The options of a page of a list: how much, and after which."""
+    options = (
+        click.option("--limit", type=click.IntRange(1, 500), default=limit, show_default=True, help="At most so many."),
+        click.option("--cursor", type=cursor, help="The next_cursor of the page before."),
+    )
+    return functools.partial(with_options, options)
 
 
 def speaks(function: Any) -> Any:
@@ -98,14 +161,6 @@ def operations() -> bootstrap.Operations:
     logs.set_level(logging.WARNING)  # What is done is said on the terminal.
     chain.begin(None, f"host {socket.gethostname()}")
     return bootstrap.operations_here(settings)
-
-
-def check_choice(event_ids: tuple[str, ...], filtered: bool, *, dry_run: bool) -> None:
-    """Raises UsageError unless there are either ids or a filter."""
-    if bool(event_ids) == filtered:
-        raise click.UsageError("give either IDs or a filter")
-    if event_ids and dry_run:
-        raise click.UsageError("--dry-run goes with a filter")
 
 
 def confirmed(yes: bool, question: str) -> bool:

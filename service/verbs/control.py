@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
 import click
@@ -16,28 +15,19 @@ STEP = 1_000  #: events in one request of a cancel by filter
 
 
 @click.command()
-@click.argument("event_ids", metavar="[ID]...", nargs=-1)
-@common.TYPE
-@click.option("--state", type=click.Choice([state.value for state in sorted(states.OPEN)]), help="In this state.")
-@common.since_until("Accepted")
-@click.option("--limit", type=click.IntRange(1), default=10_000, show_default=True, help="By filter: at most so many.")
-@common.DRY_RUN
+@common.chosen(
+    "Accepted",
+    limit=10_000,
+    type=common.TYPE,
+    state=click.option(
+        "--state", type=click.Choice([state.value for state in sorted(states.OPEN)]), help="In this state."
+    ),
+)
 @common.YES
 @common.AS_JSON
 @told
 @common.acts
-def cancel(
-    api: Api,
-    event_ids: tuple[str, ...],
-    type_name: str | None,
-    state: str | None,
-    since: datetime.datetime | None,
-    until: datetime.datetime | None,
-    limit: int,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-) -> None:
+def cancel(api: Api, chosen: common.Chosen, yes: bool, as_json: bool) -> None:
     """Withdraw events that have not been worked: by ID, or by filter.
 
     What a worker has in hand is left alone: ask again in a moment. A detached
@@ -48,14 +38,12 @@ def cancel(
       millrace cancel --type orders.created --dry-run
       millrace cancel --type orders.created --because "sent twice, OPS-4711"
     """
-    filters = {"type": type_name, "state": state, "since": since, "until": until}
-    common.check_choice(event_ids, any(value is not None for value in filters.values()), dry_run=dry_run)
-    if event_ids:
-        common.each(event_ids, lambda i: {"state": api.call("cancel", i, because=api.because)}, as_json)
+    if chosen.ids:
+        common.each(chosen.ids, lambda i: {"state": api.call("cancel", i, because=api.because)}, as_json)
         return
-    found = api.post(path("cancel"), query={"dry_run": True, **filters})
-    if not dry_run and common.confirmed(yes, f"Cancel {found['count']} events?"):
-        done = _cancel_all(api, filters, min(limit, found["count"]))
+    found = api.post(path("cancel"), query={"dry_run": True, **chosen.filters})
+    if not chosen.dry_run and common.confirmed(yes, f"Cancel {found['count']} events?"):
+        done = _cancel_all(api, chosen.filters, min(chosen.limit, found["count"]))
         if as_json:
             print_json(done)
         else:

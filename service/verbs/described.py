@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from service.domain import policies
+from service.verbs import common
 
 PLAN = ("cron", "every", "at", "tz", "anchor", "missing", "doubled")
 
@@ -50,9 +51,7 @@ def options(function: Any) -> Any:
         click.option("--max-runs", type=int, metavar="N", help="So many, then it has finished."),
         click.option("--expires-after", metavar="TIME", help="When an event that nobody has worked expires."),
     )
-    for option in reversed(found):
-        function = option(function)
-    return function
+    return common.with_options(found, function)
 
 
 def document(given: dict[str, Any]) -> dict[str, Any]:

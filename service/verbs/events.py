@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import sys
 from typing import Any
@@ -46,28 +45,18 @@ def events() -> None:
 
 
 @events.command("list")
-@common.TYPE
-@click.option("--state", type=click.Choice([state.value for state in states.State]), help="In this state.")
-@click.option("--producer", metavar="NAME", help="From this producer.")
-@common.since_until("Accepted")
-@click.option("--text", metavar="TEXT", help="With this in the payload; --type and --since are wanted too.")
-@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many.")
-@click.option("--cursor", help="The next_cursor of the page before.")
+@common.filtered(
+    "Accepted",
+    type=common.TYPE,
+    state=click.option("--state", type=click.Choice([state.value for state in states.State]), help="In this state."),
+    producer=click.option("--producer", metavar="NAME", help="From this producer."),
+    text=click.option("--text", metavar="TEXT", help="With this in the payload; --type and --since are wanted too."),
+)
+@common.paged()
 @common.AS_JSON
 @told
 @common.speaks
-def list_events(
-    api: Api,
-    type_name: str | None,
-    state: str | None,
-    producer: str | None,
-    since: datetime.datetime | None,
-    until: datetime.datetime | None,
-    text: str | None,
-    limit: int,
-    cursor: str | None,
-    as_json: bool,
-) -> None:
+def list_events(api: Api, filters: dict[str, Any], limit: int, cursor: str | None, as_json: bool) -> None:
     """List events, the newest first.
 
     \b
@@ -75,7 +64,6 @@ def list_events(
       millrace events list --type orders.created --since 2026-01-31T08:00Z \\
         --text '"order": 7'
     """
-    filters = {"type": type_name, "state": state, "producer": producer, "since": since, "until": until, "text": text}
     found = api.get(path("events"), limit=limit, cursor=cursor, **filters)
     if as_json:
         print_json(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import pathlib
 from typing import Any
 
@@ -21,13 +20,14 @@ REASON = click.option("--reason", type=click.Choice([reason.value for reason in 
 
 
 @click.group(invoke_without_command=True)
-@common.TYPE
-@REASON
-@common.since_until("Died")
-@click.option("--replayed/--not-replayed", default=None, help="Only those that were, or were not.")
+@common.filtered(
+    "Died",
+    type=common.TYPE,
+    reason=REASON,
+    replayed=click.option("--replayed/--not-replayed", default=None, help="Only those that were, or were not."),
+)
 @click.option("--discarded", is_flag=True, help="Those that were discarded, instead of the others.")
-@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many.")
-@click.option("--cursor", help="The next_cursor of the page before.")
+@common.paged()
 @common.AS_JSON
 @click.pass_context
 @told
@@ -35,11 +35,7 @@ REASON = click.option("--reason", type=click.Choice([reason.value for reason in 
 def dead(
     api: Api,
     ctx: click.Context,
-    type_name: str | None,
-    reason: str | None,
-    since: datetime.datetime | None,
-    until: datetime.datetime | None,
-    replayed: bool | None,
+    filters: dict[str, Any],
     discarded: bool,
     limit: int,
     cursor: str | None,
@@ -54,7 +50,6 @@ def dead(
     """
     if ctx.invoked_subcommand is not None:
         return
-    filters = {"type": type_name, "reason": reason, "since": since, "until": until, "replayed": replayed}
     found = api.get(path("dead"), limit=limit, cursor=cursor, discarded=discarded or None, **filters)
     if as_json:
         print_json(found)
@@ -64,33 +59,22 @@ def dead(
 
 
 @click.command()
-@click.argument("event_ids", metavar="[ID]...", nargs=-1)
-@common.TYPE
-@REASON
-@common.since_until("Died")
-@click.option("--limit", type=click.IntRange(1), default=1_000, show_default=True, help="By filter: at most so many.")
+@common.chosen("Died", limit=1_000, type=common.TYPE, reason=REASON)
 @click.option("--rate", type=click.FloatRange(0.001), metavar="N", help="Events per second [MILLRACE_REPLAY_RATE].")
 @click.option(
     "--payload",
     type=click.Path(exists=True, dir_okay=False, path_type=pathlib.Path),
     help="JSON for one ID, instead of its payload.",
 )
-@common.DRY_RUN
 @common.YES
 @common.AS_JSON
 @told
 @common.acts
 def replay(
     api: Api,
-    event_ids: tuple[str, ...],
-    type_name: str | None,
-    reason: str | None,
-    since: datetime.datetime | None,
-    until: datetime.datetime | None,
-    limit: int,
+    chosen: common.Chosen,
     rate: float | None,
     payload: pathlib.Path | None,
-    dry_run: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -104,22 +88,23 @@ def replay(
       millrace replay 01a1fac5-2b4a-76a7-8ab1-b1998b705c1b --payload mended.json
       millrace replay --type orders.created --dry-run
     """
-    filters = {"type": type_name, "reason": reason, "since": since, "until": until}
-    common.check_choice(event_ids, any(value is not None for value in filters.values()), dry_run=dry_run)
-    if payload is not None and len(event_ids) != 1:
+    if payload is not None and len(chosen.ids) != 1:
         raise click.UsageError("--payload goes with one ID")
-    if event_ids:
+    if chosen.ids:
         edited = {} if payload is None else {"payload": _edited(payload)}
-        common.each(event_ids, lambda i: {"replayed_as": api.call("replay", i, because=api.because, **edited)}, as_json)
+        common.each(
+            chosen.ids, lambda i: {"replayed_as": api.call("replay", i, because=api.because, **edited)}, as_json
+        )
         return
+    limit, filters = chosen.limit, chosen.filters
     summary = api.post(path("replay"), query={"dry_run": True, "limit": min(limit, MOST), **filters})
-    if not dry_run:
+    if not chosen.dry_run:
         common.confirmed(yes, f"Replay {min(limit, summary['replayed'])} dead letters?")
         summary = _replay_all(api, filters, limit, rate)
     if as_json:
         print_json(summary)
         return
-    headers = ("type", "would be replayed" if dry_run else "replayed", "do not fit", "no handler")
+    headers = ("type", "would be replayed" if chosen.dry_run else "replayed", "do not fit", "no handler")
     print_table(headers, [_of_type(t) for t in summary["types"]])
     for found_type in summary["types"]:
         if found_type["example"] is not None:
@@ -131,28 +116,12 @@ dead.add_command(replay)
 
 
 @dead.command("discard")
-@click.argument("event_ids", metavar="[ID]...", nargs=-1)
-@common.TYPE
-@REASON
-@common.since_until("Died")
-@click.option("--limit", type=click.IntRange(1), default=10_000, show_default=True, help="By filter: at most so many.")
-@common.DRY_RUN
+@common.chosen("Died", limit=10_000, type=common.TYPE, reason=REASON)
 @common.YES
 @common.AS_JSON
 @told
 @common.acts
-def discard_dead(
-    api: Api,
-    event_ids: tuple[str, ...],
-    type_name: str | None,
-    reason: str | None,
-    since: datetime.datetime | None,
-    until: datetime.datetime | None,
-    limit: int,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-) -> None:
+def discard_dead(api: Api, chosen: common.Chosen, yes: bool, as_json: bool) -> None:
     """Have nothing more come of dead letters: by ID, or by filter.
 
     They leave the list; the events stay dead and can be read, and one that
@@ -163,20 +132,20 @@ def discard_dead(
       millrace dead discard 01a1fac5-2b4a-76a7-8ab1-b1998b705c1b
       millrace dead discard --type orders.created --dry-run
     """
-    filters = {"type": type_name, "reason": reason, "since": since, "until": until}
-    common.check_choice(event_ids, any(value is not None for value in filters.values()), dry_run=dry_run)
-    if event_ids:
-        common.each(event_ids, lambda i: _discarded(api, i), as_json)
+    if chosen.ids:
+        common.each(chosen.ids, lambda i: _discarded(api, i), as_json)
         return
-    found = api.post(path("discard"), query={"dry_run": True, **filters})
-    if not dry_run:
-        common.confirmed(yes, f"Discard {min(limit, found['count'])} dead letters?")
-        found = _discard_all(api, filters, min(limit, found["count"]))
+    found = api.post(path("discard"), query={"dry_run": True, **chosen.filters})
+    if not chosen.dry_run:
+        limit = min(chosen.limit, found["count"])
+        common.confirmed(yes, f"Discard {limit} dead letters?")
+        found = _discard_all(api, chosen.filters, limit)
     if as_json:
         print_json(found)
         return
-    print_table(("type", "open" if dry_run else "discarded"), [(name, str(n)) for name, n in found["types"].items()])
-    if not dry_run:
+    counted = "open" if chosen.dry_run else "discarded"
+    print_table(("type", counted), [(name, str(n)) for name, n in found["types"].items()])
+    if not chosen.dry_run:
         click.echo(f"{found['discarded']} discarded, {found['left']} left")
 
 

@@ -21,11 +21,12 @@ STATES = ("active", "paused", "finished", "retired")
 
 
 @click.group(invoke_without_command=True)
-@click.option("--type", "type_name", metavar="TYPE", help="Of this event type.")
-@click.option("--state", type=click.Choice(STATES), help="In this state.")
-@click.option("--origin", type=click.Choice(["code", "api"]), help="Declared in code, or made at run time.")
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="At most so many.")
-@click.option("--cursor", help="The next_cursor of the page before.")
+@common.filtered(
+    type=common.TYPE,
+    state=click.option("--state", type=click.Choice(STATES), help="In this state."),
+    origin=click.option("--origin", type=click.Choice(["code", "api"]), help="Declared in code, or made at run time."),
+)
+@common.paged(limit=50)
 @common.AS_JSON
 @click.pass_context
 @told
@@ -33,9 +34,7 @@ STATES = ("active", "paused", "finished", "retired")
 def schedules(
     api: Api,
     ctx: click.Context,
-    type_name: str | None,
-    state: str | None,
-    origin: str | None,
+    filters: dict[str, Any],
     limit: int,
     cursor: str | None,
     as_json: bool,
@@ -43,7 +42,7 @@ def schedules(
     """List schedules; make, change, pause, run and fill them."""
     if ctx.invoked_subcommand is not None:
         return
-    found = api.get(path("schedules"), type=type_name, origin=origin, state=state, cursor=cursor, limit=limit)
+    found = api.get(path("schedules"), limit=limit, cursor=cursor, **filters)
     if as_json:
         print_json(found)
         return
@@ -210,8 +209,7 @@ def delete(api: Api, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
 @schedules.command("slots")
 @click.argument("name")
 @click.option("--outcome", type=click.Choice([o.value for o in slots.Outcome]), help="With this outcome.")
-@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many.")
-@click.option("--cursor", help="The next_cursor of the page before.")
+@common.paged()
 @common.AS_JSON
 @told
 @common.speaks
@@ -249,7 +247,8 @@ def _tell(found: dict[str, Any], as_json: bool) -> None:
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
-    coming = row["state"] if row["state"] != "active" else second(row["next_slot"])
+    coming = second(row["next_slot"]) if row["state"] == "active" and row["next_slot"] else row["state"]
+    coming = "cannot be fired" if row["error"] else coming
     last = " ".join(filter(None, (row["last_outcome"], row["last_reason"])))
     return row["name"], _plan(row["plan"]), coming, last and f"{last} {moment(row['last_slot'])}"
 

@@ -12,12 +12,13 @@ import click
 
 from service import client
 from service.domain import durations, errors, states
-from service.terminal import print_json, print_line, progress, told
+from service.terminal import print_json, print_line, progress, second, told
 from service.verbs import common, events
 from service.verbs.api import Api
 
 PART = 1_000  #: events in one request of many
 SHOWN = 20  #: refused lines that are told one by one
+SOON = datetime.timedelta(seconds=1)  #: a start that is nearer than that is not worth a word
 
 
 @click.command()
@@ -50,7 +51,8 @@ def send(
 
     It is durable when this returns. JSON may be - for standard input. A line
     of --lines is {"type": …, "payload": …, "key": …}; give keys where the file
-    may be sent again. Exit code 1 if any line was refused.
+    may be sent again. Exit code 1 if any line was refused. An event that should
+    not start at once is told of on standard error: when it should, or why not.
 
     \b
       millrace send orders.created '{"order": 7}' --wait 10
@@ -74,8 +76,18 @@ def send(
         events.tell(dict(event.document))
     else:
         click.echo(event.id)
+        _tell_wait(event)
     if seconds and event.state != states.State.SUCCEEDED:
         sys.exit(1)
+
+
+def _tell_wait(event: client.Event) -> None:
+    """Say that it will not start at once, beside the output, which is the id alone."""
+    if event.expected_at is not None and event.accepted_at is not None:
+        if event.expected_at - event.accepted_at >= SOON:
+            click.echo(f"{event.reason}: it should start at {second(event.expected_at)} UTC", err=True)
+    elif event.reason != states.Waiting.QUEUED:
+        click.echo(f"{event.reason}: `millrace events explain {event.id}` says more", err=True)
 
 
 def _send_lines(api: Api, lines: TextIO, as_json: bool) -> None:

@@ -12,8 +12,7 @@ from service.verbs.api import Api, path
 
 
 @click.group(invoke_without_command=True)
-@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many.")
-@click.option("--cursor", help="The next_cursor of the page before.")
+@common.paged()
 @common.AS_JSON
 @click.pass_context
 @told

@@ -11,7 +11,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 import flask
 
@@ -41,9 +40,7 @@ class Gate:
                     raise self._refuse(math.ceil(waited))
             self._inside[threading.get_ident()] = now
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             del self._inside[threading.get_ident()]
 

@@ -19,7 +19,7 @@ from joserfc.errors import JoseError
 
 from service import signals
 from service.domain import errors
-from service.settings import is_loopback
+from service.values import is_loopback
 
 log = logging.getLogger("millrace.access")
 

@@ -68,7 +68,7 @@ class Lane:
             length = inbound.length(environ)
             data = await inbound.read(protocol, length, self._road.settings.body_deadline)
             new = self._read(environ, data, length, request_id)
-            document = show.accepted_document(await self._store(new), environ)
+            document = show.accepted_document(await self._store(new), self._road.intake, environ)
         except Exception as error:
             environ[hooks.ALREADY] = hooks.Already(started, request_id, error)
             return False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 import flask
 
+from service.application import outlook
 from service.application.submission import Accepted, Submission, Told
 from service.bootstrap import Operations
 from service.domain import errors, event, handlers
@@ -22,6 +24,7 @@ class Intake(Protocol):
     """The group commit of this process."""
 
     def begin(self, new: event.NewEvent, told: Told, waiter: Any) -> Submission: ...
+    def expect(self, one: Accepted, accepted_at: datetime.datetime) -> outlook.Outlook: ...
     def give_up(self, submission: Submission) -> None: ...
     def submit(self, events: Sequence[event.NewEvent], within: float | None = None) -> list[Accepted]: ...
     def submit_each(self, events: Sequence[event.NewEvent], within: float) -> list[Accepted | errors.MillraceError]: ...

@@ -18,6 +18,7 @@ from service import bootstrap
 from service.domain import errors
 from service.settings import Settings
 from service.telemetry import logging as logs
+from service.web import handed
 
 BACKLOG = 1024  #: connections that the kernel keeps for us
 STOP_AFTER = 10  #: seconds for requests under way when the server is told to stop
@@ -26,9 +27,12 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 def serve(settings: Settings) -> None:
     """Serve until told to stop; raises SettingsError when the address is taken, SchemaNotReady before a migration."""
-    _check_address(settings)
+    is_open = handed.is_open(settings)
+    if not is_open:
+        _check_address(settings)
     bootstrap.check_or_wait(settings, action="web.waiting")  # Until the ledger is there, posts are answered with 503.
-    server = granian.Granian(
+    make = handed.Server if is_open else granian.Granian
+    server = make(
         "service.web.wsgi:rsgi",
         address=settings.host,
         port=settings.port,

@@ -16,7 +16,8 @@ import flask
 
 from service.domain import credentials, errors
 from service.domain.access import Kind, Principal, Role
-from service.settings import Settings, is_loopback
+from service.settings import Settings
+from service.values import is_loopback
 
 FIELD = "csrf"  #: of a form
 HEADER = "X-CSRF-Token"  #: of a script's request

@@ -20,7 +20,7 @@ MASKED = ("payload", "result", "attributes")
 def accepted(one: Accepted) -> answer.Json:
     """The answer to a post: 202, or what came of the event if the client preferred to wait and it has ended."""
     environ = road.real(flask.request).environ
-    document = accepted_document(one, environ)
+    document = accepted_document(one, road.current().intake, environ)
     headers = {"Location": document["links"]["self"]}
     preferred = environ.get("HTTP_PREFER")
     if preferred is not None and (ended := prefer.wait(one.id, preferred)) is not None:
@@ -30,13 +30,17 @@ def accepted(one: Accepted) -> answer.Json:
     return answer.Json(document, status=202, headers=headers)
 
 
-def accepted_document(one: Accepted, environ: dict[str, Any]) -> dict[str, Any]:
+def accepted_document(one: Accepted, intake: road.Intake, environ: dict[str, Any]) -> dict[str, Any]:
     """What is said of an event that was accepted by the request of this WSGI environment."""
+    accepted_at = ids.instant(one.id)
+    reason, expected_at = intake.expect(one, accepted_at)
     return {
         "id": one.id,
         "type": one.type,
         "state": "pending",
-        "accepted_at": ids.instant(one.id),
+        "reason": reason,
+        "accepted_at": accepted_at,
+        "expected_at": expected_at,
         "links": {"self": links.place(one.id, environ)},
     }
 

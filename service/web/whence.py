@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from service.domain import errors
-from service.settings import is_loopback
+from service.values import is_loopback
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  #: methods that change nothing
 

@@ -16,6 +16,14 @@ pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 expect.set_options(timeout=8_000 * PATIENCE)
 
 
+def to_be_typed(page: sync_api.Page) -> tuple[sync_api.Locator, str]:
+    """Where a number must be typed before anything is done, and which."""
+    confirm = page.locator("[data-confirm]")
+    number = confirm.get_attribute("data-confirm")
+    assert number is not None
+    return confirm, number
+
+
 def test_an_event_that_is_sent_by_the_form_is_worked_before_the_viewers_eyes(stage: Stage, page: sync_api.Page) -> None:
     page.goto("/console/send?type=orders.placed")
     page.fill("#e-payload", '{"seconds": "long"}')
@@ -62,9 +70,7 @@ def test_dead_letters_are_replayed_only_when_the_number_is_typed(stage: Stage, p
     letters = [stage.dead() for _ in range(3)]
     page.goto("/console/dead?type=orders.placed&reason=discarded&within=hour")
     page.click("text=Replay all of them…")
-    confirm = page.locator("#dialog [data-confirm]")
-    number = confirm.get_attribute("data-confirm")
-    assert number is not None
+    confirm, number = to_be_typed(page)
     assert int(number) >= 3
     button = page.locator("#dialog [data-confirmed]")
     button.click(force=True)  # It says that it is not ready, and why.
@@ -80,9 +86,7 @@ def test_dead_letters_are_discarded_only_when_the_number_is_typed(stage: Stage, 
     letters = [stage.dead() for _ in range(2)]
     page.goto("/console/dead?type=orders.placed&reason=discarded&within=hour")
     page.click("text=Discard all of them…")
-    confirm = page.locator("#dialog [data-confirm]")
-    number = confirm.get_attribute("data-confirm")
-    assert number is not None
+    confirm, number = to_be_typed(page)
     assert int(number) >= 2
     assert not stage.violations(page)
     page.locator("#dialog [data-confirmed]").click(force=True)
@@ -111,8 +115,8 @@ def test_nothing_is_replayed_when_the_number_has_changed_meanwhile(stage: Stage,
     one = stage.dead()
     page.goto("/console/dead?type=orders.placed&reason=discarded")
     page.click("text=Replay all of them…")
-    confirm = page.locator("#dialog [data-confirm]")
-    confirm.fill(confirm.get_attribute("data-confirm") or "")
+    confirm, number = to_be_typed(page)
+    confirm.fill(number)
     another = stage.dead()
     page.locator("#dialog [data-confirmed]").click()
     expect(page.locator("h1")).to_contain_text("not the number of events by now")
@@ -219,8 +223,7 @@ def test_gaps_of_a_schedule_are_filled(stage: Stage, page: sync_api.Page) -> Non
     page.goto("/console/schedules/gappy")
     page.click("text=Backfill…")
     page.locator("#dialog button:has-text('Count them')").click()
-    confirm = page.locator("[data-confirm]")
-    number = confirm.get_attribute("data-confirm")
+    confirm, number = to_be_typed(page)
     assert number == "24"
     confirm.fill(number)
     page.locator("[data-confirmed]").click()

@@ -62,6 +62,21 @@ def test_no_page_has_a_violation_on_any_screen(stage: Stage, number: int) -> Non
     assert not violations(stage, *SCREENS[number], PATHS)
 
 
+#: Tables and the like that reach beyond their card, and cannot be scrolled in it.
+OUTSIDE = """[...document.querySelectorAll('.card :is(table, pre, form)')]
+    .filter(it => getComputedStyle(it.parentElement).overflowX !== 'auto'
+        && it.getBoundingClientRect().right > it.closest('.card').getBoundingClientRect().right + 1)
+    .map(it => it.closest('.card').innerText.slice(0, 40))"""
+
+
+def test_nothing_sticks_out_of_its_card_on_a_screen_that_is_just_wide_enough_for_all_columns(stage: Stage) -> None:
+    with stage.page(viewport={"width": 1120, "height": 800}) as page:
+        for template in PATHS:
+            page.goto(path_of(stage, template))
+            assert page.evaluate(OUTSIDE) == [], template
+            assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), template
+
+
 @pytest.fixture(scope="module")
 def entrance(stage: Stage) -> str:
     """The same console where people must sign in, and one may."""

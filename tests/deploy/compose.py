@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -58,13 +58,13 @@ class Native:
 
     def placed(self, service: dict[str, Any], text: str, places: dict[str, str]) -> str:
         """A text with the paths of this machine in the place of those in the container."""
-        return _replaced(text, dict(self._files(service)) | dict(self._volumes(service)) | places)
+        return replaced(text, dict(self._files(service)) | dict(self._volumes(service)) | places)
 
     def health(self, name: str, places: dict[str, str]) -> list[str]:
         """The words of a service's health check."""
         kind, *words = self.document["services"][name]["healthcheck"]["test"]
         assert kind == "CMD", shlex.join(words)
-        return [_replaced(word, places) for word in words]
+        return [replaced(word, places) for word in words]
 
     def _files(self, service: dict[str, Any]) -> Iterator[tuple[str, str]]:
         """(where it is mounted, the file here) of each secret and configuration."""
@@ -83,8 +83,8 @@ class Native:
             yield target, os.path.normpath(FOLDER / source)
 
 
-def _replaced(text: str, places: dict[str, str]) -> str:
-    """In one go, so that nothing is replaced in what has been put in."""
+def replaced(text: str, places: Mapping[str, str]) -> str:
+    """A text with others in the place of some; in one go, so that nothing is replaced in what has been put in."""
     longest_first = sorted(places, key=len, reverse=True)
     return re.sub("|".join(map(re.escape, longest_first)), lambda found: places[found[0]], text) if places else text
 

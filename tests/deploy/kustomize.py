@@ -60,7 +60,10 @@ def _generate(found: list[Manifest], generator: dict[str, Any]) -> None:
         (one,) = [m for m in found if (m["kind"], m["metadata"]["name"]) == ("ConfigMap", generator["name"])]
         one["data"] |= data
     elif behavior == "create":
-        metadata = {"name": generator["name"]}
+        options = generator.get("options", {})
+        if set(options) - {"labels"}:
+            raise ValueError(f"not known here: options {options}")
+        metadata = {"name": generator["name"], "labels": dict(options.get("labels", {}))}
         found.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
     else:
         raise ValueError(f"not known here: behavior {behavior}")

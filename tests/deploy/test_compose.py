@@ -54,7 +54,7 @@ def test_our_containers_can_do_little(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert [mount.partition(":")[0] for mount in service["tmpfs"]] == ["/tmp"]
-    assert all(volume.endswith(":ro") for volume in service["volumes"])
+    assert [volume.partition(":")[2] for volume in service["volumes"]] == ["/apps:ro"]
     assert not service.get("privileged")
 
 
@@ -98,6 +98,14 @@ def test_what_stays_up_is_looked_after(name: str) -> None:
     assert service["restart"] == "unless-stopped"
     assert service["healthcheck"]["test"][0] == "CMD"
     assert compose.seconds(service["stop_grace_period"]) >= 15
+
+
+@pytest.mark.parametrize("name", ["migrate", "roles", "definitions"])
+def test_what_ends_is_waited_for_by_another(name: str) -> None:
+    """Else `up --wait` takes its end for a failure."""
+    waiting = [s for s in DOCUMENT["services"].values() if name in s.get("depends_on", ())]
+    assert waiting
+    assert {s["depends_on"][name]["condition"] for s in waiting} == {"service_completed_successfully"}
 
 
 def test_who_is_told_to_stop_has_time_to_end() -> None:

@@ -1,4 +1,4 @@
-"""``deploy/kubernetes``: renders, fits Kubernetes' schemas, and fits the code: probes, settings, time to end."""
+"""``deploy/kubernetes``: renders, fits the schemas of Kubernetes and of operators, and what stands around the pods."""
 
 from __future__ import annotations
 
@@ -6,41 +6,23 @@ import copy
 import json
 import pathlib
 import re
+import subprocess
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
 
-from service import safety, settings
-from service.domain import topology
-from service.telemetry import catalogue, exposition
-from service.web import server
-from tests import memory
-from tests.deploy import dockerfile, kustomize, manifests, typed
+from service.telemetry import catalogue
+from tests.deploy import kustomize, manifests, operators
 from tests.monitoring import questions
 from tests.processes import ROOT
 from tests.repository import test_dashboards
 
-#: Kinds that come with operators, and have no schema here.
+#: Kinds that come with operators, which have schemas of their own.
 FOREIGN = {"ScaledObject", "PodMonitor", "ServiceMonitor", "PrometheusRule", "RabbitmqCluster"}
 #: The version of Kubernetes whose schemas are asked: the newest that the validator knows.
 VERSION = kubernetes_validate.latest_version()
-ROLES = {"web": "web", "celery -A workers worker": "worker", "celery -A schedules beat": "clock"}
-MARGIN = 10  #: seconds
-FIELDS = settings.Settings.model_fields
-
-
-@pytest.fixture(params=manifests.OVERLAYS)
-def found(request: pytest.FixtureRequest) -> list[manifests.Manifest]:
-    """All manifests of an overlay."""
-    return manifests.rendered(request.param)
-
-
-@pytest.fixture
-def production() -> list[manifests.Manifest]:
-    """Those of the largest one."""
-    return manifests.rendered("production")
 
 
 @pytest.mark.parametrize("overlay", manifests.OVERLAYS)
@@ -55,6 +37,26 @@ def _text(found: list[manifests.Manifest]) -> str:
 
 def _key(manifest: manifests.Manifest) -> tuple[str, str]:
     return manifest["kind"], manifest["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    ("anchor", "first", "second"),
+    [("## Asking first", ["check-deploy"], ["plan"]), ("the Job anew", ["migrate", "--post"], ["apply"])],
+)
+def test_the_words_of_the_job_are_changed_as_the_page_says(anchor: str, first: list[str], second: list[str]) -> None:
+    page = (ROOT / "docs/upgrades.md").read_text()
+    line = re.compile(r"^kubectl kustomize \. \| (sed '.*') \| kubectl apply -l '(.*)' -f -$", re.MULTILINE)
+    edit, selector = line.findall(page[page.index(anchor) :])[0]
+    text = yaml.safe_dump_all(manifests.rendered("production"))
+    done = subprocess.run(["sh", "-c", edit], input=text, capture_output=True, text=True, check=True)
+    changed = list(yaml.safe_load_all(done.stdout))
+    containers = manifests.containers(manifests.named(changed, "Job", "migrate"))
+    assert [c["args"] for c in containers] == [["millrace", *first], ["millrace", "topology", *second]]
+    before = [m for m in manifests.rendered("production") if m["kind"] != "Job"]
+    assert [m for m in changed if m["kind"] != "Job"] == before, "something else was changed"
+    names = selector.removeprefix("app.kubernetes.io/name in (").removesuffix(")").split(", ")
+    taken = {m["kind"] for m in changed if m["metadata"].get("labels", {}).get("app.kubernetes.io/name") in names}
+    assert taken == {"Job", "ConfigMap"}
 
 
 def test_what_is_not_known_is_not_passed_over(tmp_path: pathlib.Path) -> None:
@@ -77,6 +79,33 @@ def test_a_slip_would_be_found(production: list[manifests.Manifest]) -> None:
         kubernetes_validate.validate(wrong, VERSION, strict=True)
 
 
+def test_what_operators_bring_fits_theirs(found: list[manifests.Manifest]) -> None:
+    for manifest in manifests.of_kind(found, *FOREIGN):
+        assert list(operators.complaints(manifest)) == [], manifest["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("ScaledObject", ("spec", "triggers", 0, "metricTyp"), "Value"),
+        ("ScaledObject", ("spec", "maxReplicaCount"), "20"),
+        ("PodMonitor", ("spec", "podMetricsEndpoints", 0, "relabelings", 0, "action"), "keeps"),
+        ("ServiceMonitor", ("spec", "endpoints", 0, "params"), {"family": "queue_metrics"}),
+        ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "expr"), None),
+        ("RabbitmqCluster", ("spec", "tls", "disableNonTLSListener"), True),
+    ],
+)
+def test_a_slip_in_those_would_be_found(
+    production: list[manifests.Manifest], kind: str, path: tuple[Any, ...], value: Any
+) -> None:
+    manifest = copy.deepcopy(manifests.of_kind(production, kind)[0])
+    place: Any = manifest
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    assert len(list(operators.complaints(manifest))) == 1
+
+
 def test_every_object_stands_in_one_namespace_and_is_there_once(found: list[manifests.Manifest]) -> None:
     keys = [(m["kind"], m["metadata"]["name"]) for m in found]
     assert len(set(keys)) == len(keys)
@@ -90,153 +119,6 @@ def test_nothing_secret_stands_in_them(found: list[manifests.Manifest]) -> None:
     assert manifests.of_kind(found, "Secret") == []
     text = yaml.safe_dump_all(found)
     assert not re.search(r"://[^\s/]+:[^\s/]+@", text)
-
-
-# --- pods -----------------------------------------------------------------------------------------------------------
-
-
-def test_pods_are_restricted_and_a_little_more(found: list[manifests.Manifest]) -> None:
-    assert len(manifests.workloads(found)) == 6
-    for name, workload in manifests.workloads(found).items():
-        assert manifests.complaints(workload) == [], name
-        pod = workload["spec"]["template"]["spec"]
-        assert pod["automountServiceAccountToken"] is False
-        assert pod["securityContext"]["runAsUser"] == int(dockerfile.read()[1][-1].last("USER").split(":")[0])
-        for container in manifests.containers(workload):
-            assert container["securityContext"]["readOnlyRootFilesystem"]
-            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
-            assert "memory" in container["resources"]["limits"]
-            assert {m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")} == {"/tmp"}
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "complaint"),
-    [
-        (("securityContext", "runAsNonRoot"), False, "runAsNonRoot"),
-        (("securityContext", "seccompProfile"), {}, "seccompProfile"),
-        (("hostNetwork",), True, "hostNetwork"),
-        (("volumes",), [{"name": "x", "hostPath": {"path": "/"}}], "volume hostPath"),
-        (("containers", 0, "securityContext", "capabilities"), {"drop": []}, "capabilities"),
-        (("containers", 0, "securityContext", "allowPrivilegeEscalation"), True, "allowPrivilegeEscalation"),
-    ],
-)
-def test_a_pod_that_is_not_would_be_found(
-    production: list[manifests.Manifest], path: tuple[Any, ...], value: Any, complaint: str
-) -> None:
-    workload = copy.deepcopy(manifests.named(production, "Deployment", "web"))
-    place = workload["spec"]["template"]["spec"]
-    for step in path[:-1]:
-        place = place[step]
-    place[path[-1]] = value
-    assert manifests.complaints(workload) == [complaint]
-
-
-def test_each_pod_runs_a_command_of_the_image(found: list[manifests.Manifest]) -> None:
-    commands = [c["args"] for w in manifests.workloads(found).values() for c in manifests.containers(w)]
-    assert {words[0] for words in commands} == {"millrace", "celery"}
-    assert ["millrace", "web"] in commands
-    assert ["millrace", "migrate"] in commands
-    assert ["millrace", "topology", "apply"] in commands
-    taken = {words[words.index("-Q") + 1] for words in commands if "-Q" in words}
-    assert taken == {q.name for q in topology.queues(frozenset({"http"}))} - {topology.DEAD_QUEUE}
-
-
-def test_probes_ask_pages_that_there_are(found: list[manifests.Manifest]) -> None:
-    routes = {rule.rule for rule in memory.Road().client().application.url_map.iter_rules()}
-    for name, workload in manifests.workloads(found).items():
-        if workload["kind"] != "Deployment":
-            continue
-        (container,) = manifests.containers(workload)
-        role = next(role for words, role in ROLES.items() if words in " ".join(container["args"]))
-        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-        assert ports["metrics"] == exposition.PORTS[role], name
-        for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
-            asked = container[kind]["httpGet"]
-            if role == "web":
-                assert ports[asked["port"]] == 5000
-                assert asked["path"] in routes
-            else:
-                assert (asked["port"], asked["path"]) == ("metrics", "/healthz")  # tests/deploy/test_compose.py asks.
-        # Nobody is started again because a server is away.
-        assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
-        assert container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"] >= 120
-
-
-def test_settings_exist_and_are_good(found: list[manifests.Manifest], monkeypatch: pytest.MonkeyPatch) -> None:
-    (given,) = [m["data"] for m in manifests.of_kind(found, "ConfigMap")]
-    values = {}
-    for variable, value in given.items():
-        if variable.startswith(settings.PREFIX):
-            name = variable.removeprefix(settings.PREFIX)
-            assert name.removesuffix("_FILE").lower() in settings.Settings.model_fields, variable
-            values |= {} if name.endswith("_FILE") else {name.lower(): value}
-    plain = settings.Settings(**values).allow_plaintext  # type: ignore[arg-type]
-    scheme, mode = ("amqp", "") if plain else ("amqps", "?sslmode=verify-full")
-    monkeypatch.setattr("os.getuid", lambda: 10001)
-    servers = {"database_url": f"postgresql://u:w@db.test/d{mode}", "broker_url": f"{scheme}://u:w@mq.test/"}
-    safety.refuse(settings.Settings(**(values | servers)), "web")  # type: ignore[arg-type]
-
-
-def test_each_kind_of_process_finds_its_own_secret_and_no_other(
-    found: list[manifests.Manifest], tmp_path: pathlib.Path
-) -> None:
-    """As ``docs/deploy.md`` makes the secrets."""
-    page = (ROOT / "docs/deploy.md").read_text()
-    (block,) = typed.commands(page[page.index("\n## Kubernetes") :])
-    shell = typed.Shell(tmp_path, {})
-    (tmp_path / "bin/kubectl").write_text('#!/bin/sh\necho "$*" >> calls\n')
-    (tmp_path / "bin/kubectl").chmod(0o755)
-    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
-    for command in block:
-        shell.type_in(command)
-    calls = re.findall(r"secret generic (\S+) --from-file=(\S+) --from-file=(\S+)", (tmp_path / "calls").read_text())
-    made = {name: {*(p.name for p in (tmp_path / folder).iterdir()), file} for name, folder, file in calls}
-    (given,) = [m["data"] for m in manifests.of_kind(found, "ConfigMap")]
-    for name, workload in manifests.workloads(found).items():
-        volumes = {v["name"]: v for v in workload["spec"]["template"]["spec"]["volumes"]}
-        secret = volumes["servers"]["secret"]["secretName"]
-        assert secret == f"millrace-{name.partition('-')[0]}"
-        for container in manifests.containers(workload):
-            folder = next(m["mountPath"] for m in container["volumeMounts"] if m["name"] == "servers")
-            own = {v["name"]: v["value"] for v in container.get("env", ())}
-            paths = {path for variable, path in (given | own).items() if variable.endswith("_FILE")}
-            assert paths <= {f"{folder}/{file}" for file in made[secret]}, name
-            (source,) = container["envFrom"]
-            assert manifests.named(found, "ConfigMap", source["configMapRef"]["name"])
-            assert all(v.removeprefix("MILLRACE_").removesuffix("_FILE").lower() in FIELDS for v in own)
-
-
-def test_nobody_comes_in_without_a_key(found: list[manifests.Manifest]) -> None:
-    (web,) = manifests.containers(manifests.named(found, "Deployment", "web"))
-    assert {"name": "MILLRACE_ACCESS", "value": "on"} in web["env"]
-
-
-def test_who_is_told_to_stop_has_time_to_end(found: list[manifests.Manifest]) -> None:
-    defaults = settings.Settings()
-    for name, workload in manifests.workloads(found).items():
-        pod = workload["spec"]["template"]["spec"]
-        grace = pod["terminationGracePeriodSeconds"]
-        if name.startswith("worker-"):
-            assert grace >= max(defaults.hard_limit, defaults.grace) + MARGIN, name
-            assert "lifecycle" not in pod["containers"][0]  # Nobody sends a worker requests: it may stop at once.
-        if name == "web":
-            before = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-            # As long as readiness needs to be lost, and more.
-            ready = pod["containers"][0]["readinessProbe"]
-            assert before >= ready["periodSeconds"] * ready["failureThreshold"]
-            assert grace >= before + server.STOP_AFTER + MARGIN
-
-
-def test_pods_are_spread(found: list[manifests.Manifest]) -> None:
-    for workload in manifests.of_kind(found, "Deployment"):
-        template = workload["spec"]["template"]
-        keys = [c["topologyKey"] for c in template["spec"]["topologySpreadConstraints"]]
-        assert keys == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
-        for constraint in template["spec"]["topologySpreadConstraints"]:
-            assert manifests.selects(constraint["labelSelector"], template["metadata"]["labels"])
-
-
-# --- what stands around them ----------------------------------------------------------------------------------------
 
 
 def test_every_deployment_has_a_disruption_budget(found: list[manifests.Manifest]) -> None:

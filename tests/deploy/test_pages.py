@@ -1,6 +1,6 @@
 """``docs/deploy.md`` is typed as far as that can be here, and names what there is; the handbook's site is built.
 
-Its part on compose is typed in ``test_services.py``, that on secrets for Kubernetes in ``test_kubernetes.py``.
+Its part on compose is typed in ``test_services.py``, that on secrets for Kubernetes in ``test_pods.py``.
 """
 
 from __future__ import annotations

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 import shlex
+import subprocess
 
 from tests.processes import ROOT
 
 FOLDER = ROOT / "deploy/systemd"
 DROP_IN = FOLDER / "millrace-.service.d/10-millrace.conf"
 SERVICES = sorted(path.name for path in FOLDER.glob("*.service"))
+PROGRAM = '"${CODE:-/opt/millrace}/bin/millrace"'  #: what /usr/local/sbin/millrace becomes
 Unit = dict[str, list[tuple[str, str]]]
+
+
+def install(root: pathlib.Path) -> str:
+    """Lay the units out below a folder; what the script says."""
+    words = [str(FOLDER / "install")]
+    environment = {"PATH": os.environ["PATH"], "DESTDIR": str(root)}
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def secrets(folder: pathlib.Path, database: str = "postgresql://db.test/d", broker: str = "amqps://mq.test/") -> None:
+    """What deploy/secrets makes."""
+    subprocess.run([ROOT / "deploy/secrets", folder, database, broker], check=True, capture_output=True)
 
 
 def read(name: str) -> Unit:

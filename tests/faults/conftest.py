@@ -20,7 +20,7 @@ from service.local.rabbitmq import RabbitNode
 from tests import databases, servers
 from tests.faults import checker
 from tests.faults.proxy import Proxy
-from tests.road import Road
+from tests.road import Door, Gate, Road
 
 MakeRoad = Callable[..., Road]
 _numbers = itertools.count(1)
@@ -62,6 +62,20 @@ def make_road(ledger_server: PostgresServer, broker_node: RabbitNode, tmp_path: 
 def road(make_road: MakeRoad) -> Road:
     """A road without processes yet, for one test."""
     return make_road()
+
+
+@pytest.fixture(scope="class")
+def door(road: Road) -> Door:
+    """A web process on the road of a class, which stands for it."""
+    return road.web()
+
+
+@pytest.fixture
+def gate(road: Road) -> Iterator[Gate]:
+    """A place in mid-handler; after the test nobody waits there."""
+    gate = Gate(road.folder)
+    yield gate
+    gate.open()
 
 
 @pytest.fixture(scope="class")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from types import TracebackType
 from typing import Self
 
 from service.local.postgres import PostgresServer
@@ -47,9 +46,7 @@ class Stack:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def _addresses(self, kind: str) -> dict[str, str]:

@@ -1,7 +1,4 @@
-"""What cannot start says why, in one line that names the setting and the cure, and never in a traceback.
-
-What can wait does: web, workers and clocks start before their servers, say what they wait for, and go on by themselves.
-"""
+"""What cannot start says why, in one line that names the setting and the cure, and never in a traceback."""
 
 from __future__ import annotations
 
@@ -9,33 +6,24 @@ import concurrent.futures
 import os
 import pathlib
 import re
-import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
 
-from service import bootstrap, settings
-from service.domain import errors
+from service import bootstrap
 from service.ledger import migrate, schema
 from service.local import ports
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
-from tests import servers
-from tests.apps import ledger_app
-from tests.door import accepted
-from tests.patience import wait
-from tests.processes import is_gone
 from tests.road import Road
 
 NOBODY = "postgresql://nobody:s3cr3t-word@127.0.0.1:1/nowhere"  #: a ledger that is not there
 NOWHERE = "amqp://nobody:s3cr3t-word@127.0.0.1:1/"  #: a broker that is not there
 SECRET = "s3cr3t-word"
-SOON = 20.0  #: seconds in which a process says what it waits for
 
 COMMANDS = {
     "web": ["service", "web"],
@@ -177,47 +165,6 @@ def test_each_of_several_faults_has_a_line_of_its_own(run: Run) -> None:
     assert all(line.startswith("millrace: ") for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "word"),
-    [
-        ("DATABASE_URL", "postgresql://u:p@h:x/d", "port"),
-        ("DATABASE_URL", "postgresql://u:p@h:99999/d", "port"),
-        ("DATABASE_URL", "postgresql://h:5432,i:5432/d", "port"),
-        ("DATABASE_URL", f"postgresql://u:a@{SECRET}@h/d", "%40"),
-        ("BROKER_URL", "amqp://u:p@h:x/v", "port"),
-        ("BROKER_URL", "amqp://[::1/v", "port"),
-        ("BROKER_URL", f"amqp://u:{SECRET}/x@h/v", "%2F"),
-        ("BROKER_URL", f"amqp://u:{SECRET}#x@h/v", "%23"),
-    ],
-)
-def test_an_address_that_cannot_be_read_is_told_without_its_password(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, word: str
-) -> None:
-    monkeypatch.setenv(f"MILLRACE_{name}", value)
-    with pytest.raises(errors.SettingsError) as caught:
-        settings.load()
-    assert str(caught.value).startswith(f"MILLRACE_{name}: ")
-    assert word in str(caught.value)
-    assert SECRET not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("DATABASE_URL", "postgresql://u:%40%2F%23%3A@h:5432/d?sslmode=require"),
-        ("DATABASE_URL", "postgresql://u:a/b#c@[::1]:5432/d"),
-        ("DATABASE_URL", "postgresql:///d?host=/run/postgresql"),
-        ("DATABASE_URL", " postgresql://h/d\n"),
-        ("BROKER_URL", "amqp://u:a@b@h:5672/%2Fv"),
-        ("BROKER_URL", "amqps://[::1]:5671//\n"),
-        ("BROKER_URL", "filesystem:///folder/with#x:y@z"),
-    ],
-)
-def test_an_address_may_look_strange(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv(f"MILLRACE_{name}", value)
-    assert getattr(settings.load(), name.lower()) == value.strip()
-
-
 def test_views_that_cannot_be_imported_stop_the_door_before_it_opens(run: Run) -> None:
     found = line(run("web", apps="views_app"))
     assert "MILLRACE_APPS" in found
@@ -345,66 +292,3 @@ class TestSchema:
         ended = run("migrate", database=database)
         assert (ended.code, ended.err) == (0, "")
         assert "9999" in ended.out
-
-
-# --- waiting --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A server with a ledger, which is not started yet."""
-    servers.need_postgres()
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"), options=servers.FAST).start()
-    migrate.migrate(server.dsn)
-    server.execute(ledger_app.SCHEMA, "millrace")
-    server.stop()
-    yield server
-    server.stop()
-
-
-@pytest.mark.fault(61)
-def test_processes_wait_for_their_servers_and_go_on(
-    stopped: PostgresServer, broker_node: RabbitNode, tmp_path: pathlib.Path
-) -> None:
-    """Servers and processes are started in any order. Here a virtual host is what the broker lacks."""
-    road = Road(stopped.dsn, broker_node.url_of("later"), tmp_path)
-    try:
-        worker, clock, door = road.worker("solo", ready=False), road.clock(), road.web()
-        for process in (worker, clock, door.process):
-            process.wait_for_text("MILLRACE_DATABASE_URL right?); waiting for it")
-        for process in (worker, clock):
-            process.wait_for_text("vhost later not found")
-        refused = door.post("ledger.step")
-        assert (refused.status, refused.document["stored"]) == (503, "no")
-
-        stopped.start()
-        broker_node.add_vhost("later")
-        wait(lambda: door.get("/readyz").status == 200, SOON, "the door is ready")
-        road.assert_worked_once(accepted([door.post("ledger.step")]), SOON)
-        assert worker.text().count("vhost later not found") < 2 * SOON  # It does not try without a pause.
-    finally:
-        road.stop()
-    for process in (worker, clock, door.process):
-        assert "Traceback" not in process.text(), process.tail()
-        assert process.code == 0, process.tail()
-
-
-def test_a_door_that_is_told_to_stop_many_times_stops_at_once(folder: pathlib.Path) -> None:
-    """Service managers and people in a hurry say it twice, and at bad moments."""
-    door = Road(NOBODY, NOWHERE, folder).web()
-    for _ in range(200):
-        os.kill(door.process.pid, signal.SIGTERM)
-        time.sleep(0.0002)  # One signal at a time, or they become one.
-    assert door.process.wait_for_end(8) == 0
-
-
-def test_a_door_whose_parent_was_killed_can_be_started_again(folder: pathlib.Path) -> None:
-    """Nobody is left behind who holds the port."""
-    door = Road(NOBODY, NOWHERE, folder).web(web_processes="2")
-    family = door.process.family()
-    os.kill(door.process.pid, signal.SIGKILL)
-    door.process.wait_for_end()
-    wait(lambda: all(map(is_gone, family)), 10, "the children have ended")
-    door.process.restart()
-    door.wait_until_open()
-    door.process.stop()

@@ -96,12 +96,6 @@ class TestChanges:
         yield
         assert [p.family() for p in road.processes[:3]] == families
 
-    @pytest.fixture
-    def gate(self, road: Road) -> Iterator[Gate]:
-        gate = Gate(road.folder)
-        yield gate
-        gate.open()
-
     @pytest.mark.fault(6)
     def test_the_disk_alarm_stops_no_worker_and_no_post(
         self, road: Road, door: Door, gate: Gate, broker_node: RabbitNode, trial: Trial

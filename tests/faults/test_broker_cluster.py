@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +14,7 @@ from tests import servers
 from tests.door import Door
 from tests.faults.checker import Record, Trial
 from tests.faults.cluster import BrokerCluster
+from tests.faults.workload import Workload
 from tests.patience import PATIENCE, wait
 from tests.road import Road
 
@@ -50,11 +51,6 @@ class TestCluster:
         yield road
         road.stop()
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def door(cls, road: Road) -> Door:
-        return road.web()
-
     @pytest.mark.fault(2)
     def test_another_node_leads_when_the_leader_is_killed(
         self, cluster: BrokerCluster, road: Road, door: Door, trial: Trial, record_property: Record
@@ -66,9 +62,7 @@ class TestCluster:
             load.wait_for_accepted(200)
         leader.start()
         assert cluster.leader(topology.EVENTS_QUEUE) is not leader
-        gap = longest_gap(road, load.accepted().values())
-        record_property("gap", round(gap, 2))
-        assert gap < GAP * PATIENCE
+        assert_short_gap(road, load, record_property)
 
     @pytest.mark.fault(3)
     def test_a_minority_takes_nothing_and_goes_on_when_the_others_are_back(
@@ -80,8 +74,7 @@ class TestCluster:
                 node.kill()
             wait(lambda: not left.accepts(), 30, "the minority pauses", step=0.2)
             load.wait_for_accepted(200)  # It is the ledger that makes them safe.
-            waiting = road.states(list(load.accepted().values())[-100:])
-            assert waiting["pending"] == 100, "something was worked: the broker was not out"
+            assert_nothing_is_worked(road, load, 100)
             for node in lost:
                 node.launch()
             for node in cluster.nodes:
@@ -101,9 +94,7 @@ class TestCluster:
             cluster.join_again(leader)
             wait(leader.accepts, 90, "it is back", step=0.2)
         assert cluster.leader(topology.EVENTS_QUEUE) is not leader
-        gap = longest_gap(road, load.accepted().values())
-        record_property("gap", round(gap, 2))
-        assert gap < GAP * PATIENCE
+        assert_short_gap(road, load, record_property)
 
     @pytest.mark.fault(4)
     def test_who_is_on_the_smaller_side_waits_until_the_cut_is_mended(
@@ -114,16 +105,23 @@ class TestCluster:
             cluster.cut_off(ours)
             wait(lambda: not ours.accepts(), 30, "our side pauses", step=0.2)
             load.wait_for_accepted(100)  # It is the ledger that makes them safe.
-            waiting = road.states(list(load.accepted().values())[-50:])
-            assert waiting["pending"] == 50, "something was worked: the broker was not out"
+            assert_nothing_is_worked(road, load, 50)
             cluster.join_again(ours)
             wait(ours.accepts, 90, "it is back", step=0.2)
 
 
-def longest_gap(road: Road, ids: Iterable[str]) -> float:
-    """The longest time in which none of these events was finished, in seconds."""
+def assert_nothing_is_worked(road: Road, load: Workload, number: int) -> None:
+    """So many that were accepted last all wait: the broker is out."""
+    waiting = road.states(list(load.accepted().values())[-number:])
+    assert waiting["pending"] == number, "something was worked: the broker was not out"
+
+
+def assert_short_gap(road: Road, load: Workload, record_property: Record) -> None:
+    """There was no long time in which none of these events was finished; how long it was is recorded."""
     rows = road.sql(
         "select extract(epoch from finished_at)::float from millrace.events where id = any(%s::uuid[]) order by 1",
-        list(ids),
+        list(load.accepted().values()),
     )
-    return max(later - earlier for (earlier,), (later,) in itertools.pairwise(rows))
+    gap = max(later - earlier for (earlier,), (later,) in itertools.pairwise(rows))
+    record_property("gap", round(gap, 2))
+    assert gap < GAP * PATIENCE

@@ -57,11 +57,6 @@ class TestOutage:
         road.clock()
         return road
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def door(cls, road: Road) -> Door:
-        return road.web()
-
     @pytest.mark.parametrize(
         ("outage", "events"),
         [

@@ -1,9 +1,10 @@
-"""The servers' certificates expire, and are replaced: what is connected stays, and nobody is started anew (P1, P3)."""
+"""The servers show bad certificates, and good ones again: what is connected stays, nobody is started anew (P1, P3)."""
 
 from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -46,10 +47,10 @@ class Servers:
             "broker_url": f"{broker}?cacertfile={authority}",
         }
 
-    def show(self, *, days: int) -> None:
-        """Have both show a certificate that is good for so long, from the next connection on."""
+    def show(self, **what: Any) -> None:
+        """Have both show a certificate of the authority's, from the next connection on; a good one by itself."""
         for made, shown in zip(
-            self.authority.sign("servers", days=days),
+            self.authority.sign("servers", **what),
             (self.ledger.cluster.certificate, self.ledger.cluster.key),
             strict=True,
         ):
@@ -76,7 +77,7 @@ class TestCertificates:
             found.ledger.start()
             found.broker.start()
             found.ledger.execute("create database expiring")
-            found.show(days=30)
+            found.show()
             yield found
         finally:
             found.broker.stop()
@@ -98,19 +99,22 @@ class TestCertificates:
         return [road.worker(**both.urls()), road.clock(**both.urls())]
 
     @pytest.mark.fault(60)
-    def test_an_expired_certificate_is_refused_and_a_new_one_is_taken(
-        self, both: Servers, road: Road, processes: list[Process], trial: Trial
+    @pytest.mark.parametrize(
+        "bad", [{"days": -1}, {"good_for": "DNS:elsewhere.test"}], ids=["has expired", "is another host's"]
+    )
+    def test_a_certificate_that_is_not_good_is_refused_and_a_new_one_is_taken(
+        self, both: Servers, road: Road, processes: list[Process], trial: Trial, bad: dict[str, Any]
     ) -> None:
         door: Door = road.web(**both.urls())
         families = [p.family() for p in (door.process, *processes)]
         with trial(road, door) as load:
-            both.show(days=-1)
+            both.show(**bad)
             load.wait_for_accepted(40)  # Of what is connected nothing is asked again.
             assert not load.refused()
             both.hang_up(road)
             wait(load.refused, 20, "posts are refused")
             load.wait_for(20)
-            assert road.one(f"select count(*) {OURS}") == 0, "somebody took a certificate that has expired"
+            assert road.one(f"select count(*) {OURS}") == 0, "somebody took a certificate that is not good"
             assert "certificate" in door.process.text(), "the log does not say why"
-            both.show(days=30)
+            both.show()
         assert [p.family() for p in (door.process, *processes)] == families, "somebody was started anew"

@@ -78,11 +78,6 @@ class TestRuns:
     def road(cls, make_standing: MakeRoad) -> Road:
         return start(make_standing)
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def door(cls, road: Road) -> Door:
-        return road.web()
-
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def worker(cls, road: Road) -> Process:

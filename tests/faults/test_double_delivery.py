@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -26,16 +26,10 @@ class TestDoubleDelivery:
         road.clock()
         return road
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def worker(cls, road: Road) -> Process:
         return road.worker()
-
-    @pytest.fixture
-    def gate(self, road: Road, worker: Process) -> Iterator[Gate]:
-        gate = Gate(road.folder)
-        yield gate
-        gate.open()
 
     def deliver_twice(self, road: Road, gate: Gate) -> tuple[tuple[str, ...], int, int]:
         """(events, process, session) of the first delivery, once the second has given up on it."""

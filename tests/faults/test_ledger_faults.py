@@ -40,11 +40,6 @@ class TestOutage:
     def worker(cls, road: Road) -> Process:
         return road.worker()
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def door(cls, road: Road) -> Door:
-        return road.web()
-
     @pytest.fixture(autouse=True)
     def the_same_processes_serve_afterwards(self, road: Road, worker: Process, door: Door) -> Iterator[None]:
         """Nothing is started again, neither by us nor by its parent, and nobody is asked to try twice."""

@@ -29,11 +29,6 @@ class TestOverload:
         road.clock()
         return road
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def door(cls, road: Road) -> Door:
-        return road.web()
-
     @pytest.mark.fault(36)
     def test_a_type_that_always_fails_is_tried_no_more_than_it_may_and_another_is_worked(
         self, road: Road, door: Door, trial: Trial, record_property: Record

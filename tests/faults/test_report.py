@@ -60,6 +60,17 @@ def test_the_page_names_its_commit() -> None:
     assert "`abc`" in Results().page("abc")
 
 
+def test_a_run_with_failures_is_written_and_one_that_was_cut_short_is_not(tmp_path: pathlib.Path) -> None:
+    page = tmp_path / "reliability.md"
+    writer = plugin.Writer(page)
+    writer.pytest_runtest_logreport(report("a", fault=8))
+    writer.pytest_runtest_logreport(report("b", "failed", fault=8))
+    writer.pytest_sessionfinish(pytest.ExitCode.INTERRUPTED)
+    assert not page.exists()
+    writer.pytest_sessionfinish(pytest.ExitCode.TESTS_FAILED)
+    assert row(page.read_text(), 8)[3:5] == ["2", "1 **failed**"]
+
+
 def test_every_mark_names_a_fault_of_the_catalogue() -> None:
     marks = {int(n) for path in TESTS.rglob("test_*.py") for n in re.findall(r"mark\.fault\((\d+)\)", path.read_text())}
     assert marks <= FAULTS.keys()

@@ -80,10 +80,12 @@ GROUPS: dict[int, str] = {
     75: "odd settings and commands",
 }
 
-#: Not tried, and why.
-NOT_APPLICABLE: dict[int, str] = dict.fromkeys([*range(16, 27), 70], "nobody is asked who they are yet") | {
+#: Not tried here, and why.
+NOT_APPLICABLE: dict[int, str] = dict.fromkeys(
+    [*range(16, 27), 70], "tried in tests/integration/access/test_access.py"
+) | {
     67: "nothing is written as CSV",
-    69: "nothing is deleted by a count",
+    69: "tried in tests/browser/test_acts.py",
     73: "tried in tests/unit/test_guard.py",
     75: "tried in tests/faults/test_bad_starts.py",
 }

@@ -126,20 +126,22 @@ STRAYS = {
 }
 
 
+@pytest.fixture(scope="class")
+def road(standing_road: Road) -> Road:
+    """With a clock."""
+    standing_road.clock()
+    return standing_road
+
+
+@pytest.fixture(scope="class")
+def worker(road: Road) -> Process:
+    """With one child, which works tickets in their order."""
+    return road.worker(concurrency=1)
+
+
 @pytest.mark.fault(30)
 class TestStrays:
     """All are sent at once, to one worker with one child."""
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def road(cls, standing_road: Road) -> Road:
-        standing_road.clock()
-        return standing_road
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def worker(cls, road: Road) -> Process:
-        return road.worker(concurrency=1)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -242,17 +244,6 @@ TWISTS: dict[str, Callable[[Ticket, Ticket], tuple[str, dict[str, Any]]]] = {
 @pytest.mark.fault(42)
 class TestRefusedTickets:
     """A worker refuses a ticket; it comes back to the ledger, and is worked when it is published as it should be."""
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def road(cls, standing_road: Road) -> Road:
-        standing_road.clock()
-        return standing_road
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def worker(cls, road: Road) -> Process:
-        return road.worker(concurrency=1)
 
     @pytest.fixture(scope="class")
     @classmethod

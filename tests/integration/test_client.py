@@ -67,6 +67,12 @@ def test_an_event_is_posted_shown_and_waited_for(make: Make, here: Shop) -> None
     assert (found.state, found.result) == ("succeeded", {"seen": 2})
 
 
+def test_when_an_event_should_start_is_told(make: Make) -> None:
+    event = make().submit("ledger.alone", {"number": 5}, delay=90)
+    assert event.reason == "scheduled"
+    assert 89 < (event.expected_at - event.accepted_at).total_seconds() < 91
+
+
 def test_whatever_happens_on_the_way_there_is_one_event(make: Make, here: Shop) -> None:
     way = Moody("lost", 502, "away", "lost", 504)
     number = next(numbers)

@@ -64,7 +64,14 @@ def test_a_form_without_its_token_does_nothing(entrance: Entrance) -> None:
 def test_a_viewer_is_offered_nothing_that_they_may_not_do(entrance: Entrance) -> None:
     client = signed_in(entrance, Role.VIEWER)
     event_id = entrance.queries.search(queries.Filters(), limit=1)[0]["id"]
-    for path in ("/console", "/console/types", "/console/schedules", "/console/dead", f"/console/events/{event_id}"):
+    for path in (
+        "/console",
+        "/console/events",
+        "/console/types",
+        "/console/schedules",
+        "/console/dead",
+        f"/console/events/{event_id}",
+    ):
         page = client.get(path)
         assert page.status_code == 200, path
         main = page.text[page.text.index("<main") :]

@@ -54,8 +54,8 @@ def test_a_tick_asks_the_clocks_and_ends_with_what_came_of_it(database: str, cal
     clock = Declarations(engines.Engine(database), calendar, clock="clock")
     clock.declare()
     ledger.sql("update millrace.schedules set next_due = next_due - interval '1 day'")
-    settled, _ = SlotLedger(engines.Engine(database), clock.calendar, clock="clock").fire_due(10)
-    assert {slot.schedule for slot in settled} == set(keeping.DUTIES)
+    fired, _ = SlotLedger(engines.Engine(database), clock.calendar, clock="clock").fire_due(10)
+    assert {slot.schedule for slot in fired.settled} == set(keeping.DUTIES)
 
     ticks = "select type, state, result from millrace.events where type like 'millrace.%%' order by type"
     ledger.work()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator
 
 import psycopg2
@@ -15,6 +16,7 @@ from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests import days, roles, servers
 from tests.apps import ledger_app
+from tests.monitoring import rules
 from tests.patience import wait
 from tests.processes import ROOT
 from tests.road import Road
@@ -149,6 +151,15 @@ def test_a_role_is_refused_what_it_need_not_do(urls: dict[str, str], role: str, 
             cursor.execute(statement)
     finally:
         connection.close()
+
+
+def test_the_migrator_may_ask_what_the_runbooks_ask(urls: dict[str, str]) -> None:
+    """``docs/runbooks/README.md`` has operators of a host with roles ask by its address."""
+    typed = [shlex.split(command) for book in rules.BOOKS for command in rules.checks(book)]
+    asked = {words[words.index("-c") + 1] for words in typed if words[0] == "psql"}
+    assert len(asked) > 20
+    for statement in asked:
+        roles.run(urls[grants.MIGRATOR], statement)
 
 
 def test_handlers_and_views_reach_the_schemas_that_apps_make(server: PostgresServer) -> None:

@@ -24,6 +24,7 @@ from service.domain import handlers, processes
 from service.ledger.processes import ProcessLedger
 from service.ledger.upkeep import Upkeep
 from service.local import ports
+from service.verbs import chapters
 from tests import memory
 from tests.front import served
 from tests.ledgers import Ledger
@@ -100,6 +101,11 @@ def test_every_verb_explains_itself_on_80_columns() -> None:
         assert len(run(*verb.split(), "--help").stdout.splitlines()) > 5
     listed = run("--help").stdout
     assert all(f"  {verb} " in listed for verb in VERBS if " " not in verb)
+
+
+def test_every_verb_stands_in_one_chapter_of_the_help() -> None:
+    named = [verb for verbs in chapters.CHAPTERS.values() for verb in verbs]
+    assert sorted(named) == sorted(cli.main.commands)
 
 
 def test_events_are_cancelled_by_id_and_by_filter(ledger: Ledger, millrace: Millrace) -> None:
@@ -201,7 +207,9 @@ def test_an_event_is_sent_shown_explained_and_waited_for(ledger: Ledger, millrac
     sent = millrace("send", "ledger.alone", '{"order": 7}', "--by", "ada", "--key", "seven").stdout.strip()
     assert millrace("send", "ledger.alone", '{"order": 7}', "--by", "ada", "--key", "seven").stdout.strip() == sent
     assert ledger.sql("select id::text, producer from millrace.events") == [(sent, "ada")]
-    later = millrace("send", "ledger.alone", "-", "--delay", "2h", stdin="[1]").stdout.strip()
+    delayed = millrace("send", "ledger.alone", "-", "--delay", "2h", stdin="[1]")
+    later = delayed.stdout.strip()
+    assert re.fullmatch(r"scheduled: it should start at [-\d]+ [:\d]+ UTC\n", delayed.stderr)
     listed = millrace("events", "list", "--limit", "1").stdout
     assert (later in listed, sent in listed, "scheduled" in listed) == (True, False, True)
     cursor = re.search("--cursor (\\S+)", listed)
@@ -226,6 +234,14 @@ def test_an_event_is_sent_shown_explained_and_waited_for(ledger: Ledger, millrac
     assert (gone.exit_code, "there is no event" in gone.stderr) == (1, True)
     wrong = millrace("send", "ledger.step", '{"do": 1}')
     assert (wrong.exit_code, "millrace: /do: " in wrong.stderr) == (1, True)
+
+
+def test_who_sends_what_must_wait_is_told_why(millrace: Millrace) -> None:
+    millrace("pause", "ledger.alone")
+    sent = millrace("send", "ledger.alone", "1")
+    assert sent.stderr == f"paused: `millrace events explain {sent.stdout.strip()}` says more\n"
+    millrace("resume", "ledger.alone")
+    assert millrace("send", "ledger.alone", "1").stderr == ""
 
 
 def test_a_file_of_events_is_sent_and_refused_lines_are_told(

@@ -75,7 +75,7 @@ EVENTS = "names an event that the reader has; tests/integration/test_verbs.py ru
 
 #: (page, language, what is in the block, how it is checked)
 CHECKED: list[tuple[str, str, str, How]] = [
-    ("README.md", "", "$ curl", Words("shown with its answer; tests/deploy/test_tutorial.py types the same calls")),
+    ("README.md", "console", "", Run("tests/e2e/test_readme.py")),
     ("README.md", "", "", Words(FOREVER)),
     ("README.md", "python", "", Declared()),
     ("CONTRIBUTING.md", "python", "", Shown("an excerpt; tests/faults is full of it")),
@@ -87,10 +87,11 @@ CHECKED: list[tuple[str, str, str, How]] = [
     )),
     ("docs/access.md", "", "", Words("tests/integration/test_access_page.py looks at verbs and settings")),
     ("docs/backup.md", "bash", "", Run("tests/integration/test_backup.py")),
+    ("docs/backup.md", "", "", Words(SERVERS)),
     ("docs/client.md", "python", "", Run("tests/integration/test_producers.py")),
     ("docs/deploy.md", "sh", "", Run("tests/deploy/test_pages.py")),
     ("docs/deploy.md", "console", "compose", Run("tests/deploy/test_services.py")),
-    ("docs/deploy.md", "console", "kubectl", Run("tests/deploy/test_kubernetes.py")),
+    ("docs/deploy.md", "console", "kubectl", Run("tests/deploy/test_pods.py")),
     ("docs/deploy.md", "dockerfile", "", Shown(CLUSTER)),
     ("docs/deploy.md", "", "", Words(CLUSTER)),
     ("docs/guarantees.md", "sh", "", Run("tests/integration/test_guarantees_page.py")),
@@ -108,12 +109,13 @@ CHECKED: list[tuple[str, str, str, How]] = [
     ("docs/postgresql.md", "ini", "", Shown("pgbouncer's, parsed here; tests/pgbouncer.py runs one")),
     ("docs/postgresql.md", "", "", Words(SERVERS)),
     ("docs/producers.md", "*", "", Run("tests/integration/test_producers.py")),
-    ("docs/rabbitmq.md", "", "topology plan", Words("shown with its answer; test_topology_changes.py")),
+    ("docs/rabbitmq.md", "console", "", Run("tests/integration/test_topology_changes.py")),
     ("docs/rabbitmq.md", "", "", Words(SERVERS)),
     ("docs/reliability.md", "", "", Shown("results, written by tests/faults/report.py")),
     ("docs/releases.md", "", "", Words("tests/deploy/test_release.py takes the steps, in words of its own")),
     ("docs/retention.md", "", "", Words("settings, and events that the reader has")),
     ("docs/runbooks/MillraceEventsUnpartitioned.md", "sql", "", Shown("it names a day, for a ledger in trouble")),
+    ("docs/runbooks/README.md", "sh", "compose exec", Run("tests/deploy/test_services.py")),
     ("docs/runbooks/README.md", "sh", "", Shown("addresses of the reader's")),
     ("docs/runbooks/*.md", "sh", "", Run("tests/monitoring/rules.py")),
     ("docs/scale.md", "", "", Shown("results, written by bench/report.py")),
@@ -178,7 +180,8 @@ def commands(text: str) -> Iterator[list[str]]:
                 words = shlex.split(found[1])
             except ValueError:  # It ends within quotes: a redirection stands in them.
                 words = found[1].split()
-            yield words
+            if "$@" not in words:  # A function that hands on what is typed after its name.
+                yield words
 
 
 def complaint(words: list[str], roots: dict[str, click.Command]) -> str:

@@ -57,7 +57,7 @@ def said(**changes: Any) -> explain.Explanation:
         ({"state": State.RUNNING, "lease_until": BEFORE}, Why.LEASE_ENDED, None, "takes it over"),
         ({"state": State.SUCCEEDED, "attempt": 1, "finished_at": NOW}, Why.SUCCEEDED, None, "in attempt 1"),
         ({"state": State.DEAD, "finished_at": NOW, "dead_reason": "attempts", "error": "Boom"}, Why.DEAD, None,
-         "dead letter since 2026-01-31 12:00:00 UTC: attempts (Boom). It can be replayed."),
+         "dead letter since 2026-01-31 12:00:00 UTC: attempts used up (Boom). It can be replayed."),
         ({"state": State.DEAD, "replayed_as": "019b"}, Why.DEAD, None, "replayed as 019b"),
         ({"state": State.DEAD, "discarded_at": NOW, "discarded_by": "ann", "discarded_because": "test data"},
          Why.DEAD, None, "It was discarded at 2026-01-31 12:00:00 UTC by ann: test data."),

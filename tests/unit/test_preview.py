@@ -6,6 +6,7 @@ import datetime
 import json
 import re
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -118,6 +119,19 @@ def test_a_year_is_counted_as_if_each_instant_were_gone_through(
     for utc in plan.between(start, end):
         counted[utc.astimezone(zone).date()] += 1
     assert {day.date: day.count for day in found.days} == counted
+
+
+@pytest.mark.parametrize("spec", [{"cron": "*/20 * * * *", "tz": "Europe/Berlin"}, {"every": 3600}])
+def test_a_year_has_nothing_before_a_start_or_after_an_end(spec: dict[str, Any]) -> None:
+    """Both in the middle of a day on which clocks change; both instants are in it."""
+    plan, start, end = plans.read(spec), at("2026-03-29T00:40Z"), at("2026-10-25T01:00Z")
+    days = {day.date: day.count for day in preview.year(plan, 2026, start, end).days}
+    zone = plans.zones.get(plan.tz)
+    counted = dict.fromkeys(days, 0)
+    for utc in plan.between(start, end + end.resolution):
+        counted[utc.astimezone(zone).date()] += 1
+    assert days == counted
+    assert preview.year(plan, 2027, start, end).total == 0
 
 
 def test_a_year_of_every_second_takes_no_longer() -> None:

@@ -10,6 +10,8 @@ import pytest
 from service import settings
 from service.domain import errors
 
+SECRET = "s3cr3t-word"
+
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,3 +72,44 @@ def test_a_secret_in_two_places_or_none_is_told(monkeypatch: pytest.MonkeyPatch,
 def test_what_is_missing_is_named_with_the_cure() -> None:
     with pytest.raises(errors.SettingsError, match=r"MILLRACE_DATABASE_URL is not set.*millrace up"):
         settings.load().require_servers()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [
+        ("DATABASE_URL", "postgresql://u:p@h:x/d", "port"),
+        ("DATABASE_URL", "postgresql://u:p@h:99999/d", "port"),
+        ("DATABASE_URL", "postgresql://h:5432,i:5432/d", "port"),
+        ("DATABASE_URL", f"postgresql://u:a@{SECRET}@h/d", "%40"),
+        ("BROKER_URL", "amqp://u:p@h:x/v", "port"),
+        ("BROKER_URL", "amqp://[::1/v", "port"),
+        ("BROKER_URL", f"amqp://u:{SECRET}/x@h/v", "%2F"),
+        ("BROKER_URL", f"amqp://u:{SECRET}#x@h/v", "%23"),
+    ],
+)
+def test_an_address_that_cannot_be_read_is_told_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, word: str
+) -> None:
+    monkeypatch.setenv(f"MILLRACE_{name}", value)
+    with pytest.raises(errors.SettingsError) as caught:
+        settings.load()
+    assert str(caught.value).startswith(f"MILLRACE_{name}: ")
+    assert word in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://u:%40%2F%23%3A@h:5432/d?sslmode=require"),
+        ("DATABASE_URL", "postgresql://u:a/b#c@[::1]:5432/d"),
+        ("DATABASE_URL", "postgresql:///d?host=/run/postgresql"),
+        ("DATABASE_URL", " postgresql://h/d\n"),
+        ("BROKER_URL", "amqp://u:a@b@h:5672/%2Fv"),
+        ("BROKER_URL", "amqps://[::1]:5671//\n"),
+        ("BROKER_URL", "filesystem:///folder/with#x:y@z"),
+    ],
+)
+def test_an_address_may_look_strange(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"MILLRACE_{name}", value)
+    assert getattr(settings.load(), name.lower()) == value.strip()

@@ -45,16 +45,18 @@ class Response:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds until the receiver wants to be asked again, if it said so (RFC 9110, 10.2.3)."""
+        """Seconds until the receiver wants to be asked again, if it said so (RFC 9110, 10.2.3).
+
+        An instant is compared with the instant of the response, by the receiver's clock like the other; where that one
+        is not told, it says nothing to us, whose clocks are others.
+        """
         written = self.headers.get("retry-after", "")
         if written.isascii() and written.isdigit():
             return min(float(written[:9]), LONGEST_WAIT)
-        try:
-            found = email.utils.parsedate_to_datetime(written)
-        except ValueError:
+        until, since = _date(written), _date(self.headers.get("date", ""))
+        if until is None or since is None:
             return None
-        found = found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
-        return min(max(0.0, found.timestamp() - now()), LONGEST_WAIT)
+        return min(max(0.0, (until - since).total_seconds()), LONGEST_WAIT)
 
     def document(self) -> dict[str, Any]:
         """As the event's result."""
@@ -65,6 +67,15 @@ class Response:
             "cut": self.cut,
             "seconds": round(self.seconds, 3),
         }
+
+
+def _date(text: str) -> datetime.datetime | None:
+    """An HTTP date, or None for what is no date."""
+    try:
+        found = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
 
 def now() -> int:

@@ -61,7 +61,7 @@ def dead() -> flask.Response:
         shows=[(name, name) for name in SHOW],
         within=flask.request.args.get("within", ""),
         spans=[(name, told[0]) for name, told in query.WITHIN.items()],
-        reasons=[(one.value, words.REASONS[one]) for one in outcome.Reason],
+        reasons=[(one.value, one.told) for one in outcome.Reason],
         types=sorted({group.type for group in groups.groups} | ({chosen.type} if chosen.type else set())),
         same=chosen.path(),
         count=sum(group.count for group in groups.groups if _is_in(group, chosen)),

@@ -17,7 +17,7 @@ from service.plans import picture, zones
 from service.plans import preview as previews
 from service.web import access, gate, operations, road, search, veil
 from service.web import schedules as api
-from service.web.console import forms, json_text, page, query, schedules, words
+from service.web.console import forms, json_text, page, query, rules, schedules, words
 
 NEXT = 10  #: instants that are shown
 SLOTS = 20
@@ -47,12 +47,12 @@ def schedule(name: str) -> flask.Response:
         text=schedules.describe(row["plan"]),
         tz=row["plan"].get("tz", "UTC"),
         payload=json_text.shown(json.loads(veil.masked_text(row["payload"], row["type"])[0])),
-        rules=rules(shown),
+        rules=rules.told(shown),
         coming=coming,
         fault=fault,
         change=change,
         on_change=on_change,
-        year=_year(row["plan"], number),
+        year=_year(row, number),
         number=number,
         slots=history.rows,
         older=query.link(cursor=history.next_cursor) if history.next_cursor else None,
@@ -135,31 +135,6 @@ def delete_schedule(name: str) -> flask.Response:
     return forms.done(f"{name} was deleted; its slots and events stay", "/console/schedules")
 
 
-def rules(one: dict[str, Any]) -> list[tuple[str, str]]:
-    """Its policies in words."""
-    plan, window = one["plan"], one["misfire_window"]
-    late = "however late" if window is None else f"within {words.span(window)}"
-    found = [
-        ("Missing time", plan.get("missing") or "default"),
-        ("Doubled time", plan.get("doubled") or "default"),
-    ]
-    rest = [
-        (
-            "Misfire",
-            f"{one['misfire']}, {late}",
-        ),
-        ("Overlap", str(one["overlap"]).replace("_", " ")),
-        ("Jitter", words.span(one["jitter"]) if one["jitter"] else "none"),
-        ("Tick expires", f"after {words.span(one['expires_after'])} unworked" if one["expires_after"] else "never"),
-    ]
-    for name, label in (("starts_at", "Starts"), ("ends_at", "Ends")):
-        if one[name]:
-            rest.append((label, words.clock(one[name])))
-    if one["max_runs"]:
-        rest.append(("Runs", f"{one['runs']:,} of {one['max_runs']:,}"))
-    return (found if "cron" in plan else []) + rest
-
-
 def _coming(name: str, row: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
     """Its next instants; and why there are none, if its plan cannot be read here."""
     if row["state"] in ("finished", "retired"):
@@ -208,9 +183,9 @@ def _at_change(spec: dict[str, Any], after: datetime.datetime) -> tuple[str, lis
     return f"{day}: {change.describe()}", told(that_day[:MARKED], tz)
 
 
-def _year(spec: Any, number: int) -> markupsafe.Markup | None:
+def _year(row: dict[str, Any], number: int) -> markupsafe.Markup | None:
     try:
         # The drawing escapes what it is given.
-        return markupsafe.Markup(picture.draw(previews.year(plans.read(spec), number)))
-    except errors.DeclarationError:
+        return markupsafe.Markup(picture.draw(application.year(row, number)))
+    except (errors.DeclarationError, errors.InvalidSchedule):
         return None

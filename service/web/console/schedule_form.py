@@ -9,22 +9,16 @@ from typing import Any
 import flask
 
 from service.application import schedules as application
-from service.domain import errors, policies
+from service.domain import errors
 from service.domain.access import Permission
-from service.ledger.schedules import Backfill
+from service.domain.backfill import Backfill
 from service.web import access, operations, road, sessions
-from service.web.console import forms, page, schedule, words
+from service.web.console import forms, page, rules, schedule, words
 
 #: Kind of a plan → its other members; and those of a policy.
 PLAN = {"cron": ("tz", "missing", "doubled"), "every": ("anchor",), "at": ("tz",)}
 POLICY = ("misfire", "misfire_window", "overlap", "jitter", "starts_at", "ends_at", "max_runs", "expires_after")
 KINDS = (("cron", "by cron expression"), ("every", "every so often"), ("at", "once"))
-OPTIONS = {
-    "missing": [("shift", "shift: the first instant after the gap"), ("skip", "skip: not on that day")],
-    "doubled": [("first", "first of the two"), ("last", "last of the two"), ("both", "both")],
-    "misfire": [(one.value, one.value) for one in policies.Misfire],
-    "overlap": [(one.value, one.value.replace("_", " ")) for one in policies.Overlap],
-}
 PREVIEWED = 8
 
 
@@ -146,7 +140,7 @@ def _form(
         faults=list(faults),
         types=types,
         kinds=KINDS,
-        options=OPTIONS,
+        options={policy: rules.options(policy) for policy in rules.CHOICES},
         **(_preview() if preview else _preview_of(values)),
     )
 

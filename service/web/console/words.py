@@ -16,14 +16,6 @@ from service.domain import outcome
 CLASSES = {"held back": "held"}
 
 #: Why an event is a dead letter, in words for people.
-REASONS = {
-    outcome.Reason.ATTEMPTS: "attempts used up",
-    outcome.Reason.DISCARDED: "discarded by its handler",
-    outcome.Reason.INVALID: "payload does not fit",
-    outcome.Reason.NO_RETRY: "an error that is not retried",
-    outcome.Reason.WORKER_LOST: "worker lost",
-}
-
 NONE = "\N{EN DASH}"  #: what is said where there is nothing to say
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -159,8 +151,7 @@ def slot(word: str) -> markupsafe.Markup:
 
 def reason(word: str | None) -> str:
     """Why an event is a dead letter."""
-    known: dict[str, str] = {one.value: told for one, told in REASONS.items()}
-    return known.get(word, word) if word else ""  # A newer version may know more reasons.
+    return outcome.told(word) if word else ""
 
 
 #: A line of a traceback that names a file of libraries, of Python, or of ours that calls the handler.

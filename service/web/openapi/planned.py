@@ -21,6 +21,8 @@ class Schedule(shapes.Shape):
     plan: dict[str, Any]
     next_due: shapes.Moment | None
     next_slot: shapes.Moment | None
+    last_success: Annotated[shapes.Moment | None, msgspec.Meta(description="When its latest success ended.")]
+    error: Annotated[str | None, msgspec.Meta(description="Why a clock could not fire it, until one can.")]
     runs: shapes.Count
     revision: int
     paused_at: shapes.Moment | None

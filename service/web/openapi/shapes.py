@@ -30,7 +30,13 @@ class Accepted(Shape):
     id: Id
     type: str
     state: Literal["pending"]
+    reason: Annotated[
+        Literal["scheduled", "queued", "paused", "held back"], msgspec.Meta(description="Why it does not run yet.")
+    ]
     accepted_at: Moment
+    expected_at: Annotated[
+        Moment | None, msgspec.Meta(description="When it should start, about; null: nobody can say.")
+    ]
     links: Links
 
 

@@ -1,4 +1,4 @@
-"""A ledger that the tests of a file share, each of which finds it empty; and an issuer of tokens."""
+"""A ledger that the tests of a file share, each of which finds it empty; a door on it; and an issuer of tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import issuer as issuers
-from tests.entrance import CLEAR
+from tests.entrance import CLEAR, Entrance
 from tests.ledgers import Ledger
 
 
@@ -29,3 +29,9 @@ def ledger(one_ledger: Ledger) -> Ledger:
 def issuer() -> Iterator[issuers.Issuer]:
     with issuers.issuer() as found:
         yield found
+
+
+@pytest.fixture
+def entrance(ledger: Ledger) -> Entrance:
+    """A door with access on, and a key for each role."""
+    return Entrance(ledger)

@@ -24,6 +24,7 @@ def test_a_posted_event_is_accepted_with_its_place_and_its_document(api: Api) ->
     assert answer.headers["Location"] == document["links"]["self"] == f"/v1/events/{document['id']}"
     assert (document["type"], document["state"]) == ("echo", "pending")
     assert uuid.UUID(document["id"]).version == 7
+    assert document.pop("expected_at") is None  # What is said of it only now: tests/integration/api/test_expected.py.
     shown = ok(api.client.get(answer.headers["Location"]))
     assert {name: shown[name] for name in document} == document
     assert shown["payload"] == {"b": 1, "a": [2]}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import datetime
+from collections.abc import Callable, Iterator, Sequence
 
 import psycopg2
 
-from service.domain import schedules
+from service.domain import schedules, signs
 from service.ledger import engine as engines
-from service.ledger import firing
+from service.ledger import ticks
 from service.ledger.declared import Declarations
 from service.ledger.slots import SlotLedger
 from tests.ledgers import Ledger
@@ -26,21 +27,41 @@ class Clock:
     """The slots and declarations of one clock, without its threads."""
 
     def __init__(
-        self, ledger: Ledger, *found: schedules.Schedule, name: str = "clock", apps: Sequence[str] = ()
+        self,
+        ledger: Ledger,
+        *found: schedules.Schedule,
+        name: str = "clock",
+        apps: Sequence[str] = (),
+        handles: Callable[[str], bool] = lambda _: True,
     ) -> None:
         engine = engines.Engine(ledger.url)
-        self.declarations = Declarations(engine, a_calendar(*found), clock=name, apps=apps)
+        self._ledger = ledger
+        self.declarations = Declarations(engine, a_calendar(*found), clock=name, apps=apps, handles=handles)
         self.slots = SlotLedger(engine, self.declarations.calendar, clock=name)
 
     def declare(self) -> Clock:
         self.declarations.declare()
         return self
 
-    def fire(self, limit: int = 100) -> list[firing.Settled]:
+    def stay(self, until: float = 0) -> Clock:
+        """As if it had been there for more than a minute without a gap, until so many seconds ago."""
+        [(now,)] = self._ledger.sql("select clock_timestamp()")
+        self.declarations.signs = signs.Signs()
+        for seconds in (70, 50, 30, 10, 0):
+            self.declarations.signs.give(now - datetime.timedelta(seconds=seconds + until))
+        return self
+
+    def leave(self, seconds: float) -> None:
+        """As if it had given its last sign of life so long ago."""
+        seen = "update millrace.clocks set seen_at = now() - make_interval(secs => %s) where calendar = %s"
+        self._ledger.sql(seen, seconds, self.declarations.calendar)
+
+    def fire(self, limit: int = 100) -> list[ticks.Settled]:
         """A look: what it has settled; what nobody fires any more it takes over."""
-        settled, orphans = self.slots.fire_due(limit)
+        self.slots.wake_held()
+        fired, orphans = self.slots.fire_due(limit)
         self.declarations.take_over(orphans)
-        return settled
+        return fired.settled
 
 
 @contextlib.contextmanager

@@ -137,7 +137,7 @@ def test_a_clock_notes_that_it_is_there_and_forgets_who_has_gone(
     ledger.until(lambda: ledger.sql(seen) == [("clock", os.getpid(), True)], 20)
 
 
-def test_a_clock_is_healthy_while_it_ticks_whatever_comes_of_it_and_not_when_it_stalls(
+def test_a_clock_is_healthy_while_it_ticks_and_not_when_it_stalls(
     ledger: Ledger, start: Callable[[], scheduler.Scheduler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scheduler, "STALLED", 0.5)
@@ -146,10 +146,62 @@ def test_a_clock_is_healthy_while_it_ticks_whatever_comes_of_it_and_not_when_it_
     assert clock.health()[0]
     ledger.until(lambda: clock.health()[1]["status"] == "stalled")
     assert clock.health()[1]["seconds_since"]["slots"] >= 0.5
-    ledger.sql("alter table millrace.slots rename to gone")
-    ledger.sql("update millrace.schedules set next_due = next_due - interval '1 hour'")
     clock.tick()
     assert clock.health()[0]
+
+
+def test_a_clock_is_not_healthy_when_its_ticks_fail_all_the_time_though_the_ledger_answers(
+    ledger: Ledger, start: Callable[[], scheduler.Scheduler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "STALLED", 1.0)
+    clock = start()
+    clock.tick()
+    ledger.sql("update millrace.schedules set next_due = next_due - interval '1 hour'")
+    ledger.sql("alter table millrace.slots rename to gone")
+
+    def stalls() -> bool:
+        clock.tick()
+        assert clock.health()[1]["seconds_since"]["slots"] < 1.0, "it is tried"
+        return not clock.health()[0]
+
+    ledger.until(stalls)
+    assert clock.health()[1]["seconds_undone"]["slots"] >= 1.0
+    with monkeypatch.context() as patch:
+        away = duty.Duty("away", raises(errors.LedgerUnavailable()), longest=1.0)
+        away.run()
+        patch.setattr(clock, "_witnesses", [away])
+        assert clock.health()[0], "nobody knows whether the ledger is there"
+    ledger.sql("alter table millrace.gone rename to slots")
+    clock.tick()
+    assert clock.health()[0]
+
+
+def raises(error: Exception) -> Callable[[], None]:
+    def once() -> None:
+        raise error
+
+    return once
+
+
+def test_to_wait_for_a_broker_is_no_stall_and_a_fault_ends_how_long_all_was_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(duty.time, "monotonic", lambda: now)
+    errors_to_come: list[Exception | None] = [None, errors.BrokerUnavailable(), None, ValueError(), None]
+
+    def once() -> None:
+        if error := errors_to_come.pop(0):
+            raise error
+
+    tried = duty.Duty("test", once, longest=10.0)
+    seen = []
+    for _ in range(5):
+        now += 10
+        tried.run()
+        now += 1
+        seen.append((tried.undone(), tried.well()))
+    assert seen == [(1, 1), (1, 0), (1, 1), (12, 0), (1, 1)]
 
 
 def test_no_fault_ends_beat(ledger: Ledger, start: Callable[[], scheduler.Scheduler]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from service.domain import policies, schedules
 from service.domain.slots import Outcome
-from service.ledger import firing
+from service.ledger import declared, ticks
 from service.plans import Interval
 from tests.integration.clock.parts import Clock
 from tests.ledgers import Ledger
@@ -39,7 +39,7 @@ def test_an_instant_that_waits_for_an_open_event_goes_on_waiting_when_the_code_c
     new = Clock(ledger, schedules.Schedule("s", "a.a", Interval(86_400), policy=policy), name="new").declare()
     assert new.fire() == []
     ledger.work()
-    fired: list[firing.Settled] = []
+    fired: list[ticks.Settled] = []
     ledger.until(lambda: bool(fired.extend(new.fire()) or fired))
     assert [slot.event_id is not None for slot in fired] == [True]
     assert ledger.sql("select count(*) from millrace.slots where outcome = 'held'") == [(0,)]
@@ -70,7 +70,9 @@ def test_a_clock_does_not_wait_for_slots_of_another_version(ledger: Ledger) -> N
 
 @pytest.mark.fault(42)
 def test_a_schedule_whose_version_is_gone_is_taken_over_without_losing_a_slot(ledger: Ledger) -> None:
-    old, _ = two_versions(ledger)  # The new version is taken back, and its clock ends.
+    old, new = two_versions(ledger)  # The new version is taken back, and its clock ends.
+    old.stay()
+    new.leave(70)
     [(due,)] = ledger.sql(
         "update millrace.schedules set next_due = date_trunc('minute', now()) - interval '2 min' returning next_due"
     )
@@ -82,6 +84,34 @@ def test_a_schedule_whose_version_is_gone_is_taken_over_without_losing_a_slot(le
     ledger.sql("update millrace.schedules set next_due = next_due - interval '1 min'")
     old.fire()
     assert ledger.sql("select spec->'payload'->>'v' from millrace.schedules") == [("old",)]
+
+
+OVERDUE = "update millrace.schedules set next_due = date_trunc('minute', now()) - interval '2 min'"
+VERSION = "select spec->'payload'->>'v' from millrace.schedules"
+
+
+@pytest.mark.fault(42)
+def test_what_a_living_clock_declares_is_not_taken_over_however_late_it_is(ledger: Ledger) -> None:
+    old, _ = two_versions(ledger)
+    old.stay()
+    ledger.sql(OVERDUE)
+    assert old.fire() == []
+    assert ledger.sql(VERSION) == [("new",)]
+
+
+@pytest.mark.fault(42)
+def test_after_an_outage_of_the_ledger_the_others_have_a_minute_to_show_that_they_live(ledger: Ledger) -> None:
+    """Everybody's last sign is old by then, and the old version may look first."""
+    old, new = two_versions(ledger)
+    for clock in (old, new):
+        clock.stay(until=90)
+        clock.leave(90)
+    ledger.sql(OVERDUE)
+    assert old.fire() == []
+    old.declarations.live()
+    assert old.fire() == []
+    assert ledger.sql(VERSION) == [("new",)]
+    assert [slot.missed for slot in new.fire()] in ([2], [3])
 
 
 @pytest.mark.fault(42)
@@ -106,9 +136,65 @@ def test_what_a_version_has_retired_that_is_gone_goes_on_where_a_clock_still_dec
     ledger.sql("update millrace.schedules set retired_at = now() - interval '2 min'")
     old.declarations.live()
     assert ledger.sql("select count(*) from millrace.schedules where retired_at is null") == [(0,)]
-    ledger.sql("update millrace.clocks set seen_at = now() - interval '2 min' where name = 'new'")
+    new.leave(120)
     old.declarations.live()
+    assert ledger.sql("select count(*) from millrace.schedules where retired_at is null") == [(0,)], "it has just come"
+    old.stay().declarations.live()
     assert ledger.sql("select count(*) from millrace.schedules where retired_at is null") == [(1,)]
+
+
+RETIRED = "select name from millrace.schedules where retired_at is not null order by name"
+
+
+def bank_and_shop(ledger: Ledger) -> tuple[Clock, Clock]:
+    """A clock of a version with two apps, and one of the next version, from which one app was dropped."""
+    found = [schedules.Schedule(name, "a.a", Interval(60), app=name) for name in ("bank", "shop")]
+    old = Clock(ledger, *found, apps=["bank", "shop"], name="old").declare()
+    new = Clock(ledger, found[1], apps=["shop"], name="new").declare().stay()
+    return old, new
+
+
+@pytest.mark.fault(42)
+def test_the_schedules_of_an_app_that_was_dropped_are_retired_when_no_clock_has_it_any_more(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(declared, "ABSENT_EVERY", 0.0)
+    old, new = bank_and_shop(ledger)
+    new.declarations.live()
+    assert ledger.sql(RETIRED) == [], "in the middle of a deploy both versions run"
+    old.leave(300)
+    new.declarations.live()
+    assert ledger.sql(RETIRED) == [], "its clocks may come back"
+    old.leave(1000)
+    Clock(ledger, apps=["other"], name="just come").declarations.live()
+    assert ledger.sql(RETIRED) == []
+    new.declarations.live()
+    assert ledger.sql(RETIRED) == [("bank",)]
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize("words", ["same", "other"])
+def test_an_app_whose_clocks_were_only_away_goes_on_where_its_schedules_stood(ledger: Ledger, words: str) -> None:
+    old, new = bank_and_shop(ledger)
+    old.leave(1000)
+    ledger.sql("update millrace.schedules set next_due = date_trunc('minute', now()) - interval '5 min'")
+    new.declarations.live()
+    assert ledger.sql(RETIRED) == [("bank",)]
+    again = schedules.Schedule("bank", "a.a", Interval(60 if words == "same" else 120), app="bank")
+    back = Clock(ledger, again, apps=["bank"], name="back").declare()
+    back.fire()
+    assert ledger.sql("select missed from millrace.slots where schedule = 'bank'") in ([(5,)], [(6,)])
+    assert ledger.sql(RETIRED) == []
+
+
+@pytest.mark.fault(42)
+def test_a_clock_that_was_cut_off_finds_its_schedules_retired_and_goes_on_with_them(ledger: Ledger) -> None:
+    old, new = bank_and_shop(ledger)
+    old.leave(1000)
+    new.declarations.live()
+    assert ledger.sql(RETIRED) == [("bank",)]
+    old.declarations.live()
+    assert ledger.sql(RETIRED) == []
 
 
 @pytest.mark.fault(43)

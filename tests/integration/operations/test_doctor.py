@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,8 @@ from tests.ledgers import Ledger, all_out
 pytestmark = pytest.mark.postgres
 
 
-def examined(ledger: Ledger, folder: pathlib.Path) -> dict[str, doctor.Finding]:
-    settings = Settings.model_construct(database_url=ledger.url, broker_url=f"filesystem://{folder}")
+def examined(ledger: Ledger, folder: pathlib.Path, **given: Any) -> dict[str, doctor.Finding]:
+    settings = Settings.model_construct(database_url=ledger.url, broker_url=f"filesystem://{folder}", **given)
     return {finding.name: finding for finding in doctor.examine(settings)}
 
 
@@ -43,3 +44,20 @@ def test_the_doctor_names_what_is_wrong_with_a_damaged_ledger(ledger: Ledger, tm
         document(client.post(f"/v1/events/{event_id}/cancel"))
     findings = examined(ledger, tmp_path)
     assert (findings["tickets"].ok, findings["tallies"].ok) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "ok", "said"),
+    [
+        ({}, True, "is an admin"),
+        ({"http": "0.0.0.0:5000"}, False, "set MILLRACE_ACCESS=on"),
+        ({"access": "on"}, False, "openssl rand -hex 32"),
+        ({"access": "on", "access_secret": ("s" * 32,)}, False, "millrace keys create"),
+    ],
+)
+def test_the_doctor_says_who_is_let_in_and_what_keeps_the_door_shut(
+    ledger: Ledger, tmp_path: pathlib.Path, given: dict[str, Any], ok: bool, said: str
+) -> None:
+    found = examined(ledger, tmp_path, **given)["access"]
+    assert found.ok == ok
+    assert said in found.detail

@@ -34,7 +34,8 @@ class Clock:
 
     def fire(self) -> list[tuple[str, str, str | None]]:
         """A look: (schedule, outcome, reason) of each slot that it has settled."""
-        return [(s.schedule, s.outcome, s.reason) for s in self.slots.fire_due(1000)[0]]
+        self.slots.wake_held()
+        return [(s.schedule, s.outcome, s.reason) for s in self.slots.fire_due(1000)[0].settled]
 
 
 def create(client: FlaskClient, name: str = "s", **members: Any) -> dict[str, Any]:

@@ -114,7 +114,10 @@ def test_a_schedule_and_a_plan_are_previewed(client: FlaskClient) -> None:
     bare = client.post(f"{PLACE}/preview?next=2&after=2096-03-24T00:00:00Z", json=plan).get_json()
     assert bare["instants"] == found["instants"]
     year = client.get(f"{PLACE}/s/year?year=2096").get_json()
-    assert (year["total"], len(year["days"])) == (366, 366)
+    assert (year["total"], len(year["days"])) == (2, 366)  # Within its start and its end.
+    assert [day["date"] for day in year["days"] if day["count"]] == ["2096-03-24", "2096-03-25"]
+    assert "2 runs on 2 days of 2096" in client.get("/console/schedules/s?year=2096").text
+    assert "0 runs on 0 days of 2097" in client.get("/console/schedules/s?year=2097").text
     assert problem(client.post(f"{PLACE}/preview", json={"cron": "x"}), 422)["errors"][0]["pointer"] == "/plan/cron"
     problem(client.get(f"{PLACE}/s/preview?tz=Mars/Olympus"), 422)
     problem(client.get(f"{PLACE}/s/year"), 422)

@@ -37,6 +37,22 @@ def test_history_tells_what_became_of_each_instant(client: FlaskClient, ledger: 
     problem(client.get(f"{PLACE}/never/slots"), 404)
 
 
+def test_each_schedule_says_when_it_last_succeeded_and_why_it_cannot_be_fired(
+    client: FlaskClient, ledger: Ledger, clock: Clock
+) -> None:
+    for name in ("s", "t"):
+        create(client, name)
+    client.post(f"{PLACE}/s/run")
+    assert client.get(f"{PLACE}/s").get_json()["last_success"] is None
+    ledger.work()
+    client.post(f"{PLACE}/s/run")  # Not worked.
+    ledger.sql("update millrace.schedules set error = 'OverflowError: too far' where name = 't'")
+    [(at,)] = ledger.sql("select finished_at from millrace.events where state = 'succeeded'")
+    one, other = client.get(PLACE).get_json()["schedules"]
+    assert (datetime.datetime.fromisoformat(one["last_success"]), one["error"]) == (at, None)
+    assert (other["last_success"], other["error"]) == (None, "OverflowError: too far")
+
+
 def test_ticks_of_one_type_ride_together_as_its_bundle_allows(
     client: FlaskClient, ledger: Ledger, clock: Clock
 ) -> None:

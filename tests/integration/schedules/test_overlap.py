@@ -32,7 +32,7 @@ def at_hours(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> A
         step(ledger, number)
         decide = firing.slots.decide
         with monkeypatch.context() as patch:
-            patch.setattr(firing.slots, "decide", lambda c, p, s, now: decide(c, p, s, s.planned))
+            patch.setattr(firing.slots, "decide", lambda c, p, s, now, most: decide(c, p, s, s.planned, most))
             return clock.fire()
 
     return fire

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
-import time
 from typing import Any
 
 import pytest
@@ -62,8 +60,21 @@ def test_a_receiver_says_when_it_wants_to_be_asked_again(
     assert caught.value.after == seconds
 
 
-def test_or_until_when(receiver: Receiver) -> None:
-    receiver.answers = [answer("429 Many", Retry_After=email.utils.formatdate(time.time() + 100, usegmt=True))]
+@pytest.mark.parametrize(
+    ("date", "until", "seconds"),
+    [
+        # Their clock is an hour behind, or a day ahead, of ours: what counts is how long they mean.
+        ("Sun, 22 Nov 2020 01:00:00 GMT", "Sun, 22 Nov 2020 01:01:40 GMT", 100.0),
+        ("Sun, 22 Nov 2095 01:00:00 GMT", "Sun, 22 Nov 2095 01:01:40 GMT", 100.0),
+        ("Sun, 22 Nov 2020 01:00:00 GMT", "Sun, 22 Nov 2020 00:00:00 GMT", 0.0),
+        (None, "Sun, 22 Nov 2020 01:01:40 GMT", None),
+    ],
+)
+def test_or_until_when_by_its_own_clock(
+    receiver: Receiver, date: str | None, until: str, seconds: float | None
+) -> None:
+    told = {"Retry_After": until} | ({} if date is None else {"Date": date})
+    receiver.answers = [answer("429 Many", **told)]
     with pytest.raises(Retry) as caught:
         ask(url=receiver.url)
-    assert caught.value.after == pytest.approx(100, abs=30)
+    assert caught.value.after == seconds
