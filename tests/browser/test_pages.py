@@ -70,11 +70,14 @@ OUTSIDE = """[...document.querySelectorAll('.card :is(table, pre, form)')]
 
 
 def test_nothing_sticks_out_of_its_card_on_a_screen_that_is_just_wide_enough_for_all_columns(stage: Stage) -> None:
+    found = {}
     with stage.page(viewport={"width": 1120, "height": 800}) as page:
         for template in PATHS:
             page.goto(path_of(stage, template))
-            assert page.evaluate(OUTSIDE) == [], template
-            assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), template
+            outside = page.evaluate(OUTSIDE)
+            if outside or page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                found[template] = outside
+    assert not found
 
 
 @pytest.fixture(scope="module")
