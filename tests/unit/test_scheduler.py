@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
+import types
 from types import FrameType
 from typing import Any
 
-from schedules.scheduler import Scheduler
+from schedules.scheduler import TELL_PIECE, Scheduler
+from service import signals
 
 
 def test_a_signal_may_close_the_clock_in_the_middle_of_anything() -> None:
@@ -32,3 +35,20 @@ def test_a_signal_may_close_the_clock_in_the_middle_of_anything() -> None:
     thread.join(5)
     assert not thread.is_alive(), "it waits for itself"
     assert scheduler._stopping
+
+
+def test_since_when_schedules_should_have_succeeded_is_told_of_all_of_them_at_once() -> None:
+    """Who is left out is one that nobody expects anything of."""
+    names = [f"s{number}" for number in range(2 * TELL_PIECE + 1)]
+    upkeep = types.SimpleNamespace(last_success=lambda some: dict.fromkeys(some, 1.0), expected=dict.fromkeys)
+    scheduler = Scheduler.__new__(Scheduler)
+    scheduler._told = -math.inf
+    scheduler.road = types.SimpleNamespace(declarations=types.SimpleNamespace(names=names), upkeep=upkeep)  # type: ignore[assignment]
+    told: list[tuple[int, int]] = []
+
+    def note(_: Any, last: dict[str, float], expected: dict[str, float]) -> None:
+        told.append((len(last), len(expected)))
+
+    with signals.schedules_succeeded.connected_to(note):
+        scheduler._tell_successes()
+    assert told == [(len(names), len(names))]
