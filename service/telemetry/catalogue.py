@@ -22,7 +22,7 @@ WORDS = ("accepted", *(word.value for word in outcome.Word))
 #: What a clock does again and again, each by its name in the log (``clock.<duty>``).
 DUTIES = (
     "slots", "release", "returned", "clocks", "notes", "processes", "successes", "partitions", "windows", "paces",
-    "tallies", "keys", "zones", "lines", "retention",
+    "tallies", "keys", "zones", "expiry", "lines", "retention",
     "watch_tickets", "watch_waiting", "watch_tallies", "watch_letters", "watch_balance", "watch_past", "canary",
 )  # fmt: skip
 
