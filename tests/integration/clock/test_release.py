@@ -37,7 +37,7 @@ def test_types_that_have_nothing_due_take_no_turn(ledger: Ledger) -> None:
     due_now(ledger)
     ledger.sql(
         "insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at)"
-        " select gen_random_uuid(), 'a.later_' || n, 'events', 'e', 'k', array[gen_random_uuid()], now() + interval '1h'"
+        " select gen_random_uuid(), 'a.late_' || n, 'events', 'e', 'k', array[gen_random_uuid()], now() + interval '1h'"
         " from generate_series(1, 20) as n"
     )
     assert len(a_release(ledger).take_due(200, 10.0)) == 200
