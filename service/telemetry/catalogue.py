@@ -73,6 +73,7 @@ class Metric:
     labels: tuple[Label, ...] = ()
     buckets: tuple[float, ...] = ()  #: of a histogram, without +Inf
     shown: float = 0.0  #: of a gauge: seconds after which a value that was not seen again is NaN; 0: it stays
+    goes_on: bool = False  #: of a counter: its series come with what was read first, not at 0 before it
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -109,8 +110,8 @@ LOSS = Label("reason", ("refused", "failed", "late"))
 FAIL_OUTCOME = Label("outcome", ("worker_lost", "time_limit", "rejected", "error"))
 
 
-def _counter(name: str, text: str, roles: tuple[str, ...], *labels: Label) -> Metric:
-    return Metric(name, Kind.COUNTER, text, roles, labels)
+def _counter(name: str, text: str, roles: tuple[str, ...], *labels: Label, goes_on: bool = False) -> Metric:
+    return Metric(name, Kind.COUNTER, text, roles, labels, goes_on=goes_on)
 
 
 def _gauge(name: str, text: str, roles: tuple[str, ...], *labels: Label, shown: float = 0.0) -> Metric:
@@ -275,6 +276,7 @@ CATALOGUE: tuple[Metric, ...] = (
         CLOCK,
         TYPE,
         WORD,
+        goes_on=True,
     ),
     _gauge(
         "millrace_events_open",

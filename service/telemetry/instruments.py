@@ -160,9 +160,15 @@ class Instruments:
         self._known[label].update(new)
         for metric in self._mine if new else ():
             open_labels = [one.name for one in metric.labels if not one.values]
-            if open_labels == [label]:
+            if open_labels == [label] and not metric.goes_on:
                 axes = [new if one.name == label else one.values for one in metric.labels]
                 self._begin(metric, axes)
+
+    def go_on(self, name: str) -> None:
+        """Make the other series of a counter of which something was read: a jump from 0 would look like a rush."""
+        for metric in self._mine:
+            if metric.name == name:
+                self._begin(metric, [one.values or sorted(self._known[one.name]) for one in metric.labels])
 
     def know_routes(self, routes: Iterable[tuple[str, str]]) -> None:
         """Add routes (method, template) to what is known."""

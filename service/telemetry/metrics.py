@@ -139,6 +139,7 @@ class Metrics(listening.Listener):
             more = n - self._tallied.get((type_name, word), 0)
             self._to.add("millrace_events_tallied_total", max(0, more), type=type_name, word=word)
             self._tallied[type_name, word] = n
+        self._to.go_on("millrace_events_tallied_total")
         self._to.replace("millrace_events_open", {(name,): float(n) for name, n in opened.items()}, merge=operator.add)
 
     def on_letters_read(

@@ -169,7 +169,10 @@ def test_gauges_of_the_ledger_fall_to_zero_when_nothing_is_there_any_more() -> N
         assert value(found, "millrace_oldest_waiting_seconds", queue="events", type="other") == 9
         signals.waiting_seen.send(None, waits={})
         assert value(found, "millrace_oldest_waiting_seconds", **place) == 0
+        # A clock that begins late does not make a rush of all that was before it.
+        assert value(found, "millrace_events_tallied_total", type="a.b", word="accepted") is None
         for sums in ({("a.b", "accepted"): 5}, {("a.b", "accepted"): 8}):
             signals.tallies_read.send(None, sums=sums, opened={"a.b": 2, "x.y": 1, "z.z": 1})
         assert value(found, "millrace_events_tallied_total", type="a.b", word="accepted") == 8
+        assert value(found, "millrace_events_tallied_total", type="other", word="dead") == 0
         assert value(found, "millrace_events_open", type="other") == 2
