@@ -29,8 +29,8 @@ open_lanes as (
     from lanes l left join millrace.types s on s.name = l.type left join millrace.queues q on q.name = l.queue
     where s.paused_at is null and q.paused_at is null and coalesce(s.out_events, 0) < least(%(window)s, s.most_out)
       -- What has nothing due takes no part of a batch from those who have.
-      and exists (select from millrace.tickets t where t.type = l.type and t.queue = l.queue
-                    and t.published_at is null and t.due_at <= clock_timestamp())),
+      and (select min(t.due_at) from millrace.tickets t
+           where t.type = l.type and t.queue = l.queue and t.published_at is null) <= clock_timestamp()),
 due as (
     select d.id, o.type, d.size from open_lanes o
     cross join lateral (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import pathlib
 import socket
@@ -110,8 +111,12 @@ def test_a_folder_that_is_gone_costs_lines_only(tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "no" / "log").read_text() == "y\n"
 
 
-def test_a_process_forked_off_logs_while_others_do(written: Any) -> None:
+def test_a_process_forked_off_logs_while_others_do(written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     written(log_format="json")
+    # Those of pytest write to files whose locks no child gets back.
+    ours = [h for h in logging.getLogger().handlers if type(h).__module__.startswith("service.")]
+    assert ours
+    monkeypatch.setattr(logging.getLogger(), "handlers", ours)
     stop = threading.Event()
 
     def talk() -> None:
