@@ -17,6 +17,7 @@ import sqlalchemy
 from service.ledger import (
     agenda,
     audit,
+    backfill,
     cancel,
     counting,
     declared,
@@ -53,6 +54,7 @@ from service.local.postgres import PostgresServer
 #: Class → the role of the processes that it works in.
 CLASSES: dict[type, str] = {
     agenda.ScheduleQueries: grants.WEB,
+    backfill.Filler: grants.WEB,
     audit.AuditLedger: grants.WEB,
     cancel.CancelLedger: grants.WEB,
     counting.Counting: grants.WEB,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ from tests.patience import wait
 from tests.processes import ROOT, Process
 
 ALONE = "with servers of its own"
+JOBS = {"millrace-web", "millrace-worker", "millrace-clock", "rabbitmq", "rabbitmq-detailed"}
 ADDRESS = re.compile(r"https?://[^\s,<]+")
 
 
@@ -63,6 +65,13 @@ def answer(url: str) -> tuple[int, str]:
         return found.status, found.read().decode(errors="replace")
 
 
+def serves(url: str) -> bool:
+    """Whether there are metrics of ours."""
+    with contextlib.suppress(OSError):
+        return "millrace_build_info" in answer(url)[1]
+    return False
+
+
 def test_every_address_that_is_printed_answers(monitor: Process, request: pytest.FixtureRequest) -> None:
     found = told(monitor)
     if ALONE not in request.node.name:
@@ -74,7 +83,7 @@ def test_every_address_that_is_printed_answers(monitor: Process, request: pytest
         for url in urls:
             assert answer(url.rstrip(";"))[0] == 200, url
     for role, port in re.findall(r"(\w+) :(\d+)", found["metrics"]):
-        wait(lambda p=port: "millrace_build_info" in answer(f"http://{ports.LOOPBACK}:{p}/metrics")[1], 10, role)
+        wait(lambda p=port: serves(f"http://{ports.LOOPBACK}:{p}/metrics"), 20, f"the {role} serves its metrics")
 
 
 def test_what_it_says_to_try_is_accepted(monitor: Process) -> None:
@@ -85,11 +94,15 @@ def test_what_it_says_to_try_is_accepted(monitor: Process) -> None:
 
 def test_prometheus_has_the_rules_and_every_target_and_alertmanager_beside_it(monitor: Process) -> None:
     prometheus = ADDRESS.findall(told(monitor)["watch"])[0]
-    targets = json.loads(answer(f"{prometheus}/api/v1/targets")[1])["data"]["activeTargets"]
-    jobs = {target["labels"]["job"] for target in targets}
-    assert jobs == {"millrace-web", "millrace-worker", "millrace-clock", "rabbitmq", "rabbitmq-detailed"}
-    for target in (one for one in targets if one["labels"]["job"].startswith("millrace-")):
-        assert answer(target["scrapeUrl"])[0] == 200, target
+
+    def targets() -> list[tuple[str, str]]:
+        found = json.loads(answer(f"{prometheus}/api/v1/targets")[1])["data"]["activeTargets"]
+        return [(target["labels"]["job"], target["scrapeUrl"]) for target in found]
+
+    wait(lambda: {job for job, _ in targets()} == JOBS, 20, f"Prometheus knows the targets {sorted(JOBS)}")
+    for job, url in targets():
+        if job.startswith("millrace-"):
+            wait(lambda u=url: serves(u), 20, f"{job} serves its metrics")
     groups = json.loads(answer(f"{prometheus}/api/v1/rules")[1])["data"]["groups"]
     assert {pathlib.PurePath(group["file"]).name for group in groups} == {
         path.name for path in (ROOT / "monitoring/prometheus/rules").glob("*.yml")
