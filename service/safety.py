@@ -146,7 +146,8 @@ def _broker(settings: Settings) -> tuple[str, str]:
 
 def _ledger_is_here(settings: Settings) -> bool:
     place, query = _ledger(settings)
-    return all(is_loopback(_host(name)) for name in query.get("host", [place]))
+    lists = query.get("host", [place])  # libpq takes several in one, a comma between them.
+    return all(is_loopback(_host(name)) for names in lists for name in names.split(","))
 
 
 def _ledger(settings: Settings) -> tuple[str, dict[str, list[str]]]:

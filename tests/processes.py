@@ -58,8 +58,9 @@ class Process:
         return self.log.read_text(errors="replace")
 
     def wait_for_text(self, words: str, seconds: float = 20.0) -> None:
-        """Wait until it has said so."""
-        wait(lambda: words in self.text(), seconds, f"{self.name} says {words!r}")
+        """Wait until it has said so; one that has ended without is not waited for."""
+        wait(lambda: words in self.text() or self.code is not None, seconds, f"{self.name} says {words!r}")
+        assert words in self.text(), f"{self.name} ended with {self.code} before it said {words!r}:\n{self.tail()}"
 
     def wait_for_end(self, seconds: float = 20.0) -> int:
         """Wait until it has ended by itself; how."""

@@ -25,12 +25,19 @@ class Monitor:
     """A folder with the configuration and the data of both.
 
     ``targets``: job → addresses (``host:port``). ``receiver``: the URL that stands before ``/page``, ``/tickets`` and
-    ``/heartbeat``.
+    ``/heartbeat``. ``at``: program → port; without it, the first free ones from those that people know.
     """
 
-    def __init__(self, folder: Path, *, targets: Mapping[str, Sequence[str]], receiver: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        targets: Mapping[str, Sequence[str]],
+        receiver: str,
+        at: Mapping[str, int] | None = None,
+    ) -> None:
         self.folder = spawn.private_folder(folder)
-        self.ports = {name: ports.first_free(first, tries=100) for name, first in FIRST.items()}
+        self.ports = at or {name: ports.first_free(first, tries=100) for name, first in FIRST.items()}
         self.prometheus = f"http://{ports.LOOPBACK}:{self.ports['prometheus']}"
         self.alertmanager = f"http://{ports.LOOPBACK}:{self.ports['alertmanager']}"
         self._configure(targets, receiver)

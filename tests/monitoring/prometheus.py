@@ -24,9 +24,9 @@ class Prometheus:
         """The series of a range query."""
         return list(self._ask("query_range", query=expr, start=start, end=end, step=step)["result"])
 
-    def sum(self, expr: str) -> float:
-        """The sum of what there is now; 0 without any."""
-        found = self.now(f"sum({expr})")
+    def sum(self, expr: str, *, at: float | None = None) -> float:
+        """The sum of what there is, now or at a time; 0 without any."""
+        found = self.now(f"sum({expr})", at=at)
         return float(found[0]["value"][1]) if found else 0.0
 
     def rules(self) -> list[Any]:

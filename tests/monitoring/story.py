@@ -18,14 +18,14 @@ from typing import Any, Self
 
 from service.domain import topology
 from service.local import ports, spawn
-from service.local.monitoring import Monitor
+from service.local.monitoring import FIRST, Monitor
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests import servers
 from tests.monitoring import prometheus
 from tests.monitoring.paging import Pages, Shell
 from tests.patience import PATIENCE, wait
-from tests.processes import Process
+from tests.processes import SHOWN, Process
 from tests.road import Road
 from tests.threads import beside
 
@@ -105,7 +105,9 @@ class Story:
         """Prometheus and Alertmanager with the configuration that comes with Millrace; only the targets are ours."""
         self.pages = Pages()
         stack.callback(self.pages.receiver.close)
-        self.monitor = Monitor(self.folder / "monitor", targets={}, receiver=self.pages.receiver.url)
+        # Two that start at once would find the same first free port.
+        at = {name: ports.free() for name in FIRST}
+        self.monitor = Monitor(self.folder / "monitor", targets={}, receiver=self.pages.receiver.url, at=at)
         targets = {
             "web": _addresses("web", [self.door.process]),
             "worker": _addresses("worker", self.workers),
@@ -119,15 +121,23 @@ class Story:
         _hurry(self.monitor.folder)
         alertmanager, scraper = self.monitor.programs()
         # What is sent before it has found its Alertmanager is lost, and sent again after so long.
+        self._watchers = []
         for program in (alertmanager, [*scraper, "--rules.alert.resend-delay=2s"]):
             log = stack.enter_context((self.monitor.folder / f"{pathlib.Path(program[0]).name}.log").open("wb"))
             process = spawn.spawn(program, environment=spawn.ENVIRONMENT, output=log, cwd=self.monitor.folder)
             stack.callback(spawn.kill, process)
+            self._watchers.append(process)
         self.prometheus = prometheus.Prometheus(self.monitor.prometheus)
         number = sum(map(len, targets.values())) + 1  # RabbitMQ is scraped twice.
-        wait(lambda: self._is_watched(number), 60, f"all are scraped, and the heartbeat comes: {self.monitor.folder}")
+        try:
+            wait(lambda: self._is_watched(number), 60, "all are scraped, and the heartbeat comes")
+        except AssertionError as error:
+            logs = [path.read_text(errors="replace")[-SHOWN:] for path in sorted(self.monitor.folder.glob("*.log"))]
+            raise AssertionError("\n".join([str(error), *logs])) from None
 
     def _is_watched(self, number: int) -> bool:
+        ended = [process.args for process in self._watchers if process.poll() is not None]
+        assert not ended, f"ended: {ended}"
         try:
             return len(self.prometheus.now("up == 1")) == number and bool(
                 self.pages.find("heartbeat", "MillraceWatchdog")

@@ -43,7 +43,8 @@ def test_every_question_of_every_panel_is_answered(story: Story, told: Told) -> 
 
 def test_what_producers_did_wrong_is_counted(story: Story, told: Told) -> None:
     for outcome in ("duplicate", "conflict", "invalid"):
-        assert story.prometheus.sum(f'millrace_events_accepted_total{{outcome="{outcome}"}}') >= 1, outcome
+        expr = f'millrace_events_accepted_total{{outcome="{outcome}"}}'
+        assert story.prometheus.sum(expr, at=told.end) >= 1, outcome
 
 
 def test_the_brokers_death_is_in_the_numbers(story: Story, told: Told) -> None:
