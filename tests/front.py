@@ -72,9 +72,7 @@ def worked(ledger: Ledger, *, leaving: str = "") -> Iterator[None]:
     def run(over: threading.Event) -> None:
         while not over.wait(0.02):
             deliveries = ledger.tickets()
-            later = {
-                row[0] for row in ledger.sql("select id::text from millrace.events where run_at > clock_timestamp()")
-            }
+            later = {row[0] for row in ledger.sql(LATER)}
             for delivery in deliveries:
                 if not {*delivery.event_ids} & {leaving, *later}:
                     ledger.executor.execute(delivery)
