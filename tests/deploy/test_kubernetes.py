@@ -171,7 +171,10 @@ def test_workers_are_scaled_by_depth_and_by_age(production: list[manifests.Manif
             query = trigger["metadata"]["query"]
             assert questions.metrics(query) <= known
             assert f'queue="{queue}"' in query
-        assert questions.metrics(age["metadata"]["query"]) == {"millrace_oldest_waiting_seconds"}
+        assert questions.metrics(age["metadata"]["query"]) == {
+            "millrace_oldest_waiting_seconds",
+            "millrace_tickets_due",
+        }
 
 
 def test_prometheus_finds_every_pod_under_the_name_that_rules_ask_for(production: list[manifests.Manifest]) -> None:
