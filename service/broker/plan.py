@@ -124,7 +124,8 @@ class Broker:
             if time.monotonic() > deadline:
                 raise errors.NotDrained(
                     f"the queue {name} still has {ready} messages after {timeout:.0f} s: is a worker running with"
-                    f" `-Q {name}`? What is published gathers in {beside}: run this again to go on. {self._way_back(queue)}"
+                    f" `-Q {name}`? What is published gathers in {beside}: run this again to go on."
+                    f" {self._way_back(queue)}"
                 )
             time.sleep(LOOK_EVERY)
 

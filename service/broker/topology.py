@@ -44,7 +44,9 @@ def apply(url: str, named: frozenset[str], *, heartbeat: int = 10) -> list[str]:
         connection.collect()
         cure = ""
         if isinstance(error, amqp.exceptions.PreconditionFailed):
-            cure = "; `millrace topology plan` shows all that differs, `millrace topology apply --replace` makes it anew"
+            cure = (
+                "; `millrace topology plan` shows all that differs, `millrace topology apply --replace` makes it anew"
+            )
         raise errors.BrokerUnavailable(f"the topology cannot be declared: {connections.reason(error)}{cure}") from error
     return done
 
