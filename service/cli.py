@@ -154,6 +154,7 @@ def show_plan(as_json: bool) -> None:
 def apply(replace: bool, timeout: float) -> None:
     """Declare what is missing. May be run as often as one likes.
 
+    What a drain has begun, it ends: messages come back from the parallel queue.
     With --replace, queues that differ are made anew while everything runs; see
     docs/rabbitmq.md.
     """
@@ -172,11 +173,12 @@ def apply(replace: bool, timeout: float) -> None:
 def drain(queue: str, timeout: float) -> None:
     """Lead what is published past QUEUE, and wait until workers have emptied it.
 
-    It gathers in `QUEUE.parallel` until `millrace topology apply --replace`.
+    It gathers in `QUEUE.parallel` until `millrace topology apply`, with
+    --replace where the queue is to be made anew.
     """
     with bootstrap.topology_broker(bootstrap.prepare("topology")) as broker:
         broker.drain(queue, timeout=timeout)
-    click.echo(f"{queue} is empty; `millrace topology apply --replace` leads back to it")
+    click.echo(f"{queue} is empty; `millrace topology apply`, or with --replace, leads back to it")
 
 
 @topology.command()

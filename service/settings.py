@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
+import urllib.parse
 from typing import Any, Literal
 
 import pydantic
@@ -16,6 +18,8 @@ from service import __version__, values
 from service.domain import errors, masks, topology
 
 PREFIX = "MILLRACE_"
+#: In an address, what names a file for TLS: as libpq has it, and RabbitMQ's own clients.
+FILES_OF_TLS = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "cacertfile", "certfile", "keyfile")
 #: Settings that may be given as the path of a file, so that a secret stands in no environment.
 SECRETS = (
     "database_url",
@@ -243,10 +247,21 @@ def _from_files() -> dict[str, str]:
         try:
             if not pathlib.Path(path).is_file():
                 raise OSError("it is not a file")
-            found[name] = pathlib.Path(path).read_text().strip()
+            text = pathlib.Path(path).read_text().strip()
+            found[name] = _with_files_beside(text, pathlib.Path(path).parent) if name.endswith("_url") else text
         except (OSError, UnicodeDecodeError) as error:
             raise errors.SettingsError(f"{variable}: {path} cannot be read: {error}") from None
     return found
+
+
+def _with_files_beside(url: str, folder: pathlib.Path) -> str:
+    """An address that came as a file, with the files that it names without a folder taken from beside it.
+
+    So one address does wherever secrets are put: ``/run/secrets``, systemd's credentials, ``/etc/millrace/web``.
+    """
+    place = urllib.parse.quote(str(folder.absolute()))
+    named = rf"([?&](?:{'|'.join(FILES_OF_TLS)})=)(?!system(?:&|$))([^/&%]+)(?=&|$)"
+    return re.sub(named, lambda found: f"{found[1]}{place}/{found[2]}", url)
 
 
 def _line(fault: Any) -> str:

@@ -54,7 +54,6 @@ from service.local.postgres import PostgresServer
 #: Class → the role of the processes that it works in.
 CLASSES: dict[type, str] = {
     agenda.ScheduleQueries: grants.WEB,
-    backfill.Filler: grants.WEB,
     audit.AuditLedger: grants.WEB,
     cancel.CancelLedger: grants.WEB,
     counting.Counting: grants.WEB,
@@ -83,8 +82,8 @@ CLASSES: dict[type, str] = {
     upkeep.Upkeep: grants.CLOCK,
     watching.LedgerWatch: grants.CLOCK,
 }
-#: What those classes make for each transaction, of the engine that they have.
-PARTS = frozenset({work.Work, leases.LeaseWork})
+#: What those classes make of the engine that they have, and so under their role.
+PARTS = frozenset({work.Work, leases.LeaseWork, backfill.Filler})
 SAID = "under their roles: "  #: before the names of those that were used, as JSON, at the end of a run
 used: set[str] = set()
 

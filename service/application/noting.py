@@ -41,7 +41,7 @@ class Noter:
         self._afterwards = afterwards  #: done after each note, whatever came of it
 
     def once(self) -> None:
-        """Note it; raises LedgerUnavailable."""
+        """Note it; raises LedgerUnavailable, and NotPermitted where the role may not."""
         if not self._ours():
             return
         try:
@@ -61,6 +61,9 @@ class Noter:
             except errors.LedgerUnavailable as error:
                 # Those that need the ledger for the road tell louder.
                 log.debug("This process could not be noted: %s", error, extra={"action": "process.unnoted"})
+            except errors.NotPermitted as error:
+                log.info("This process only looks, and is not noted: %s", error, extra={"action": "process.unnoted"})
+                return
             except Exception:
                 log.exception("This process could not be noted", extra={"action": "process.unnoted"})
             time.sleep(rest * random.uniform(0.9, 1.0))  # So that those that started together do not come together.

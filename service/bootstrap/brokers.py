@@ -25,10 +25,15 @@ def broker(settings: Settings, name: str) -> ports.Broker:
 
 
 def apply_topology(settings: Settings) -> list[str]:
-    """Declare exchanges and queues; lines for people."""
+    """Declare exchanges and queues, and end what a drain has begun; lines for people. Raises BrokerUnavailable."""
     if settings.demo_broker:
         return ["the demo broker needs no topology"]
-    return topology.apply(settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat)
+    done = topology.apply(settings.broker_url, plugins.registry.queues(), heartbeat=settings.broker_heartbeat)
+    # A parallel queue that stays bound gets every message once more, and has no worker.
+    with topology_broker(settings) as broker:
+        for name in broker.begun():
+            done.append(f"queue {name}: {broker.join(name)} messages were moved from its parallel queue")
+    return done
 
 
 @contextlib.contextmanager
@@ -44,12 +49,10 @@ def topology_broker(settings: Settings) -> Iterator[plan.Broker]:
 
 
 def replace_queues(settings: Settings, timeout: float) -> Iterator[str]:
-    """Make queues that differ anew, and end what was begun; lines for people. Raises NotDrained, BrokerUnavailable."""
+    """Make queues that differ anew; lines for people. Raises NotDrained, BrokerUnavailable."""
     with topology_broker(settings) as broker:
         for name in broker.differing():
             yield f"queue {name} is made anew; {broker.switch(name, timeout=timeout)} messages were moved"
-        for name in broker.begun():
-            yield f"queue {name}: {broker.join(name)} messages were moved from its parallel queue"
 
 
 def definitions(settings: Settings, passwords: str | None = None) -> str:

@@ -124,10 +124,19 @@ class Broker:
             if time.monotonic() > deadline:
                 raise errors.NotDrained(
                     f"the queue {name} still has {ready} messages after {timeout:.0f} s: is a worker running with"
-                    f" `-Q {name}`? What is published gathers in {beside}: run this again, or `millrace topology apply`"
-                    " to go back"
+                    f" `-Q {name}`? What is published gathers in {beside}: run this again to go on."
+                    f" {self._way_back(queue)}"
                 )
             time.sleep(LOOK_EVERY)
+
+    def _way_back(self, queue: topology.Queue) -> str:
+        """How a queue that is being emptied is published into again."""
+        if self._look("queue", queue.name, self._declarer(queue)).word is Word.DIFFERS:
+            return (
+                "`millrace topology apply` of the code that made the queue goes back; this code's arguments differ, and"
+                " its way is `millrace topology apply --replace`"
+            )
+        return "`millrace topology apply` goes back"
 
     def switch(self, name: str, *, timeout: float) -> int:
         """Drain a queue, make it anew with the code's arguments, and move what has gathered; how many messages."""

@@ -34,7 +34,7 @@ def policy_words() -> list[str]:
 def apply(url: str, named: frozenset[str], *, heartbeat: int = 10) -> list[str]:
     """Declare everything; what was declared, for people.
 
-    Raises BrokerUnavailable, also when a queue is there with other arguments.
+    Raises BrokerUnavailable, also when a queue is there with other arguments; with the cure.
     """
     connection = connections.connect(url, heartbeat=heartbeat, name="millrace-topology")
     try:
@@ -42,7 +42,12 @@ def apply(url: str, named: frozenset[str], *, heartbeat: int = 10) -> list[str]:
         connection.close()
     except connections.FAULTS as error:
         connection.collect()
-        raise errors.BrokerUnavailable(f"the topology cannot be declared: {connections.reason(error)}") from error
+        cure = ""
+        if isinstance(error, amqp.exceptions.PreconditionFailed):
+            cure = (
+                "; `millrace topology plan` shows all that differs, `millrace topology apply --replace` makes it anew"
+            )
+        raise errors.BrokerUnavailable(f"the topology cannot be declared: {connections.reason(error)}{cure}") from error
     return done
 
 

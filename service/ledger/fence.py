@@ -12,6 +12,7 @@ from service import signals
 from service.domain import errors
 from service.ledger import engine as engines
 
+NOT_GRANTED = "42501"  #: SQLSTATE insufficient_privilege
 FENCE = "set local idle_in_transaction_session_timeout = '1500ms'"
 
 
@@ -27,9 +28,13 @@ def transaction(engine: engines.Engine) -> Iterator[sqlalchemy.Connection]:
 
 
 def unavailable(error: exc.SQLAlchemyError) -> Exception:
-    """The error for the callers: LedgerUnavailable for a fault of the infrastructure, else the error itself."""
+    """The error for the callers: LedgerUnavailable for a fault of the infrastructure, NotPermitted for what the role of
+    this process may not do, else the error itself."""
     if isinstance(error, exc.TimeoutError):
         signals.ledger_failed.send(None, fault=engines.fault_of(error))  # No connection has seen it.
     if engines.is_infrastructure(error):
         return errors.LedgerUnavailable(str(getattr(error, "orig", error)).strip().split("\n")[0])
+    if engines.sqlstate(error) == NOT_GRANTED:
+        refused = str(getattr(error, "orig", error)).strip().split("\n")[0]
+        return errors.NotPermitted(f"PostgreSQL refuses it to the role of this process: {refused}")
     return error

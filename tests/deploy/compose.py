@@ -15,17 +15,29 @@ from tests.deploy import dockerfile
 from tests.processes import ROOT
 
 FOLDER = ROOT / "deploy/compose"
+FILES = ("compose.yaml", "apps.yaml")
 #: $$, ${NAME} and ${NAME:-default}: what we use of it.
 VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?::-([^}]*))?\})")
 UNITS = {"s": 1.0, "m": 60.0}
 
 
-def read(**variables: str) -> dict[str, Any]:
-    """The document, with these variables in the environment."""
-    document = yaml.safe_load((FOLDER / "compose.yaml").read_text())
-    found = _filled({name: part for name, part in document.items() if not name.startswith("x-")}, variables)
-    assert isinstance(found, dict)
+def read(*files: str, **variables: str) -> dict[str, Any]:
+    """The document, with these variables in the environment; of these files, or of all that the page has one type."""
+    found: dict[str, Any] = {}
+    for name in files or FILES:
+        document = yaml.safe_load((FOLDER / name).read_text())
+        part = _filled({key: value for key, value in document.items() if not key.startswith("x-")}, variables)
+        found = _merged(found, part)
     return found
+
+
+def _merged(one: Any, other: Any) -> Any:
+    """As compose puts a second file over a first: names are joined, lists are one after the other."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one | {name: _merged(one[name], part) if name in one else part for name, part in other.items()}
+    if isinstance(one, list) and isinstance(other, list):
+        return [*one, *other]
+    return other
 
 
 def ours(document: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pathlib
 import re
 import shlex
 
@@ -38,9 +39,9 @@ class Stage:
         return list(json.loads(self.last(word)[self.last(word).index("[") :]))
 
 
-def read() -> tuple[dict[str, str], list[Stage]]:
+def read(path: pathlib.Path = PATH) -> tuple[dict[str, str], list[Stage]]:
     """(the arguments with their defaults, the stages)."""
-    text = re.sub(r"^\s*#.*\n", "", PATH.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    text = re.sub(r"^\s*#.*\n", "", path.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
     arguments: dict[str, str] = {}
     stages: list[Stage] = []
     for line in filter(None, map(str.strip, text.splitlines())):

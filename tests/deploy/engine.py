@@ -17,8 +17,13 @@ MODULES = {"millrace": "service", "celery": "celery"}
 
 def main(state: str, *words: str) -> None:
     """Become what the service would run."""
-    compose, option, file, verb, *rest = words
-    if (compose, option) != ("compose", "-f") or not file.endswith("compose.yaml"):
+    compose, *rest = words
+    files = []
+    while rest[0] == "-f":
+        files.append(pathlib.Path(rest[1]).name)
+        del rest[:2]
+    verb, *rest = rest
+    if compose != "compose" or files not in (["compose.yaml"], ["compose.yaml", "apps.yaml"]):
         sys.exit(f"not understood: {words}")
     if verb == "build":
         return

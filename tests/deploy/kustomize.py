@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,7 +85,7 @@ def _label(manifest: Manifest, entry: dict[str, Any]) -> None:
 
 def _rename(manifest: Manifest, entry: dict[str, str]) -> None:
     for container in _containers(manifest):
-        if container["image"] == entry["name"]:
+        if re.sub(r":[^:/]+$", "", container["image"]) == entry["name"]:  # Whatever tag it has.
             container["image"] = f"{entry.get('newName', entry['name'])}:{entry['newTag']}"
 
 

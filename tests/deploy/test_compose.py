@@ -37,8 +37,28 @@ def prepare(folder: pathlib.Path) -> None:
 
 
 def test_the_file_fits_the_schema_of_compose() -> None:
-    jsonschema.Draft7Validator(SCHEMA).validate(yaml.safe_load((compose.FOLDER / "compose.yaml").read_text()))
+    for name in compose.FILES:
+        jsonschema.Draft7Validator(SCHEMA).validate(yaml.safe_load((compose.FOLDER / name).read_text()))
     jsonschema.Draft7Validator(SCHEMA).validate(DOCUMENT)
+
+
+def test_an_image_of_ones_own_is_neither_hidden_nor_told_what_it_has() -> None:
+    document = compose.read("compose.yaml", MILLRACE_IMAGE="registry.test/shop")
+    found = {name: s for name, s in document["services"].items() if s["image"] == "registry.test/shop"}
+    assert set(found) == set(OURS)
+    for name, service in found.items():
+        assert service.get("volumes", []) == [], name
+        assert "MILLRACE_APPS" not in service["environment"], name
+
+
+def test_a_folder_of_this_host_is_in_the_place_of_an_images_packages() -> None:
+    document = compose.read(APPS_FOLDER="/srv/apps", MILLRACE_APPS="shop")
+    assert set(compose.ours(document)) == set(OURS)
+    for name, service in compose.ours(document).items():
+        assert service["volumes"] == ["/srv/apps:/apps:ro"], name
+        assert service["environment"]["MILLRACE_APPS"] == "shop", name
+    more = yaml.safe_load((compose.FOLDER / "apps.yaml").read_text())
+    assert set(more["services"]) == set(OURS)
 
 
 def test_the_schema_would_find_a_slip() -> None:

@@ -116,8 +116,15 @@ def test_each_kind_of_process_finds_its_own_secret_and_no_other(
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     for command in block:
         shell.type_in(command)
-    calls = re.findall(r"secret generic (\S+) --from-file=(\S+) --from-file=(\S+)", (tmp_path / "calls").read_text())
-    made = {name: {*(p.name for p in (tmp_path / folder).iterdir()), file} for name, folder, file in calls}
+    typed_there = (tmp_path / "calls").read_text()
+    calls = re.findall(r"secret generic (\S+) --from-file=([^\s=]+)$", typed_there, re.MULTILINE)
+    made = {name: {p.name for p in (tmp_path / folder).iterdir()} for name, folder in calls}
+    for file in re.findall(r"(?:--cert=|--key=|ca.crt=)(\S+)", typed_there):
+        assert (tmp_path / file).exists(), file
+    for name, folder in calls:  # What the addresses name without a folder stands beside them.
+        addresses = [path.read_text() for path in (tmp_path / folder).glob("*_url")]
+        assert {file for text in addresses for file in re.findall(r"[?&]\w+=(\w+\.\w+)", text)} <= made[name]
+        assert "keyfile=client.key" in "".join(addresses)
     (given,) = [m["data"] for m in manifests.of_kind(found, "ConfigMap")]
     for name, workload in manifests.workloads(found).items():
         volumes = {v["name"]: v for v in workload["spec"]["template"]["spec"]["volumes"]}

@@ -86,6 +86,11 @@ def test_the_script_lays_out_units_and_keeps_what_is_there(tmp_path: pathlib.Pat
     assert "still to write" in said
     there = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     there.remove("usr/local/sbin/millrace")
+    pages = {value for name in (*units.SERVICES, "millrace.target", "millrace-web.socket") for value in units.values(
+        units.read(name), "Unit", "Documentation"
+    )}  # fmt: skip
+    assert pages == {"file:/usr/local/share/doc/millrace/deploy.md"}
+    there.remove("usr/local/share/doc/millrace/deploy.md")
     laid = {"millrace.target", "millrace-web.socket", *units.SERVICES, "millrace-.service.d/10-millrace.conf"}
     assert there == {f"etc/systemd/system/{name}" for name in laid} | {"etc/millrace/millrace.env"}
     assert stat.S_IMODE((tmp_path / "etc/millrace").stat().st_mode) == 0o700
@@ -139,11 +144,17 @@ def test_settings_exist() -> None:
 def test_each_service_is_handed_its_own_secrets_and_no_others(name: str, tmp_path: pathlib.Path) -> None:
     units.secrets(tmp_path)
     unit, kind = units.read(name), re.split("[-@.]", name)[1]
-    handed = dict(value.split(":", 1) for value in units.values(unit, "Service", "LoadCredential"))
+    credentials = units.values(unit, "Service", "LoadCredential")
+    handed = dict(value.replace("%j", kind).split(":", 1) for value in credentials)
     there = {path.name for path in (tmp_path / kind).iterdir()}
-    assert handed == {file: f"/etc/millrace/{kind}/{file}" for file in there}
     asked = {v.removeprefix("%d/") for v in units.environment(unit).values() if v.startswith("%d/")}
     assert asked == there
+    subprocess.run([ROOT / "deploy/certificates", tmp_path / "authority", tmp_path], check=True, capture_output=True)
+    certificates = {path.name for path in (tmp_path / kind).iterdir()} - there
+    assert handed == {file: f"/etc/millrace/{kind}/{file}" for file in there | certificates}
+    # Where no server asks for them they may be missing: what has a default does not keep a unit from starting.
+    defaults = {value.partition(":")[0] for value in units.values(unit, "Service", "SetCredential")}
+    assert defaults == certificates == {"ca.crt", "client.crt", "client.key"}
     assert not units.values(unit, "Service", "User"), "a user that services share"
 
 

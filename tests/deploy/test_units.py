@@ -124,23 +124,29 @@ def test_the_confinement_bites() -> None:
     assert b"PermissionError" in done.stderr
 
 
-@pytest.mark.heavy
-@pytest.mark.timeout(600)  # Sixty packages are fetched and unpacked.
-def test_what_the_page_types_lays_a_version_out(tmp_path: pathlib.Path) -> None:
-    """In a checkout of what is committed, with another root."""
+#: Makes an environment whose pip installs nothing; else it is Python.
+NO_VENV = """#!/bin/sh
+[ "$1 $2" = "-m venv" ] || exec {python} "$@"
+mkdir -p "$3/bin"
+printf '#!/bin/sh\\necho "$@" >> {folder}/installed\\n' > "$3/bin/pip"
+chmod +x "$3/bin/pip"
+"""
+
+
+def lay_out(folder: pathlib.Path) -> dict[str, str]:
+    """Type what the page has for a first version, in a checkout of what is committed; the environment it was in."""
     if not (ROOT / ".git").exists():
         pytest.skip("needs a checkout with git")
     page = (ROOT / "docs/deploy.md").read_text()
-    (block,) = [text for text in re.findall(r"^```\n(.*?)^```$", page, re.DOTALL | re.MULTILINE) if "-m venv" in text]
-    root, checkout = tmp_path / "root", tmp_path / "checkout"
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (block,) = [text for language, text in blocks if not language and "-m venv" in text]
+    root, checkout = folder / "root", folder / "checkout"
     (root / "opt").mkdir(parents=True)
     checkout.mkdir()
     typed = re.sub(r"(?<![\w.])/(opt|etc/millrace)\b", rf"{root}/\1", block)
     typed = typed.replace("deploy/systemd/install", f"DESTDIR={root} deploy/systemd/install")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/python3").symlink_to(sys.executable)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MILLRACE_", "PYTHON", "VIRTUAL_ENV"))}
-    kept["PATH"] = f"{tmp_path}/bin:{kept['PATH']}"
+    kept["PATH"] = f"{folder}/bin:{kept['PATH']}"
     taken = f"git -C {shlex.quote(str(ROOT))} archive HEAD | tar -x"
     done = subprocess.run(
         ["bash", "-euc", f"{taken}\n{typed}"], cwd=checkout, env=kept, capture_output=True, text=True, check=False
@@ -148,8 +154,32 @@ def test_what_the_page_types_lays_a_version_out(tmp_path: pathlib.Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert (root / "opt/millrace").resolve().name == "millrace-0.1.0"
     assert "\nMILLRACE_APPS=numbers_app\n" in (root / "etc/millrace/millrace.env").read_text()
-    kinds = {path.parent.name for path in (root / "etc/millrace").glob("*/database_url")}
-    assert kinds == {"migrate", "web", "worker", "clock"}
+    return kept
+
+
+def test_what_the_page_types_puts_everything_where_the_units_look(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").write_text(NO_VENV.format(python=sys.executable, folder=tmp_path))
+    (tmp_path / "bin/python3").chmod(0o755)
+    lay_out(tmp_path)
+    given = tmp_path / "root/etc/millrace"
+    for name in units.SERVICES:
+        kind = re.split("[-@.]", name)[1]
+        for value in units.values(units.read(name), "Service", "LoadCredential"):
+            path = value.partition(":")[2].replace("%j", kind).removeprefix("/etc/millrace/")
+            assert (given / path).is_file(), value
+    locked, ours = (tmp_path / "installed").read_text().splitlines()
+    assert locked == "install --require-hashes --no-deps -r locked.txt"
+    assert ours == "install --no-deps --no-build-isolation . ./examples/numbers"
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)  # Sixty packages are fetched and unpacked.
+def test_what_the_page_types_lays_a_version_out_that_runs(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").symlink_to(sys.executable)
+    kept = lay_out(tmp_path)
+    root = tmp_path / "root"
     for words in (
         ["bin/millrace", "--version"],
         ["bin/celery", "--version"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import psycopg2
 import pytest
 
 from service.ledger import grants, migrate
@@ -39,6 +41,28 @@ def follow(number: int, folder: pathlib.Path, **addresses: str) -> None:
     (folder / "millrace").chmod(0o755)
     path = f"{folder}:{programs.postgres()}:{os.environ['PATH']}"
     subprocess.run(["sh", "-eu", "-c", block], env=addresses | {"PATH": path}, cwd=folder, check=True)
+
+
+def test_a_ledger_that_somebody_is_connected_to_gives_its_name_to_the_restored_one(
+    postgres: PostgresServer, tmp_path: pathlib.Path
+) -> None:
+    """As a pooler keeps its connections, or somebody looks."""
+    names = {name: f"{name}_{os.getpid()}" for name in ("millrace", "restored", "broken")}
+    for name in ("millrace", "restored"):
+        postgres.execute(f"create database {names[name]}")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    (block,) = [text for _, text in blocks if "rename to" in text]
+    for name, here in names.items():
+        block = re.sub(rf"\b{name}\b", here, block)
+    path = f"{programs.postgres()}:{os.environ['PATH']}"
+    with contextlib.closing(psycopg2.connect(postgres.dsn_of(names["millrace"]))) as still_there:
+        given = {"ADMIN_URL": postgres.dsn_of("postgres"), "PATH": path}
+        subprocess.run(["sh", "-eu", "-c", block], env=given, cwd=tmp_path, check=True, capture_output=True)
+        with pytest.raises(psycopg2.OperationalError), still_there.cursor() as cursor:
+            cursor.execute("select")
+    for name in ("millrace", "broken"):
+        psycopg2.connect(postgres.dsn_of(names[name])).close()
+        postgres.execute(f"drop database {names[name]}")
 
 
 @pytest.mark.heavy

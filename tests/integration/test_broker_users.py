@@ -6,12 +6,14 @@ import dataclasses
 import json
 import pathlib
 import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import amqp
 import pytest
 
+from service import settings
 from service.broker import connection as connections
 from service.broker import topology as broker_topology
 from service.broker import users
@@ -21,53 +23,68 @@ from service.local.rabbitmq import RabbitNode
 from tests import servers
 from tests.certificates import Authority
 from tests.patience import wait
+from tests.processes import ROOT
 from tests.road import Road
 
-PASSWORDS = {name: f"of-{name}" for name in users.NAMES}
+#: User → whose certificate it shows; who only looks has one as well.
+KINDS = {
+    users.WEB: "web",
+    users.WORKER: "worker",
+    users.CLOCK: "clock",
+    users.ADMIN: "migrate",
+    users.MONITORING: "clock",
+}
 NAMED = frozenset({"events", "reports"})
 
 
 @dataclasses.dataclass
 class Node:
-    """A node that takes TLS from those whom the authority knows."""
+    """A node that takes TLS from those whom the authority knows, and what deploy/ makes for who comes to it."""
 
     server: RabbitNode
-    port: int
-    authority: Authority
+    secrets: pathlib.Path
 
     def url(self, user: str, *, query: str | None = None) -> str:
-        """The address for a user; the query names the files of TLS."""
-        certificate, key = (self.authority.folder / f"client.{kind}" for kind in ("crt", "key"))
-        given = f"cacertfile={self.authority.certificate}&certfile={certificate}&keyfile={key}"
-        files = given if query is None else query
-        return f"amqps://{user}:{PASSWORDS[user]}@127.0.0.1:{self.port}/millrace?{files}"
+        """The address for a user, as a process of its kind reads it; with another query: other files of TLS."""
+        folder = self.secrets / KINDS[user]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MILLRACE_BROKER_URL_FILE", str(folder / "broker_url"))
+            found = settings.load().broker_url
+        if user == users.MONITORING:  # No process of ours has its address.
+            passwords = users.read_passwords((self.secrets / "rabbitmq_passwords").read_text())
+            found = f"amqps://{user}:{passwords[user]}@{found.rpartition('@')[2]}"
+        return found if query is None else found.partition("?")[0] + f"?{query}"
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A node with the users, as the definitions make them, and with what matters of our rabbitmq.conf."""
+    """A node with the users and certificates that deploy/ makes, and with what matters of our rabbitmq.conf."""
     servers.need_rabbitmq()
-    folder = tmp_path_factory.mktemp("tls")
-    authority, port = Authority(folder), ports.free()
-    authority.sign("client")
-    certificate, key = authority.sign("server")
+    folder, port = tmp_path_factory.mktemp("tls"), ports.free()
+    files = "cacertfile=ca.crt&certfile=client.crt&keyfile=client.key"
+    _deploy("secrets", folder / "secrets", "postgresql://db/d", f"amqps://localhost:{port}/millrace?{files}")
+    _deploy("certificates", folder / "authority", folder / "secrets", "localhost")
     options = _deployed() | {
         "listeners.ssl.1": f"127.0.0.1:{port}",
-        "ssl_options.cacertfile": str(authority.certificate),
-        "ssl_options.certfile": str(certificate),
-        "ssl_options.keyfile": str(key),
+        "ssl_options.cacertfile": str(folder / "authority/ca.crt"),
+        "ssl_options.certfile": str(folder / "authority/localhost.crt"),
+        "ssl_options.keyfile": str(folder / "authority/localhost.key"),
     }
     server = RabbitNode(tmp_path_factory.mktemp("rabbitmq"), options=options).start()
-    definitions = folder / "definitions.json"
-    definitions.write_text(broker_topology.definitions(NAMED, "millrace", PASSWORDS))
+    definitions, passwords = folder / "definitions.json", (folder / "secrets/rabbitmq_passwords").read_text()
+    definitions.write_text(broker_topology.definitions(NAMED, "millrace", users.read_passwords(passwords)))
     server.ctl("import_definitions", str(definitions))
-    yield Node(server, port, authority)
+    yield Node(server, folder / "secrets")
     server.stop()
+
+
+def _deploy(program: str, *words: str | pathlib.Path) -> None:
+    subprocess.run([ROOT / "deploy" / program, *words], check=True, capture_output=True)
 
 
 def _deployed() -> dict[str, str]:
     """Our rabbitmq.conf, without what a node of a test has its own of."""
-    text = (pathlib.Path(__file__).parents[2] / "deploy/rabbitmq/rabbitmq.conf").read_text()
+    text = (ROOT / "deploy/rabbitmq/rabbitmq.conf").read_text()
     lines = [line.split(" = ") for line in text.splitlines() if line and not line.startswith("#")]
     own = ("listeners.tcp", "load_definitions", "prometheus.tcp.port")
     return {name: value for name, value in lines if name not in own}
@@ -133,7 +150,7 @@ def test_tls_is_refused_on_either_side_to_whom_the_authority_does_not_know(
     node: Node, query: str, wrong: str, tmp_path: pathlib.Path
 ) -> None:
     Authority(tmp_path).sign("stranger")
-    url = node.url(users.WEB, query=query.format(ca=node.authority.certificate, other=tmp_path))
+    url = node.url(users.WEB, query=query.format(ca=node.secrets / "web/ca.crt", other=tmp_path))
     with pytest.raises(errors.BrokerUnavailable):
         connections.connect(url, heartbeat=2, name="test")
 

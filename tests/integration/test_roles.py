@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 import shlex
 from collections.abc import Iterator
 
+import httpx
 import psycopg2
 import pytest
 
@@ -192,6 +194,45 @@ def test_the_script_may_be_run_again_and_again(server: PostgresServer, urls: dic
     roles.run(server.dsn_of("ledger"), grants.script())
     assert sorted(_rows(server, GRANTED, list(grants.ROLES[1:]))) == sorted(before)
     assert _rows(server, "select version_num::text from millrace.migrations") == [(schema.HEAD,)]
+
+
+#: Pages of the console that ask the ledger; not those of keys, which a reader does not see.
+PAGES = (
+    "", "/live/overview", "/events", "/dead", "/live/dead", "/schedules", "/types", "/live/types",
+    "/workers", "/live/workers", "/strays", "/audit",
+)  # fmt: skip
+
+
+def test_a_console_for_looking_shows_everything_and_changes_nothing(
+    road: Road, urls: dict[str, str], tmp_path: pathlib.Path
+) -> None:
+    """As docs/postgresql.md has it started: on loopback, under the reader's role."""
+    looking = Road(road.database, road.broker, tmp_path)
+    try:
+        _look(looking, urls[grants.READER])
+    finally:
+        looking.stop()
+
+
+def _look(road: Road, url: str) -> None:
+    (ticket,) = road.store("ledger.step", ["{}"])
+    before = road.sql("select xmin::text, id::text, state from millrace.events order by id")
+    door = road.web(database_url=url)
+    for path in (*PAGES, f"/events/{ticket.event_ids[0]}", f"/live/events/{ticket.event_ids[0]}"):
+        assert door.get(f"/console{path}").status == 200, path
+    for path in ("audit", "audit/verify", "clocks", "dead", "deploys", "events", "pauses", "processes", "queues",
+                 "schedules", "strays", "types", "workers"):  # fmt: skip
+        assert door.get(f"/v1/{path}").status == 200, path
+    for path, status in (
+        ("events/ledger.step", 503),
+        (f"events/{ticket.event_ids[0]}/cancel", 403),
+        ("queues/events/pause", 403),
+    ):
+        answer = httpx.post(f"http://{door.address}/v1/{path}", json={})
+        assert answer.status_code == status, answer.text
+    assert road.sql("select xmin::text, id::text, state from millrace.events order by id") == before
+    assert "is not noted: PostgreSQL refuses it to the role of this process" in road.logs()
+    assert "Traceback" not in road.logs()
 
 
 @pytest.mark.heavy

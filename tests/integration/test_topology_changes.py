@@ -113,6 +113,31 @@ def test_a_queue_that_nobody_empties_is_left_as_it_is_and_gone_on_with_later(roa
     assert words(broker) == {}
 
 
+def test_who_has_begun_to_drain_goes_back_by_an_apply(road: Road, broker: plan.Broker) -> None:
+    tickets = road.store("ledger.step", ["{}"] * 2, bundle=1)
+    road.publish(tickets[0])
+    with pytest.raises(errors.NotDrained, match="`millrace topology apply` goes back"):
+        broker.drain("events", timeout=0.1)
+    road.publish(tickets[1])  # Gathers in parallel.
+    applied = road.run("apply", "service", "topology", "apply")
+    assert applied.wait_for_end() == 0, applied.text()
+    assert "1 messages were moved" in applied.text()
+    assert words(broker) == {}, "the parallel queue is left, and gets everything once more"
+    assert road.ready() >= 2  # A publisher that may declare, as that of tests, binds the queue itself: once in each.
+
+
+def test_an_apply_of_other_arguments_names_the_way_that_there_is(road: Road, broker: plan.Broker) -> None:
+    make_old(road, OLD)
+    road.publish(road.store("ledger.step", ["{}"], bundle=1)[0])
+    with pytest.raises(errors.NotDrained, match="its way is `millrace topology apply --replace`"):
+        broker.drain("events", timeout=0.1)
+    applied = road.run("apply", "service", "topology", "apply")
+    assert applied.wait_for_end() != 0
+    assert "`millrace topology apply --replace` makes it anew" in applied.text()
+    # The code that made it goes back: what is in it and what has gathered are still there.
+    assert road.ready() == 1
+
+
 def test_only_work_queues_are_drained(broker: plan.Broker) -> None:
     for name in ("dead", "nowhere"):
         with pytest.raises(errors.NoSuchQueue, match="one of events, periodic is wanted"):

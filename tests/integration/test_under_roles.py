@@ -25,6 +25,7 @@ PARTS = (
     "tests/integration/detached/test_outcomes.py",
     "tests/integration/detached/test_progress.py",
     "tests/integration/operations",
+    "tests/integration/retention",
     "tests/integration/schedules",
     "tests/integration/test_audit.py",
     "tests/integration/test_budgets.py",
@@ -33,7 +34,6 @@ PARTS = (
     "tests/integration/test_discard.py",
     "tests/integration/test_execute.py",
     "tests/integration/test_explain.py",
-    "tests/integration/test_retention.py",
     "tests/integration/test_waits.py",
 )
 
@@ -63,6 +63,11 @@ def test_nothing_is_refused_that_is_not_refused_to_an_administrator() -> None:
     (said,) = [line for line in done.stdout.splitlines() if line.startswith(under_roles.SAID)]
     used = set(json.loads(said.removeprefix(under_roles.SAID)))
     assert {kind.__name__ for kind in under_roles.CLASSES} - used == set()
+
+
+def test_what_is_run_under_roles_is_there() -> None:
+    """So that a test that was moved is missed by more than the long one above."""
+    assert [part for part in PARTS if not (ROOT / part).exists()] == []
 
 
 def test_every_class_of_the_ledger_has_its_role() -> None:

@@ -92,6 +92,7 @@ CHECKED: list[tuple[str, str, str, How]] = [
     ("docs/deploy.md", "sh", "", Run("tests/deploy/test_pages.py")),
     ("docs/deploy.md", "console", "compose", Run("tests/deploy/test_services.py")),
     ("docs/deploy.md", "console", "kubectl", Run("tests/deploy/test_pods.py")),
+    ("docs/deploy.md", "yaml", "", Run("tests/deploy/test_kubernetes.py")),
     ("docs/deploy.md", "dockerfile", "", Shown(CLUSTER)),
     ("docs/deploy.md", "", "", Words(CLUSTER)),
     ("docs/guarantees.md", "sh", "", Run("tests/integration/test_guarantees_page.py")),

@@ -18,8 +18,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 HEAD = """# Settings
 
 All settings come from the environment, are read once at start, and are checked: a fault is told in one line with its
-name. Those marked with *file* may also be given as the path of a file, in `<NAME>_FILE`. Without any setting,
-`millrace up` runs everything.
+name. Those marked with *file* may also be given as the path of a file, in `<NAME>_FILE`; files of TLS that
+an address in a file names without a folder stand beside it. Without any setting, `millrace up` runs everything.
 
 *Generated from `service/settings.py`; `make verify` compares.*
 

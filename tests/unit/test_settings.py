@@ -60,6 +60,29 @@ def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert settings.load().database_url == "postgresql://u:p%40ss@h/db"
 
 
+def test_files_of_tls_without_a_folder_stand_beside_the_address(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    given = {
+        "DATABASE_URL": "postgresql://u:p@h/db?sslmode=verify-full&sslrootcert=ca.crt&sslkey=/k",
+        "BROKER_URL": "amqps://u:p@h/v?cacertfile=ca.crt&certfile=client.crt&keyfile=sub/client.key",
+    }
+    for name, url in given.items():
+        (tmp_path / name).write_text(url)
+        monkeypatch.setenv(f"MILLRACE_{name}_FILE", str(tmp_path / name))
+    found = settings.load()
+    assert found.database_url == f"postgresql://u:p@h/db?sslmode=verify-full&sslrootcert={tmp_path}/ca.crt&sslkey=/k"
+    beside = f"cacertfile={tmp_path}/ca.crt&certfile={tmp_path}/client.crt&keyfile=sub/client.key"
+    assert found.broker_url == f"amqps://u:p@h/v?{beside}"
+    # A word of libpq's: the authorities of the system.
+    (tmp_path / "DATABASE_URL").write_text("postgresql://u@h/db?sslrootcert=system")
+    assert settings.load().database_url == "postgresql://u@h/db?sslrootcert=system"
+    # In the environment, an address is what it is.
+    monkeypatch.delenv("MILLRACE_BROKER_URL_FILE")
+    monkeypatch.setenv("MILLRACE_BROKER_URL", given["BROKER_URL"])
+    assert settings.load().broker_url == given["BROKER_URL"]
+
+
 def test_a_secret_in_two_places_or_none_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setenv("MILLRACE_DATABASE_URL_FILE", str(tmp_path))
     with pytest.raises(errors.SettingsError, match=r"MILLRACE_DATABASE_URL_FILE.*not a file"):

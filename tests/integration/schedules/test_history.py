@@ -78,7 +78,7 @@ def test_after_an_outage_of_hours_each_instant_is_accounted_for(
     back(ledger, 3 * 3600 + 60)
     clock.fire()
     found = slots(ledger)
-    assert sum(1 + missed for _, _, missed in found) == 181
+    assert sum(1 + missed for _, _, missed in found) in (181, 182)  # A minute may begin meanwhile.
     assert len([row for row in found if row[0] == "skipped"]) == skipped
     assert len(found) - skipped in (events, events + 1)
     assert ledger.sql("select count(*) from millrace.events") == [(len(found) - skipped,)]
