@@ -51,7 +51,7 @@ class Due:
     def _foreign(self) -> tuple[datetime.datetime, datetime.datetime] | None:
         """What is planned, and what it stands for, if another process planned it by other rules of the zone."""
         planned = self.standing.planned
-        if planned is None or self.plan.tz == "UTC":
+        if planned is None:
             return None
         meant = rezoned.stands_for(self.plan, planned)
         return None if meant == planned else (planned, meant)

@@ -45,11 +45,11 @@ def stands_for(plan: schedules.Plan, planned: datetime.datetime) -> datetime.dat
     It is not before ``planned``. That is returned itself where the plan has it, and where nothing that is named lies
     near: of several times the nearest counts.
     """
-    before = planned - planned.resolution
-    if isinstance(plan, At):
-        return plan.next_after(before) or planned
-    if not isinstance(plan, Cron) or plan.next_after(before) == planned:
+    if not isinstance(plan, (At, Cron)) or plan.tz == "UTC":
         return planned
+    found = plan.next_after(planned - planned.resolution)
+    if isinstance(plan, At) or found == planned:
+        return found or planned
     walls = _near(plan, planned)
     return max(planned, plan.instant_of(walls[0])) if walls else planned
 

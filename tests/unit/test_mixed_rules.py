@@ -1,4 +1,4 @@
-"""Clocks with different rules of a time zone, which take a schedule in turns: each day runs once, whoever planned it."""
+"""Clocks with different rules of a time zone take a schedule in turns: each day runs once, whoever planned it."""
 
 from __future__ import annotations
 
