@@ -39,6 +39,26 @@ CASES = (
         "The last look was 2m 0s ago.",
     ),
     Case("MillraceTicksStall", {DUTY % ("c", "slots"): "0x30", DUTY % ("d", "slots"): "0+30x30"}, "9m"),
+    # They were started, and none has come to it.
+    Case(
+        "MillraceTicksStall",
+        {DUTY % ("c", "slots"): "NaN+0x30", f"up{{{CLOCK}}}": "0x10 1x20"},
+        "6m",
+        "8m",
+        {},
+        "critical",
+        "None of 1 clocks has looked since it was started.",
+    ),
+    Case(
+        "MillraceTicksStall",
+        {
+            DUTY % ("c", "slots"): "NaN+0x30",
+            DUTY % ("d", "slots"): "0+30x30",
+            f"up{{{CLOCK}}}": "1x30",
+            'up{job="millrace-clock",instance="d"}': "1x30",
+        },
+        "12m",
+    ),
     Case(
         "MillraceReleaseStalls",
         {DUTY % ("c", "release"): "0+30x10 300x20"},
@@ -47,6 +67,26 @@ CASES = (
         {},
         "critical",
         "The last round was 3m 0s ago.",
+    ),
+    # They were started, and none has come to it.
+    Case(
+        "MillraceReleaseStalls",
+        {DUTY % ("c", "release"): "NaN+0x30", f"up{{{CLOCK}}}": "0x10 1x20"},
+        "6m",
+        "8m",
+        {},
+        "critical",
+        "None of 1 clocks has published since it was started.",
+    ),
+    Case(
+        "MillraceReleaseStalls",
+        {
+            DUTY % ("c", "release"): "NaN+0x30",
+            DUTY % ("d", "release"): "0+30x30",
+            f"up{{{CLOCK}}}": "1x30",
+            'up{job="millrace-clock",instance="d"}': "1x30",
+        },
+        "12m",
     ),
     Case(
         "MillraceUpkeepStalls",
