@@ -61,6 +61,8 @@ door_seen = blinker.Signal()
 slots_settled = blinker.Signal()
 #: ``last``: schedule → seconds since the epoch; ``expected``: likewise, since when it should have succeeded.
 schedules_succeeded = blinker.Signal()
+#: ``stale``: of the schedules that were made at run time, how many have not succeeded since they should have.
+schedules_stale = blinker.Signal()
 #: ``reason``: a message on the dead queue was read; ``ours``: bool.
 message_returned = blinker.Signal()
 #: ``method``, ``route``, ``code``, ``seconds``; ``traceparent``: the header, None without one.

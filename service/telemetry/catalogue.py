@@ -447,6 +447,13 @@ CATALOGUE: tuple[Metric, ...] = (
         SCHEDULE,
         shown=SHOWN,
     ),
+    _gauge(
+        "millrace_schedules_stale",
+        "Of the schedules that were made at run time (API, console), how many were due three times since their last"
+        " success; the first 5,000 by name are looked at. Every clock asks: take the max.",
+        CLOCK,
+        shown=SHOWN,
+    ),
     _histogram(
         "millrace_slot_lateness_seconds",
         "Time from a planned instant to the commit of its event.",

@@ -223,6 +223,10 @@ class Metrics(listening.Listener):
         values = {(schedule,): at for schedule, at in expected.items()}
         self._to.replace("millrace_schedule_expected_timestamp_seconds", values, otherwise=math.nan)
 
+    def on_schedules_stale(self, *, stale: int) -> None:
+        """The clock has looked at the schedules that were made at run time."""
+        self._to.set("millrace_schedules_stale", stale)
+
     def on_message_returned(self, *, ours: bool, reason: str) -> None:
         """A message of the dead queue was dealt with."""
         owner = "ours" if ours else "stray"

@@ -149,6 +149,18 @@ CASES = (
         {"schedule": "hourly"},
         says="hourly was due three times since its last success.",
     ),
+    # Those that users made are told by their number; a clock that cannot look has none.
+    Case(
+        "MillraceScheduleStale",
+        {
+            f"millrace_schedules_stale{{{CLOCK}}}": "0x10 2x50",
+            'millrace_schedules_stale{instance="d"}': "NaN+0x60",
+        },
+        "19m",
+        "21m",
+        says="2 of those that were made at run time were due three times since their last success.",
+    ),
+    Case("MillraceScheduleStale", {f"millrace_schedules_stale{{{CLOCK}}}": "0x10 2x20 0x30"}, "25m"),
     # It is paused, or was not due so often yet.
     Case("MillraceScheduleStale", {EXPECTED: "NaN+0x60", SUCCEEDED: "600x60"}, "25m"),
     Case(
