@@ -44,7 +44,7 @@ def looks(ledger: LedgerWatch, kept: Callable[[], Kept]) -> dict[str, Callable[[
 
     def tickets() -> None:
         counted = ledger.count_tickets()
-        signals.tickets_counted.send(None, due=counted.due, held=counted.held, out=counted.out, overdue=counted.overdue)
+        signals.tickets_counted.send(None, **counted._asdict())
 
     def waiting() -> None:
         signals.waiting_seen.send(None, waits=ledger.oldest_waiting())

@@ -35,8 +35,8 @@ WAITS = (0.05, 0.5)  #: seconds between looks at the schedules when nothing was 
 RELEASE_PAUSE = 0.1  #: seconds between looks at the tickets
 BURST = 1.0  #: seconds that publishing waits for a burst of slots, at most
 OVERDUE_EVERY = 1.0  #: seconds between looks for lost tickets
-TELL_EVERY = 15.0  #: seconds between looks for the last success of each declared schedule
-MOST_TOLD = 5000  #: declared schedules of which metrics tell the last success, and since when one is expected
+TELL_EVERY = 15.0  #: seconds between looks for the last success of each schedule
+MOST_TOLD = 5000  #: schedules whose successes are looked at: of those that are declared, and of those made at run time
 TELL_PIECE = 500  #: of these in one transaction
 LIVE_EVERY = 5.0  #: seconds between signs of life
 UPKEEP_EVERY = 1.0  #: seconds between rounds of upkeep
@@ -173,17 +173,26 @@ class Scheduler(celery.beat.Scheduler):
             self._replanned = True
 
     def _tell_successes(self) -> None:
-        names = self.road.declarations.names[:MOST_TOLD]
-        if names and time.monotonic() - self._told > TELL_EVERY:
-            last: dict[str, float] = {}
-            expected: dict[str, float] = {}
-            for start in range(0, len(names), TELL_PIECE):
-                piece = names[start : start + TELL_PIECE]
-                last |= self.road.upkeep.last_success(piece)
-                expected |= self.road.upkeep.expected(piece)
+        if time.monotonic() - self._told <= TELL_EVERY:
+            return
+        if names := self.road.declarations.names[:MOST_TOLD]:
+            last, expected = self._ask_successes(names)
             # Of all at once: what is not named in it, nobody expects any more.
             signals.schedules_succeeded.send(None, last=last, expected=expected)
-            self._told = time.monotonic()
+        # Users may make any number, with any names: these are no labels.
+        last, expected = self._ask_successes(self.road.upkeep.made(MOST_TOLD))
+        stale = sum(at > last.get(name, -math.inf) for name, at in expected.items())
+        signals.schedules_stale.send(None, stale=stale)
+        self._told = time.monotonic()
+
+    def _ask_successes(self, names: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:
+        last: dict[str, float] = {}
+        expected: dict[str, float] = {}
+        for start in range(0, len(names), TELL_PIECE):
+            piece = names[start : start + TELL_PIECE]
+            expected |= self.road.upkeep.expected(piece)
+            last |= self.road.upkeep.last_success(piece)
+        return last, expected
 
     def _release(self) -> None:
         """Publish whatever is due, whatever made it due.

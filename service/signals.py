@@ -16,7 +16,7 @@ events_accepted = blinker.Signal()
 tickets_published = blinker.Signal()
 #: ``report``: an application.execute.Report as a dictionary. Sent in the worker's parent.
 ticket_finished = blinker.Signal()
-#: ``type``, ``count``. Sent in the worker's parent when a child takes a ticket.
+#: ``type``, ``count``, whether it was ``redelivered``. Sent in the worker's parent when a child takes a ticket.
 ticket_started = blinker.Signal()
 #: ``type``, ``outcome``: worker_lost, time_limit, rejected, error. A ticket that came back without a report.
 ticket_failed = blinker.Signal()
@@ -30,7 +30,7 @@ ledger_failed = blinker.Signal()
 access_refused = blinker.Signal()
 #: ``vhost``, ``queues``: the work queues that this process knows, and where they are.
 queues_declared = blinker.Signal()
-#: ``due``, ``held``, ``out``, ``overdue``: numbers of tickets, as the clock saw them last.
+#: ``due``, ``held``, ``out``: numbers of tickets, as the clock saw them last; ``overdue``: dict[queue, n].
 tickets_counted = blinker.Signal()
 #: ``waits``: dict[(queue, type), seconds] of what waits longest.
 waiting_seen = blinker.Signal()
@@ -61,6 +61,8 @@ door_seen = blinker.Signal()
 slots_settled = blinker.Signal()
 #: ``last``: schedule → seconds since the epoch; ``expected``: likewise, since when it should have succeeded.
 schedules_succeeded = blinker.Signal()
+#: ``stale``: of the schedules that were made at run time, how many have not succeeded since they should have.
+schedules_stale = blinker.Signal()
 #: ``reason``: a message on the dead queue was read; ``ours``: bool.
 message_returned = blinker.Signal()
 #: ``method``, ``route``, ``code``, ``seconds``; ``traceparent``: the header, None without one.

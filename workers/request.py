@@ -31,7 +31,8 @@ class Request(request.Request):
         """A child has taken the ticket."""
         super().on_accepted(pid, time_accepted)
         count = self.request_dict.get(message.COUNT, 1)
-        signals.ticket_started.send(self, type=self.name, count=count)
+        redelivered = bool(self.delivery_info.get("redelivered"))
+        signals.ticket_started.send(self, type=self.name, count=count, redelivered=redelivered)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The ticket came back without a report."""

@@ -60,7 +60,7 @@ class Standing:
     """Where a schedule stands."""
 
     planned: datetime.datetime | None  #: the first instant that is not accounted for; None: there is none any more
-    runs: int = 0  #: instants that became events
+    runs: int = 0  #: instants that became events, and the one that is held
     held: datetime.datetime | None = None  #: the instant that waits for an event to end
     open: int = 0  #: its open events; asked for where ``overlap`` is not ``allow``
 
@@ -81,13 +81,25 @@ Jitter = Callable[[str, datetime.datetime, float, datetime.datetime | None], dat
 
 
 class Course:
-    """A schedule's instants within its start and its end, and the instants when they are fired."""
+    """A schedule's instants within its start and its end, and the instants when they are fired.
 
-    def __init__(self, name: str, plan: schedules.Plan, policy: policies.Policy, jitter: Jitter) -> None:
+    ``foreign``: an instant that is none of the plan's, for somebody planned it by other rules of its zone, and the one
+    for which it stands: what comes after that one comes after it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        plan: schedules.Plan,
+        policy: policies.Policy,
+        jitter: Jitter,
+        foreign: tuple[datetime.datetime, datetime.datetime] | None = None,
+    ) -> None:
         self._name = name
         self._plan = plan
         self._policy = policy
         self._jitter = jitter
+        self._foreign = foreign
         self._following: tuple[datetime.datetime, datetime.datetime | None] | None = None  # What was found last.
 
     def fire_at(self, instant: datetime.datetime) -> datetime.datetime:
@@ -107,7 +119,8 @@ class Course:
     def _after(self, instant: datetime.datetime) -> datetime.datetime | None:
         """The plan's next instant. It is asked for several times in one decision, and a cron takes its time."""
         if self._following is None or self._following[0] != instant:
-            self._following = instant, self._plan.next_after(instant)
+            after = self._foreign[1] if self._foreign is not None and self._foreign[0] == instant else instant
+            self._following = instant, self._plan.next_after(after)
         return self._following[1]
 
     def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int] | None:
@@ -118,13 +131,18 @@ class Course:
         if self.fire_at(first) > now:
             return None
         until = now if self._policy.ends_at is None else min(now, self._policy.ends_at)
+        latest, missed = self._last(first, until)
+        while latest > first and self.fire_at(latest) > now:
+            latest, missed = self._last(first, latest - TICK)
+        return latest, missed
+
+    def _last(self, first: datetime.datetime, until: datetime.datetime) -> tuple[datetime.datetime, int]:
+        """The latest instant from ``first`` to ``until``, and how many lie before it."""
         following = self._after(first)
         if following is None or following > until:
             return first, 0
-        latest, missed = self._plan.last_due(first, until)
-        while latest > first and self.fire_at(latest) > now:
-            latest, missed = self._plan.last_due(first, latest - TICK)
-        return latest, missed
+        latest, missed = self._plan.last_due(following, until)
+        return latest, missed + 1
 
 
 def decide(
@@ -180,6 +198,7 @@ class _Desk:
             return
         instant, self._held = self._held, None
         if self._expired(instant):
+            self._runs -= 1
             self._add(instant, Outcome.SKIPPED, Reason.EXPIRED)
         else:
             self._add(instant, Outcome.FIRED, Reason.OVERLAP)
@@ -209,8 +228,13 @@ class _Desk:
         return Decision(tuple(self._slots), standing, wake_at(self._course, standing, self._now), self._cancel)
 
     @property
-    def _finished(self) -> bool:
+    def _spent(self) -> bool:
         return self._policy.max_runs is not None and self._runs >= self._policy.max_runs
+
+    @property
+    def _finished(self) -> bool:
+        """What is held is counted, and may yet expire: until then there may be another run."""
+        return self._spent and self._held is None
 
     def _catch_up(self, first: datetime.datetime) -> None:
         """Each instant from ``first`` on that is due; those beyond the window are one slot that was skipped."""
@@ -235,6 +259,8 @@ class _Desk:
         """One instant that is neither missed nor too late."""
         if self._expired(instant):
             self._add(instant, Outcome.SKIPPED, Reason.EXPIRED, missed)
+        elif self._spent:
+            self._add(instant, Outcome.SKIPPED, Reason.OVERLAP, missed)  # The last run is the one that is held.
         elif self._open and self._policy.overlap is not policies.Overlap.ALLOW:
             self._settle_overlap(instant, missed, last=last)
         else:

@@ -13,7 +13,7 @@ import sqlalchemy
 
 from service import plans
 from service.domain import policies, schedules, slots
-from service.plans import jitter
+from service.plans import jitter, rezoned
 
 #: What a row says of a schedule. While a slot is held, `planned` is all there is; else it may be left to `next_due`.
 COLUMNS = """
@@ -46,7 +46,15 @@ class Due:
     def course(self) -> slots.Course:
         """Its instants."""
         delay = jitter.jittered if self.until is None else functools.partial(jitter.hurried, self.until)
-        return slots.Course(self.name, self.plan, self.policy, delay)
+        return slots.Course(self.name, self.plan, self.policy, delay, self._foreign())
+
+    def _foreign(self) -> tuple[datetime.datetime, datetime.datetime] | None:
+        """What is planned, and what it stands for, if another process planned it by other rules of the zone."""
+        planned = self.standing.planned
+        if planned is None:
+            return None
+        meant = rezoned.stands_for(self.plan, planned)
+        return None if meant == planned else (planned, meant)
 
 
 def understand(row: Any, *, until: datetime.datetime | None = None) -> Due:
@@ -82,12 +90,28 @@ def advance(
 
 
 def first(
-    schedule: schedules.Schedule, now: datetime.datetime
+    schedule: schedules.Schedule, now: datetime.datetime, kept: datetime.datetime | None = None
 ) -> tuple[datetime.datetime | None, datetime.datetime | None]:
-    """When a schedule that begins now must be looked at first, and the planned instant if that is another one."""
-    course = slots.Course(schedule.name, schedule.plan, schedule.policy, jitter.jittered)
-    planned = course.next_after(now)
+    """When a schedule that begins now must be looked at first, and the planned instant if that is another one.
+
+    ``kept``: what is planned, where it goes on with it (``goes_on``).
+    """
+    due = Due(schedule.name, schedule.type, schedule.plan, schedule.policy, slots.Standing(kept))
+    planned = due.course.next_after(now) if kept is None else kept
     if planned is None:
         return None, None
-    fire_at = course.fire_at(planned)
+    fire_at = due.course.fire_at(planned)
     return fire_at, None if fire_at == planned else planned
+
+
+def goes_on(row: Any, spec: str, now: datetime.datetime) -> datetime.datetime | None:
+    """What a schedule (``COLUMNS``) goes on with when it becomes that of ``spec``; None: with the first after ``now``.
+
+    Where its instants stay, so does the one that is planned: by the rules of time zones that this process has, the
+    first after ``now`` may be that of a day that has run.
+    """
+    new, policy = json.loads(spec), json.loads(row.policy or "{}")
+    stays = json.loads(row.plan) == new["plan"] and all(
+        policy.get(bound) == new.get("policy", {}).get(bound) for bound in ("starts_at", "ends_at")
+    )
+    return row.planned if stays and row.planned is not None and row.planned > now else None

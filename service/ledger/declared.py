@@ -12,7 +12,7 @@ import datetime
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy
@@ -186,7 +186,7 @@ class Declarations:
         rows = connection.exec_driver_sql(CHANGED, (names, specs, [s.app for s in chosen])).all()
         now: datetime.datetime = connection.exec_driver_sql(NOW).scalar_one()
         known = {row[0] for row in connection.exec_driver_sql(KNOWN, (names,))}
-        left = self._settle(connection, rows, names, specs, now)
+        left, kept = self._settle(connection, rows, names, specs, now)
         different = {row.name for row in rows if not row.same or row.retired} - left
         moved = [s for s in chosen if s.name in known and s.name not in different]
         if any(row.same and not row.retired for row in rows):
@@ -199,7 +199,8 @@ class Declarations:
                     row.name,
                     extra={"action": "clock.left_out"},
                 )
-        unplanned = self._write(connection, [s for s in chosen if s.name not in known or s.name in different], now)
+        new = [s for s in chosen if s.name not in known or s.name in different]
+        unplanned = self._write(connection, new, now, kept)
         sound = [s for s in chosen if s.name not in unplanned]
         connection.exec_driver_sql(REGISTER, (self.calendar, *_columns(sound)))
         firing.tell(connection, unplanned)
@@ -212,27 +213,38 @@ class Declarations:
         names: Sequence[str],
         specs: Sequence[str],
         now: datetime.datetime,
-    ) -> set[str]:
+    ) -> tuple[set[str], dict[str, datetime.datetime]]:
         """Account for what is due of the plans that end now, each instant by the plan that had it.
 
-        As far as a budget goes; the schedules of which more is due.
+        As far as a budget goes; the schedules of which more is due, and what those go on with whose instants stay.
         """
         changed = [r.name for r in rows if r.origin == "code" and not (r.same or r.retired)]
         if not changed:
-            return set()
+            return set(), {}
         connection.exec_driver_sql(RENAME, (list(names), list(specs), changed))
         due = connection.exec_driver_sql(ENDING, (changed,)).all()
-        return set(ending.settle(connection, self._firing, due, now))
+        left = set(ending.settle(connection, self._firing, due, now))
+        new = dict(zip(names, specs, strict=True))
+        settled = connection.exec_driver_sql(ENDING, (changed,)).all()
+        found = {row.name: courses.goes_on(row, new[row.name], now) for row in settled}
+        return left, {name: planned for name, planned in found.items() if planned is not None}
 
     def _write(
-        self, connection: sqlalchemy.Connection, chosen: Sequence[schedules.Schedule], now: datetime.datetime
+        self,
+        connection: sqlalchemy.Connection,
+        chosen: Sequence[schedules.Schedule],
+        now: datetime.datetime,
+        kept: Mapping[str, datetime.datetime],
     ) -> dict[str, str]:
-        """Write what begins now. What cannot be planned is told, and left as it is: these, and why."""
+        """Write what begins now. What cannot be planned is told, and left as it is: these, and why.
+
+        ``kept``: what is planned, of those that go on with it.
+        """
         columns: dict[str, list[Any]] = {n: [] for n in ("name", "type", "spec", "app", "next_due", "planned")}
         unplanned = {}
         for schedule in chosen:
             try:
-                next_due, planned = courses.first(schedule, now)
+                next_due, planned = courses.first(schedule, now, kept.get(schedule.name))
             except Exception as error:
                 unplanned[schedule.name] = f"{type(error).__name__}: {error}"
                 log.error("The schedule %s is left out: %s", schedule.name, error, extra={"action": "clock.left_out"})

@@ -95,10 +95,12 @@ class ScheduleLedger:
 
         with self._settled(name, check, by) as (connection, row):
             changed = change(json.loads(row.spec))
+            settled = connection.exec_driver_sql(LOCK, (name,)).one()
             connection.exec_driver_sql(EDIT, (changed.type, changed.spec(), by, row.now, name))
             due = courses.understand(connection.exec_driver_sql(LOCK, (name,)).one())
             # From the instant up to which the old plan was settled.
-            standing = dataclasses.replace(due.standing, planned=due.course.next_after(row.now))
+            kept = courses.goes_on(settled, changed.spec(), row.now)
+            standing = dataclasses.replace(due.standing, planned=kept or due.course.next_after(row.now))
             self._stand(connection, due, standing, row.now, paused=row.paused)
             before, after = json.loads(row.spec), json.loads(changed.spec())
             audit.write(connection, "schedule.changed", name, by, before=before, after=after)
@@ -206,7 +208,7 @@ class ScheduleLedger:
         paused: bool = False,
     ) -> None:
         """Write where a schedule stands after a change."""
-        if due.policy.max_runs is not None and standing.runs >= due.policy.max_runs:
+        if due.policy.max_runs is not None and standing.held is None and standing.runs >= due.policy.max_runs:
             standing = dataclasses.replace(standing, planned=None)
         wake_at = None if paused else slots.wake_at(due.course, standing, now)
         courses.advance(connection, [(due.name, slots.Decision((), standing, wake_at), None)])

@@ -63,6 +63,13 @@ where not exists (select from millrace.types t where t.name = d.type and t.pause
   and not exists (select from millrace.queues q where q.name = '{PERIODIC_QUEUE}' and q.paused_at is not null)
 """
 
+#: Schedules that somebody made at run time, and that are neither paused nor at their end; the first ones by name.
+MADE = """
+select name from millrace.schedules
+where origin = 'api' and paused_at is null and retired_at is null and (next_due is not null or held is not null)
+order by name limit %s
+"""
+
 FORGET_KEYS = f"""
 delete from millrace.idempotency_keys where ctid = any(array(
     select ctid from millrace.idempotency_keys where created_at < now() - interval '{KEYS_KEPT}' limit {KEYS_PIECE}))
@@ -133,6 +140,10 @@ class Upkeep:
     def expected(self, schedules: Sequence[str]) -> dict[str, float]:
         """Since when each of these schedules should have succeeded, in seconds since the epoch, where one should."""
         return dict(tuple(row) for row in self._run(EXPECTED, (list(schedules),)))
+
+    def made(self, limit: int) -> list[str]:
+        """Schedules that were made at run time and go on, by name."""
+        return [row[0] for row in self._run(MADE, (limit,))]
 
     def expire_ticks(self) -> None:
         """Ticks that nobody has worked in time, of some tickets each second."""

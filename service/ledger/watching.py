@@ -39,12 +39,17 @@ due as (
         select from millrace.tickets t
         where t.type = l.type and t.queue = l.queue and t.published_at is null and t.due_at <= clock_timestamp()
         limit {COUNTED}) one
-    limit {COUNTED}),
-counted as (select count(*) as due, count(*) filter (where held) as held from due),
-sent as (
-    select t.due_at <= clock_timestamp() as over from millrace.tickets t where t.published_at is not null
     limit {COUNTED})
-select (select due from counted), count(*), count(*) filter (where over), (select held from counted) from sent
+select count(*), count(*) filter (where held) from due
+"""
+
+# The oldest of each queue, so that a queue with very many hides no other one's.
+COUNT_SENT = f"""
+with recursive {scans.QUEUES}
+select q.queue, c.out, c.overdue from queues q cross join lateral (
+    select count(*) as out, count(*) filter (where due_at <= clock_timestamp()) as overdue from (
+        select t.due_at from millrace.tickets t where t.published_at is not null and t.queue = q.queue
+        order by t.published_at limit {COUNTED}) oldest) c
 """
 
 # The time in an event's id tells when it was accepted; a retry or a delay has its own instant in `run_at`. The heads of
@@ -113,7 +118,7 @@ class Tickets(NamedTuple):
 
     due: int  #: and not published
     out: int  #: with the broker or a worker
-    overdue: int  #: of those that are out: their patience has ended
+    overdue: dict[str, int]  #: of those that are out: their patience has ended; by queue, where there are any
     held: int  #: of those that are due: the window of their type is full
 
 
@@ -164,7 +169,10 @@ class LedgerWatch:
 
     def count_tickets(self) -> Tickets:
         """The tickets, without those that are paused."""
-        return Tickets(*self._rows(COUNT_TICKETS, {"window": self._window})[0])
+        [(due, held)] = self._rows(COUNT_TICKETS, {"window": self._window})
+        sent = self._rows(COUNT_SENT)
+        overdue = {queue: over for queue, _, over in sent if over}
+        return Tickets(due, min(COUNTED, sum(out for _, out, _ in sent)), overdue, held)
 
     def oldest_waiting(self) -> dict[tuple[str, str], float]:
         """(queue, type) → seconds that the longest-waiting event has waited since it was due."""

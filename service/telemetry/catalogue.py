@@ -188,6 +188,12 @@ CATALOGUE: tuple[Metric, ...] = (
         TYPE,
     ),
     _counter(
+        "millrace_tickets_redelivered_total",
+        "Tickets that a worker has begun to work, of those that the broker had delivered before.",
+        WORKER,
+        TYPE,
+    ),
+    _counter(
         "millrace_tickets_failed_total",
         "Tickets that came back without a report. Their events stay open, and the ticket returns.",
         WORKER,
@@ -255,8 +261,9 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     _gauge(
         "millrace_tickets_overdue",
-        "Of those that are out, the tickets whose patience has ended. Every clock counts all: take the max.",
+        "Of those that are out, the tickets whose patience has ended, by queue. Every clock counts all: take the max.",
         CLOCK,
+        QUEUE,
         shown=SHOWN,
     ),
     _gauge(
@@ -438,6 +445,13 @@ CATALOGUE: tuple[Metric, ...] = (
         " the max.",
         CLOCK,
         SCHEDULE,
+        shown=SHOWN,
+    ),
+    _gauge(
+        "millrace_schedules_stale",
+        "Of the schedules that were made at run time (API, console), how many were due three times since their last"
+        " success; the first 5,000 by name are looked at. Every clock asks: take the max.",
+        CLOCK,
         shown=SHOWN,
     ),
     _histogram(

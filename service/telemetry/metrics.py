@@ -77,9 +77,10 @@ class Metrics(listening.Listener):
             self._to.add("millrace_tickets_published_total", n, exchange=exchange, outcome=word)
         self._to.observe("millrace_publish_duration_seconds", [seconds])
 
-    def on_ticket_started(self, *, type: str, count: int = 0) -> None:
-        """A ticket with ``count`` events was taken."""
+    def on_ticket_started(self, *, type: str, count: int = 0, redelivered: bool = False) -> None:
+        """A ticket with ``count`` events was taken; ``redelivered``: the broker had delivered it before."""
         self._to.add("millrace_tickets_started_total", 1, type=type)
+        self._to.add("millrace_tickets_redelivered_total", int(redelivered), type=type)
         self._to.add("millrace_events_started_total", count, type=type)
         self._runs(+1, type)
 
@@ -121,12 +122,13 @@ class Metrics(listening.Listener):
         self._to.know("vhost", [vhost])
         self._to.replace("millrace_queue_info", {(vhost, queue): 1.0 for queue in queues}, otherwise=math.nan)
 
-    def on_tickets_counted(self, *, due: int, held: int, out: int, overdue: int) -> None:
+    def on_tickets_counted(self, *, due: int, held: int, out: int, overdue: Mapping[str, int]) -> None:
         """The clock has counted the ledger's tickets."""
         self._to.set("millrace_tickets_due", due)
         self._to.set("millrace_tickets_held", held)
         self._to.set("millrace_tickets_out", out)
-        self._to.set("millrace_tickets_overdue", overdue)
+        late = {(queue,): float(n) for queue, n in overdue.items()}
+        self._to.replace("millrace_tickets_overdue", late, merge=operator.add)
 
     def on_waiting_seen(self, *, waits: Mapping[tuple[str, str], float]) -> None:
         """The clock has looked for what waits longest."""
@@ -220,6 +222,10 @@ class Metrics(listening.Listener):
             self._to.set("millrace_schedule_last_success_timestamp_seconds", at, schedule=schedule)
         values = {(schedule,): at for schedule, at in expected.items()}
         self._to.replace("millrace_schedule_expected_timestamp_seconds", values, otherwise=math.nan)
+
+    def on_schedules_stale(self, *, stale: int) -> None:
+        """The clock has looked at the schedules that were made at run time."""
+        self._to.set("millrace_schedules_stale", stale)
 
     def on_message_returned(self, *, ours: bool, reason: str) -> None:
         """A message of the dead queue was dealt with."""

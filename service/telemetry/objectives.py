@@ -1,7 +1,8 @@
 """Objectives of event types as rules for Prometheus: recording rules, and alerts on how fast the budget is spent.
 
 Two pairs of windows wake somebody, one makes a ticket, as the Site Reliability Workbook has it (chapter 5): a budget
-for 30 days is gone in two days at 14.4 times the rate that it allows, in five at 6 times.
+for 30 days is gone in two days at 14.4 times the rate that it allows, in five at 6 times. Where little comes in, one
+failure is a large share: nobody is woken for ``FEW``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 
 from service.domain import handlers, objective
 
+FEW = 5  #: failures in the longer window of a pair
 WINDOWS = ("5m", "30m", "1h", "6h", "3d")
 #: What stands before the addresses of an alert: external labels of Prometheus (monitoring/prometheus/prometheus.yml).
 RUNBOOKS = '{{ or $externalLabels.millrace_runbooks "docs/runbooks" }}'
@@ -30,8 +32,20 @@ sum(rate(millrace_events_finished_total{{type="{type}",outcome=~"dead|expired"}}
 / sum(rate(millrace_events_finished_total{{type="{type}",outcome=~"done|dead|expired"}}[{window}]))"""
 
 FAST = """\
-({record}1h{{type="{type}"}} > 14.4 * {budget} and {record}5m{{type="{type}"}} > 14.4 * {budget})
-or ({record}6h{{type="{type}"}} > 6 * {budget} and {record}30m{{type="{type}"}} > 6 * {budget})"""
+(
+  {record}1h{{type="{type}"}} > 14.4 * {budget} and {record}5m{{type="{type}"}} > 14.4 * {budget}
+  and on () {bad_1h} > {few}
+) or (
+  {record}6h{{type="{type}"}} > 6 * {budget} and {record}30m{{type="{type}"}} > 6 * {budget}
+  and on () {bad_6h} > {few}
+)"""
+#: How many were bad.
+BAD = {
+    "Start": """\
+(sum(increase(millrace_event_start_latency_seconds_count{{type="{type}"}}[{window}]))
+  - sum(increase(millrace_event_start_latency_seconds_bucket{{type="{type}",le="{start}"}}[{window}])))""",
+    "Success": 'sum(increase(millrace_events_finished_total{{type="{type}",outcome=~"dead|expired"}}[{window}]))',
+}
 SLOW = """\
 {record}3d{{type="{type}"}} > {budget} and {record}6h{{type="{type}"}} > {budget}"""
 
@@ -60,8 +74,10 @@ def _group(type_name: str, promised: objective.Objective) -> str:
         lines += _recorded(f"millrace:objective_success_bad:ratio_rate{window}", SUCCESS.format(**values), type_name)
     for word, budget in (("Start", start), ("Success", success)):
         record = f"millrace:objective_{word.lower()}_bad:ratio_rate"
+        values = {"type": type_name, "start": promised.seconds}
+        bad = {f"bad_{window}": BAD[word].format(**values, window=window) for window in ("1h", "6h")}
         for form, pause, severity in ((FAST, "2m", "critical"), (SLOW, "1h", "warning")):
-            expression = form.format(record=record, type=type_name, budget=budget)
+            expression = form.format(record=record, type=type_name, budget=budget, few=FEW, **bad)
             lines += _alert(
                 f"MillraceObjective{word}Burn", expression, pause, severity, SUMMARIES[word], described[word]
             )

@@ -38,13 +38,13 @@ def _work(payload: Any, ctx: Any) -> Any:
 
 def test_tickets_are_due_then_out_then_overdue(ledger: Ledger, watch: watching.LedgerWatch) -> None:
     ledger.post(TYPE, 1, 2, 3, 4)
-    ledger.until(lambda: watch.count_tickets() == (0, 2, 0, 0))
+    ledger.until(lambda: watch.count_tickets() == (0, 2, {}, 0))
     ledger.sql("update millrace.tickets set due_at = now() - interval '1 s'")
-    assert watch.count_tickets() == (0, 2, 2, 0)
+    assert watch.count_tickets() == (0, 2, {"events": 2}, 0)
     ledger.sql("update millrace.tickets set published_at = null")
-    assert watch.count_tickets() == (2, 0, 0, 0)
+    assert watch.count_tickets() == (2, 0, {}, 0)
     ledger.sql("update millrace.tickets set due_at = now() + interval '1 h'")
-    assert watch.count_tickets() == (0, 0, 0, 0)
+    assert watch.count_tickets() == (0, 0, {}, 0)
 
 
 def test_the_oldest_event_that_is_due_is_found_in_each_lane(ledger: Ledger, watch: watching.LedgerWatch) -> None:
@@ -74,7 +74,7 @@ def test_tickets_of_a_type_whose_window_is_full_are_held(ledger: Ledger) -> None
     counted = "insert into millrace.types (name, out_events) values (%s, %s) on conflict (name) do update"
     for out, held in ((3, 0), (4, 1)):
         ledger.sql(f"{counted} set out_events = excluded.out_events", TYPE, out)
-        assert watch.count_tickets() == watching.Tickets(due=1, out=0, overdue=0, held=held)
+        assert watch.count_tickets() == watching.Tickets(due=1, out=0, overdue={}, held=held)
     ledger.sql("update millrace.types set out_events = 2, most_out = 2")
     assert watch.count_tickets().held == 1
 

@@ -192,6 +192,7 @@ def test_what_a_child_had_no_time_to_report_is_in_the_ledgers_tallies(watched: W
     assert counted()[0] == len(ids) - 1
     assert counted()[1] == 1, "its ticket came again, and found it closed"
     assert watched.value("worker", "millrace_tickets_failed_total", type=OTHER, outcome="worker_lost") == 1
+    assert watched.value("worker", "millrace_tickets_redelivered_total", type=OTHER) >= 1
 
 
 def test_canaries_of_every_queue_arrive(watched: Watched) -> None:

@@ -40,7 +40,13 @@ def test_a_signal_may_close_the_clock_in_the_middle_of_anything() -> None:
 def test_since_when_schedules_should_have_succeeded_is_told_of_all_of_them_at_once() -> None:
     """Who is left out is one that nobody expects anything of."""
     names = [f"s{number}" for number in range(2 * TELL_PIECE + 1)]
-    upkeep = types.SimpleNamespace(last_success=lambda some: dict.fromkeys(some, 1.0), expected=dict.fromkeys)
+    made = {"failed": 2.0, "never": 1.0, "well": 1.0}
+    succeeded = dict.fromkeys([*names, "failed", "well"], 1.0)
+    upkeep = types.SimpleNamespace(
+        last_success=lambda some: {name: succeeded[name] for name in some if name in succeeded},
+        expected=lambda some: {name: made.get(name, 0.0) for name in some},
+        made=lambda limit: list(made)[:limit],
+    )
     scheduler = Scheduler.__new__(Scheduler)
     scheduler._told = -math.inf
     scheduler.road = types.SimpleNamespace(declarations=types.SimpleNamespace(names=names), upkeep=upkeep)  # type: ignore[assignment]
@@ -49,6 +55,13 @@ def test_since_when_schedules_should_have_succeeded_is_told_of_all_of_them_at_on
     def note(_: Any, last: dict[str, float], expected: dict[str, float]) -> None:
         told.append((len(last), len(expected)))
 
-    with signals.schedules_succeeded.connected_to(note):
+    stale: list[int] = []
+
+    def count(_: Any, stale: int, found: list[int] = stale) -> None:
+        found.append(stale)
+
+    with signals.schedules_succeeded.connected_to(note), signals.schedules_stale.connected_to(count):
+        scheduler._tell_successes()
         scheduler._tell_successes()
     assert told == [(len(names), len(names))]
+    assert stale == [2], "one has failed since, one has never succeeded"

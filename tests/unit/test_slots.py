@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from typing import Any
 
@@ -125,6 +126,29 @@ def test_it_ends_after_its_runs_and_after_its_end() -> None:
     assert (told(found), found.wake_at) == ([(1, Outcome.CAUGHT_UP, None, 1)], None)
     found = decide(policies.Policy(Misfire.ALL, max_runs=2), Standing(NOON), NOON + 5 * MINUTE)
     assert [row[:2] for row in told(found)] == [(0, Outcome.CAUGHT_UP), (1, Outcome.CAUGHT_UP)]
+
+
+def test_a_run_that_expired_while_it_was_held_is_none() -> None:
+    policy = policies.Policy(overlap=Overlap.QUEUE_ONE, max_runs=2, expires_after=60)
+    held = decide(policy, Standing(NOON, runs=1, open=1), NOON)
+    assert (told(held), held.wake_at) == ([(0, Outcome.HELD, Reason.OVERLAP, 0)], NOON + MINUTE)
+    waits = decide(policy, dataclasses.replace(held.standing, open=1), NOON + MINUTE)
+    assert told(waits) == [(1, Outcome.SKIPPED, Reason.OVERLAP, 0)]
+    late = decide(policy, dataclasses.replace(waits.standing, open=0), NOON + 2 * MINUTE)
+    assert told(late) == [(0, Outcome.SKIPPED, Reason.EXPIRED, 0), (2, Outcome.FIRED, None, 0)]
+    assert (late.standing.runs, late.standing.planned, late.wake_at) == (2, None, None)
+
+
+@pytest.mark.parametrize("overlap", [Overlap.ALLOW, Overlap.QUEUE_ONE, Overlap.CANCEL_RUNNING])
+def test_the_last_run_is_the_one_that_is_held(overlap: Overlap) -> None:
+    """Whatever its ``overlap`` has become since then."""
+    policy = policies.Policy(overlap=overlap, max_runs=2)
+    found = decide(policy, Standing(NOON + MINUTE, runs=2, held=NOON, open=1), NOON + MINUTE)
+    assert told(found) == [(1, Outcome.SKIPPED, Reason.OVERLAP, 0)]
+    assert not found.cancel_open
+    last = decide(policy, dataclasses.replace(found.standing, open=0), NOON + 2 * MINUTE)
+    assert told(last) == [(0, Outcome.FIRED, Reason.OVERLAP, 0)]
+    assert (last.standing.runs, last.wake_at) == (2, None)
 
 
 def test_jitter_delays_the_fire_and_never_the_slot() -> None:

@@ -107,7 +107,15 @@ STALE = Row(
                     "{{schedule}}",
                 ),
             ),
-            (Limit(1, ORANGE),), width=24,
+            (Limit(1, ORANGE),), width=16,
+        ),
+        Panel(
+            "Overdue, of those made at run time",
+            "How many of the schedules that were made by the API or the console were due three times since their last"
+            " success.",
+            "Any: their pages in the console tell what became of their events.",
+            Kind.GRAPH, "short", (Query(highest("millrace_schedules_stale"), "schedules"),),
+            (Limit(1, ORANGE),),
         ),
     ),
 )  # fmt: skip

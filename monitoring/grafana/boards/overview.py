@@ -118,7 +118,10 @@ FLOW = Row(
             " patience. Every open event has one of them.",
             "`due` rises: the broker is away, a window is full, or no clock runs. `out` rises: workers do not keep up.",
             Kind.GRAPH, "short",
-            tuple(Query(highest(f"millrace_tickets_{word}"), word) for word in ("due", "out", "overdue")),
+            (
+                *(Query(highest(f"millrace_tickets_{word}"), word) for word in ("due", "out")),
+                Query(f"sum({highest('millrace_tickets_overdue', by='queue')})", "overdue"),
+            ),
             (Limit(10_000, ORANGE), Limit(100_000, RED)),
         ),
         Panel(

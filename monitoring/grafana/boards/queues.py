@@ -42,7 +42,10 @@ WAITING = Row(
             " worker. Overdue: out for longer than their patience.",
             "`due` rises: the broker is away or blocks, or no clock runs. `overdue`: workers are missing or behind.",
             Kind.GRAPH, "short",
-            tuple(Query(highest(f"millrace_tickets_{word}"), word) for word in ("due", "held", "out", "overdue")),
+            (
+                *(Query(highest(f"millrace_tickets_{word}"), word) for word in ("due", "held", "out")),
+                Query(highest("millrace_tickets_overdue", by="queue"), "overdue: {{queue}}"),
+            ),
             (Limit(10_000, ORANGE), Limit(100_000, RED)),
         ),
         Panel(
@@ -81,7 +84,7 @@ WAITING = Row(
         ),
         Panel(
             "In and out",
-            "Messages that the broker took and that workers acked, per second.",
+            "Messages that the broker took and that were acked, per second, of all applications that use it.",
             "`in` above `out` for long: the backlog grows.",
             Kind.GRAPH, "suffix: msg/s",
             (
@@ -92,12 +95,12 @@ WAITING = Row(
         ),
         Panel(
             "Delivered again",
-            "The share of deliveries that were not the first of their message.",
+            "Of the tickets that workers have begun, the share that had been delivered before.",
             "Workers are lost or stopped, or connections break. Harmless for the events, and a sign of trouble.",
             Kind.GRAPH, "percentunit",
             (
                 Query(
-                    ratio(_rate("messages_redelivered_total"), _rate("messages_delivered_total")),
+                    ratio(rate("millrace_tickets_redelivered_total"), rate("millrace_tickets_started_total")),
                     "delivered again",
                 ),
             ),
@@ -151,7 +154,8 @@ TROUBLE = Row(
         ),
         Panel(
             "Dead-lettered by reason",
-            "Messages that left their queue for `dead`. A clock reads them there: our own tickets are due again.",
+            "Messages that left their queue as dead letters, of all applications on this RabbitMQ. Ours go to `dead`,"
+            " where a clock reads them: our tickets are due again.",
             "`delivery limit`: a ticket kills its workers. `rejected`: a message that no worker knows, or a bug.",
             Kind.GRAPH, "suffix: msg/s",
             tuple(
@@ -162,8 +166,9 @@ TROUBLE = Row(
         ),
         Panel(
             "Unroutable",
-            "Messages of ours for which no queue is bound, and which came back. Celery's own are not in it.",
-            "Any: the topology is not there. Run `millrace topology apply`.",
+            "Messages for which no queue is bound, and which came back, of all applications on this RabbitMQ. Celery's"
+            " own are not in it.",
+            "Any while tickets are not confirmed: the topology is not there. Run `millrace topology apply`.",
             Kind.GRAPH, "suffix: msg/s", (Query(_rate("messages_unroutable_returned_total"), "returned"),),
             (Limit(0.001, RED),),
         ),

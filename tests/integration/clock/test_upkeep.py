@@ -7,6 +7,7 @@ import datetime
 import pytest
 
 from service.domain import schedules
+from service.ledger.schedules import ScheduleLedger
 from service.ledger.upkeep import Upkeep
 from service.plans import Interval
 from tests.integration.clock.parts import Clock, held
@@ -48,6 +49,15 @@ def test_the_last_success_of_each_schedule_is_known(ledger: Ledger) -> None:
     ledger.work()
     [(at,)] = ledger.sql("select extract(epoch from finished_at)::float8 from millrace.events")
     assert upkeep.last_success(["works", "waits"]) == {"works": at}
+
+
+def test_schedules_that_were_made_at_run_time_and_go_on_are_known(ledger: Ledger) -> None:
+    Clock(ledger, schedules.Schedule("declared", "a.a", Interval(3600))).declare()
+    operator, upkeep = ScheduleLedger(ledger.engine), Upkeep(ledger.engine)
+    for name in ("one", "paused", "two"):
+        operator.create(schedules.Schedule(name, "a.a", Interval(3600)), by="ada")
+    operator.pause("paused", by="ada")
+    assert (upkeep.made(5), upkeep.made(1)) == (["one", "two"], ["one"])
 
 
 def test_a_success_is_expected_since_the_third_latest_instant_of_what_is_not_paused(ledger: Ledger) -> None:

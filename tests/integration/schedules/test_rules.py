@@ -129,6 +129,59 @@ def test_what_sleeps_in_a_pause_is_planned_anew_too(
     assert due_at(ledger) == now + HALF + HOUR
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_day_that_another_clock_planned_by_its_own_rules_runs_once(
+    ledger: Ledger, clock: Clock, now: datetime.datetime, new_rules: Change, hours: float
+) -> None:
+    daily(ledger, now - HALF, fired=False)
+    new_rules(hours)
+    assert clock.fire() == [("s", "caught_up", None)]
+    assert ledger.sql("select max(due_at) from millrace.slots") == [(now - HALF,)]
+    assert due_at(ledger) == now - HALF + DAY - hours * HOUR
+    assert clock.fire() == []
+
+
+def test_an_edit_at_a_door_with_other_rules_runs_no_day_twice(
+    ledger: Ledger, clock: Clock, now: datetime.datetime, new_rules: Change
+) -> None:
+    daily(ledger, now - HALF, fired=True)
+    new_rules(-1)  # By them the day's run is still to come.
+    operator = ScheduleLedger(ledger.engine)
+    plan = Cron(f"{(now - HALF).minute} {(now - HALF).hour} * * *", ZONE)
+    operator.edit("s", lambda _: schedules.Schedule("s", "a.tick", plan, payload={"n": 1}), revision=None, by="ada")
+    assert due_at(ledger) == now - HALF + DAY
+    # Another plan is another promise.
+    other = Cron(plan.expression.replace("* * *", "* * 0-6"), ZONE)
+    operator.edit("s", lambda _: schedules.Schedule("s", "a.tick", other), revision=None, by="ada")
+    assert due_at(ledger) == now + HALF
+
+
+def test_a_pause_that_ends_at_a_door_with_other_rules_runs_no_day_twice(
+    ledger: Ledger, clock: Clock, now: datetime.datetime, new_rules: Change
+) -> None:
+    daily(ledger, now - HALF, fired=False)
+    operator = ScheduleLedger(ledger.engine)
+    ledger.sql("update millrace.schedules set planned = next_due, next_due = null, paused_at = now()")
+    new_rules(-1)
+    operator.resume("s", by="ada")
+    assert ledger.sql("select due_at, reason from millrace.slots order by due_at desc limit 1") == [
+        (now - HALF, "paused")
+    ]
+    assert due_at(ledger) == now + HALF + DAY
+
+
+def test_code_that_is_changed_beside_its_plan_runs_no_day_twice_by_other_rules(
+    ledger: Ledger, now: datetime.datetime, new_rules: Change
+) -> None:
+    expression = f"{(now - HALF).minute} {(now - HALF).hour} * * *"
+    Clock(ledger, schedules.Schedule("s", "a.tick", Cron(expression, ZONE))).declarations.declare()
+    assert due_at(ledger) == now - HALF + DAY
+    new_rules(-1)
+    changed = schedules.Schedule("s", "a.tick", Cron(expression, ZONE), payload={"n": 1})
+    Clock(ledger, changed).declarations.declare()
+    assert due_at(ledger) == now - HALF + DAY
+
+
 def test_rules_that_are_the_same_change_nothing(ledger: Ledger, now: datetime.datetime, new_rules: Change) -> None:
     for number, due in enumerate((now - HALF, now + HALF)):
         daily(ledger, due, fired=number == 0, name=f"s{number}")

@@ -118,6 +118,7 @@ CASES = (
         {
             "rabbitmq_global_messages_unroutable_returned_total": "0x10 4x40",
             "rabbitmq_global_messages_unroutable_dropped_total": "0+1x60",
+            'millrace_tickets_published_total{outcome="unconfirmed"}': "0x10 4x40",
         },
         "5m",
         "6m",
@@ -125,15 +126,36 @@ CASES = (
         "critical",
         "4 in 10 minutes.",
     ),
+    # Those of another application, while ours are all confirmed.
+    Case(
+        "MillraceUnroutable",
+        {
+            "rabbitmq_global_messages_unroutable_returned_total": "0+4x60",
+            'millrace_tickets_published_total{outcome="unconfirmed"}': "9x60",
+            'millrace_tickets_published_total{outcome="confirmed"}': "0+9x60",
+        },
+        "20m",
+    ),
     Case(
         "MillraceRedeliveryStorm",
         {
-            "rabbitmq_global_messages_redelivered_total": "0x20 0+20x60",
-            "rabbitmq_global_messages_delivered_total": "0+100x80",
+            'millrace_tickets_redelivered_total{type="a.b"}': "0x20 0+20x60",
+            'millrace_tickets_started_total{type="a.b"}': "0+100x80",
         },
         "12m",
         "40m",
-        says="20% of the deliveries.",
+        says="20% of the tickets.",
+    ),
+    # One in a quiet night; and another application's.
+    Case(
+        "MillraceRedeliveryStorm",
+        {
+            'millrace_tickets_redelivered_total{type="a.b"}': "0x20 1x20 2x40",
+            'millrace_tickets_started_total{type="a.b"}': "0x20 1x20 2x40",
+            "rabbitmq_global_messages_redelivered_total": "0x20 0+20x60",
+            "rabbitmq_global_messages_delivered_total": "0+100x80",
+        },
+        "22m",
     ),
     Case(
         "MillraceQuorumDegraded",

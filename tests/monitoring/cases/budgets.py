@@ -24,6 +24,8 @@ CASES = (
         "2h",
         says="0.0999% of the posts of three days were answered 5xx; 0.05 % are allowed.",
     ),
+    # One in a quiet night.
+    Case("MillraceAcceptBudgetBurn", {POST % 202: "0+1x800", POST % 503: "0x720 1x80"}, "6h4m"),
     Case("MillraceAcceptBudgetBurn", {POST % 400: "0+100x300", POST % 422: "0+100x300"}, "2h"),
     Case(
         "MillraceStartBudgetBurn",
@@ -41,6 +43,16 @@ CASES = (
         says="2% of the events of three days were begun more than 5 s after they were due; 1 % is allowed.",
     ),
     Case(
+        "MillraceStartBudgetBurn",
+        {START % ("count", ""): "0+1x9 9x711 9+1x80", START % ("bucket", ',le="5.0"'): "0+1x9 9x713 9+1x78"},
+        "6h6m",
+    ),
+    Case(
+        "MillraceObjectiveStartBurn",
+        {START % ("count", ""): "0+1x9 9x711 9+1x80", START % ("bucket", ',le="5.0"'): "0+1x9 9x713 9+1x78"},
+        "6h6m",
+    ),
+    Case(
         "MillraceObjectiveStartBurn",
         {START % ("count", ""): "0+100x800", START % ("bucket", ',le="5.0"'): "0+100x720 72000+50x80"},
         "6h",
@@ -56,6 +68,11 @@ CASES = (
         "2h",
         {"type": "numbers.requested"},
         says="2% of numbers.requested were begun more than 5 s after they were due; 1 % may be.",
+    ),
+    Case(
+        "MillraceObjectiveSuccessBurn",
+        {FINISHED % "done": "0+0.25x800", FINISHED % "dead": "0x720 1x80"},
+        "6h4m",
     ),
     Case(
         "MillraceObjectiveSuccessBurn",

@@ -39,6 +39,26 @@ CASES = (
         "The last look was 2m 0s ago.",
     ),
     Case("MillraceTicksStall", {DUTY % ("c", "slots"): "0x30", DUTY % ("d", "slots"): "0+30x30"}, "9m"),
+    # They were started, and none has come to it.
+    Case(
+        "MillraceTicksStall",
+        {DUTY % ("c", "slots"): "NaN+0x30", f"up{{{CLOCK}}}": "0x10 1x20"},
+        "6m",
+        "8m",
+        {},
+        "critical",
+        "None of 1 clocks has looked since it was started.",
+    ),
+    Case(
+        "MillraceTicksStall",
+        {
+            DUTY % ("c", "slots"): "NaN+0x30",
+            DUTY % ("d", "slots"): "0+30x30",
+            f"up{{{CLOCK}}}": "1x30",
+            'up{job="millrace-clock",instance="d"}': "1x30",
+        },
+        "12m",
+    ),
     Case(
         "MillraceReleaseStalls",
         {DUTY % ("c", "release"): "0+30x10 300x20"},
@@ -47,6 +67,26 @@ CASES = (
         {},
         "critical",
         "The last round was 3m 0s ago.",
+    ),
+    # They were started, and none has come to it.
+    Case(
+        "MillraceReleaseStalls",
+        {DUTY % ("c", "release"): "NaN+0x30", f"up{{{CLOCK}}}": "0x10 1x20"},
+        "6m",
+        "8m",
+        {},
+        "critical",
+        "None of 1 clocks has published since it was started.",
+    ),
+    Case(
+        "MillraceReleaseStalls",
+        {
+            DUTY % ("c", "release"): "NaN+0x30",
+            DUTY % ("d", "release"): "0+30x30",
+            f"up{{{CLOCK}}}": "1x30",
+            'up{job="millrace-clock",instance="d"}': "1x30",
+        },
+        "12m",
     ),
     Case(
         "MillraceUpkeepStalls",
@@ -109,6 +149,18 @@ CASES = (
         {"schedule": "hourly"},
         says="hourly was due three times since its last success.",
     ),
+    # Those that users made are told by their number; a clock that cannot look has none.
+    Case(
+        "MillraceScheduleStale",
+        {
+            f"millrace_schedules_stale{{{CLOCK}}}": "0x10 2x50",
+            'millrace_schedules_stale{instance="d"}': "NaN+0x60",
+        },
+        "19m",
+        "21m",
+        says="2 of those that were made at run time were due three times since their last success.",
+    ),
+    Case("MillraceScheduleStale", {f"millrace_schedules_stale{{{CLOCK}}}": "0x10 2x20 0x30"}, "25m"),
     # It is paused, or was not due so often yet.
     Case("MillraceScheduleStale", {EXPECTED: "NaN+0x60", SUCCEEDED: "600x60"}, "25m"),
     Case(

@@ -8,6 +8,8 @@ WAITS = 'millrace_oldest_waiting_seconds{instance="c",queue="events",type="a.b"}
 OURS = 'millrace_queue_info{vhost="/",queue="%s",instance="c"}'
 QUEUE = 'rabbitmq_detailed_queue_%s{vhost="/",queue="%s",instance="r"}'
 CLOCK = 'job="millrace-clock",instance="c"'
+OVERDUE = f'millrace_tickets_overdue{{{CLOCK},queue="%s"}}'
+PUBLISHED = f'millrace_tickets_published_total{{{CLOCK},exchange="%s",outcome="%s"}}'
 
 CASES = (
     Case(
@@ -182,7 +184,7 @@ CASES = (
     Case(
         "MillraceTicketsOverdue",
         {
-            "millrace_tickets_overdue": "7x80",
+            OVERDUE % "events": "7x80",
             OURS % "events": "1x80",
             QUEUE % ("messages_ready", "events"): "9x20 0x60",
             # What waits elsewhere says nothing of ours.
@@ -191,10 +193,40 @@ CASES = (
         },
         "20m",
         "30m",
-        says="7 tickets are overdue.",
+        {"queue": "events"},
+        says="7 tickets are overdue on the queue events.",
+    ),
+    # Another queue has its own to do, and hides nothing.
+    Case(
+        "MillraceTicketsOverdue",
+        {
+            OVERDUE % "reports": "0x20 7x60",
+            OVERDUE % "events": "0x80",
+            OURS % "events": "1x80",
+            OURS % "reports": "1x80",
+            QUEUE % ("messages_ready", "events"): "9x80",
+            QUEUE % ("messages_ready", "reports"): "0x80",
+        },
+        "20m",
+        "30m",
+        {"queue": "reports"},
+        says="7 tickets are overdue on the queue reports.",
+    ),
+    # It has a backlog; the queue that has nothing to do lost nothing.
+    Case(
+        "MillraceTicketsOverdue",
+        {
+            OVERDUE % "events": "7x80",
+            OVERDUE % "reports": "0x80",
+            OURS % "events": "1x80",
+            OURS % "reports": "1x80",
+            QUEUE % ("messages_ready", "events"): "9x80",
+            QUEUE % ("messages_ready", "reports"): "0x80",
+        },
+        "35m",
     ),
     # Nobody scrapes RabbitMQ: an ordinary backlog may be behind it.
-    Case("MillraceTicketsOverdue", {"millrace_tickets_overdue": "7x80", OURS % "events": "1x80"}, "30m"),
+    Case("MillraceTicketsOverdue", {OVERDUE % "events": "7x80", OURS % "events": "1x80"}, "30m"),
     Case(
         "MillracePublishFails",
         {
@@ -203,7 +235,52 @@ CASES = (
         },
         "9m",
         "25m",
-        says="10% of the tickets were not confirmed.",
+        says="10% of the tickets are not confirmed.",
+    ),
+    # A busy door does not hide a clock that publishes ticks in vain.
+    Case(
+        "MillracePublishFails",
+        {
+            'millrace_tickets_published_total{job="millrace-web",exchange="events",outcome="confirmed"}': "0+6000x60",
+            'millrace_tickets_published_total{job="millrace-web",exchange="events",outcome="unconfirmed"}': "0x60",
+            PUBLISHED % ("events", "confirmed"): "7x60",
+            PUBLISHED % ("events", "unconfirmed"): "0x60",
+            PUBLISHED % ("periodic", "confirmed"): "0+1x20 20x40",
+            PUBLISHED % ("periodic", "unconfirmed"): "0x20 0+1x40",
+        },
+        "9m",
+        "25m",
+        says="100% of the tickets are not confirmed.",
+    ),
+    # The broker is dead: nothing is tried any more, so nothing is counted.
+    Case(
+        "MillracePublishFails",
+        {
+            PUBLISHED % ("events", "confirmed"): "90x80",
+            PUBLISHED % ("events", "unavailable"): "0x80",
+            f'millrace_connection_up{{{CLOCK},peer="broker"}}': "1x20 0x60",
+            f"millrace_tickets_due{{{CLOCK}}}": "5x80",
+            f"millrace_tickets_held{{{CLOCK}}}": "0x80",
+        },
+        "14m",
+        "16m",
+        says="100% of the tickets are not confirmed.",
+    ),
+    # It is there for one clock of two; and one is away while nothing is to be published.
+    *(
+        Case(
+            "MillracePublishFails",
+            {
+                PUBLISHED % ("events", "confirmed"): "90x80",
+                PUBLISHED % ("events", "unavailable"): "0x80",
+                f'millrace_connection_up{{{CLOCK},peer="broker"}}': "0x80",
+                'millrace_connection_up{job="millrace-clock",instance="d",peer="broker"}': other,
+                f"millrace_tickets_due{{{CLOCK}}}": due,
+                f"millrace_tickets_held{{{CLOCK}}}": "2x80",
+            },
+            "30m",
+        )
+        for other, due in (("1x80", "5x80"), ("0x80", "2x80"))
     ),
     Case(
         "MillraceServerErrors",

@@ -19,10 +19,12 @@ def test_every_report_is_counted_once_by_event() -> None:
         for _ in range(10):
             signals.ticket_started.send(None, type="a.b", count=6)
             signals.ticket_finished.send(None, report=REPORT)
+        signals.ticket_started.send(None, type="a.b", count=0, redelivered=True)
     for word, n in DONE.items():
         labels = {"type": "a.b", "outcome": word}
         assert value(found, "millrace_events_finished_total", **labels) == 10 * n
-    assert value(found, "millrace_tickets_started_total", type="a.b") == 10
+    assert value(found, "millrace_tickets_started_total", type="a.b") == 11
+    assert value(found, "millrace_tickets_redelivered_total", type="a.b") == 1
     assert value(found, "millrace_events_started_total", type="a.b") == 60
     assert value(found, "millrace_event_run_duration_seconds_count", type="a.b") == 40
     total = value(found, "millrace_event_run_duration_seconds_sum", type="a.b")
@@ -75,13 +77,16 @@ def test_accepted_published_and_answered_are_counted() -> None:
 
 
 def test_the_clock_counts_tickets_slots_and_returned_messages() -> None:
-    with counting("clock", schedules=["hourly"]) as found:
-        signals.tickets_counted.send(None, due=1, held=4, out=2, overdue=3)
+    with counting("clock", schedules=["hourly"], queues=["events", "reports"]) as found:
+        signals.tickets_counted.send(None, due=1, held=4, out=2, overdue={"events": 5})
+        signals.tickets_counted.send(None, due=1, held=4, out=2, overdue={"reports": 3, "x": 1, "y": 1})
         signals.slots_settled.send(None, late={"hourly": [-0.5, 0.25]}, skipped={("hourly", "paused"): 3})
         signals.schedules_succeeded.send(None, last={"hourly": 1.5}, expected={})
         signals.message_returned.send(None, ours=True, reason="delivery_limit")
         signals.message_returned.send(None, ours=False, reason="unknown")
-    assert [value(found, f"millrace_tickets_{n}") for n in ("due", "out", "overdue", "held")] == [1, 2, 3, 4]
+    assert [value(found, f"millrace_tickets_{n}") for n in ("due", "out", "held")] == [1, 2, 4]
+    overdue = [value(found, "millrace_tickets_overdue", queue=q) for q in ("events", "reports", "other")]
+    assert overdue == [0, 3, 2]
     assert value(found, "millrace_slots_fired_total", schedule="hourly") == 2
     assert value(found, "millrace_slot_lateness_seconds_sum", schedule="hourly") == 0.25
     assert value(found, "millrace_slots_skipped_total", schedule="hourly", reason="paused") == 3

@@ -40,7 +40,7 @@ def test_what_a_clock_saw_last_is_not_shown_for_ever(later: Callable[[float], No
             return [*flat, value(found, "millrace_oldest_waiting_seconds", **place)]
 
         def look() -> None:
-            signals.tickets_counted.send(None, due=1, held=0, out=2, overdue=0)
+            signals.tickets_counted.send(None, due=1, held=0, out=2, overdue={})
             signals.balance_seen.send(None, without_ticket=0, checked=9, partitions=14)
             signals.schedules_seen.send(None, late=3.0)
             signals.waiting_seen.send(None, waits={("events", "a.b"): 700.0})
