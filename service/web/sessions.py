@@ -8,7 +8,6 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-import urllib.parse
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from service.domain import credentials, errors
 from service.domain.access import Kind, Principal, Role
 from service.settings import Settings
 from service.values import is_loopback
+from service.web import whence
 
 FIELD = "csrf"  #: of a form
 HEADER = "X-CSRF-Token"  #: of a script's request
@@ -96,8 +96,7 @@ class Sessions:
         """Only on loopback is there no TLS."""
         if self._public_url:
             return self._public_url.startswith("https:")
-        host = urllib.parse.urlsplit(f"//{request.host}").hostname or ""
-        return request.scheme == "https" or not is_loopback(host)
+        return request.scheme == "https" or not is_loopback(whence.host(request.host))
 
     def _token(self, request: flask.Request) -> str:
         return request.cookies.get(self.cookie(request), "")
@@ -110,7 +109,7 @@ class Sessions:
 def check_origin(request: flask.Request) -> None:
     """Raises NotPermitted for what a browser says comes from another site."""
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    host = urllib.parse.urlsplit(origin).netloc if origin is not None else request.host
+    host = whence.place(origin) if origin is not None else request.host
     if site not in (None, "same-origin", "none") or host != request.host:
         raise errors.NotPermitted("this form comes from another site")
 

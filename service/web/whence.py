@@ -30,16 +30,25 @@ def check_here(environ: dict[str, Any]) -> None:
     """
     origin = environ.get("HTTP_ORIGIN")
     foreign = environ.get("HTTP_SEC_FETCH_SITE") == "cross-site" and environ["REQUEST_METHOD"] not in SAFE
-    if foreign or (origin is not None and not is_loopback(_host(origin))):
+    if foreign or (origin is not None and not is_loopback(host(place(origin)))):
         raise errors.NotPermitted("access is off here (MILLRACE_ACCESS), and a page of another site asks")
     hops = environ.get("HTTP_X_FORWARDED_FOR", "")
     if hops and not all(is_loopback(hop.strip()) for hop in hops.split(",")):
         raise errors.NotPermitted("access is off here (MILLRACE_ACCESS), and a proxy brings somebody from elsewhere")
 
 
-def _host(origin: str) -> str:
+def place(origin: str) -> str:
+    """The host and the port in an ``Origin``; nothing for what is none."""
     try:
-        return urllib.parse.urlsplit(origin).hostname or ""
+        return urllib.parse.urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
+def host(place: str) -> str:
+    """The host in ``host:port``; nothing for what is none."""
+    try:
+        return urllib.parse.urlsplit(f"//{place}").hostname or ""
     except ValueError:
         return ""
 

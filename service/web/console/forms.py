@@ -94,7 +94,11 @@ def text(name: str, length: int = 300) -> str | None:
     return flask.request.form.get(name, "").strip()[:length] or None
 
 
+def whole(given: str) -> int | None:
+    """The whole number in a text of a form or a query; None: it is none, or has more than nine digits."""
+    return int(given) if re.fullmatch(r"[0-9]{1,9}", given) else None
+
+
 def number(name: str) -> int:
     """A whole number of the form that is being answered; 0 where there is none."""
-    given = flask.request.form.get(name, "")
-    return int(given) if re.fullmatch(r"[0-9]{1,9}", given) else 0
+    return whole(flask.request.form.get(name, "")) or 0

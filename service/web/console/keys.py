@@ -29,7 +29,9 @@ def create_key() -> flask.Response:
     """Make one. This answer holds it, and is the only one that ever does."""
     given = {name: forms.text(name) or "" for name in ("name", "role", "types", "lasts")}
     types = given["types"].replace(",", " ").split()
-    lasts = float(given["lasts"]) if given["lasts"].isdigit() else None
+    if given["lasts"] not in dict(LASTS):
+        return _show(given=given, faults=[errors.Fault("/lasts", "one of those that are offered is wanted")])
+    lasts = float(given["lasts"]) if given["lasts"] else None
     try:
         made = road.current().operations.keys.create(
             name=given["name"], role=given["role"], types=types, lasts=lasts, by=operations.by()

@@ -39,8 +39,8 @@ def schedule(name: str) -> flask.Response:
     coming, fault = _coming(name, row)
     today = words.now()
     change, on_change = _at_change(row["plan"], coming[-1]["at"] if coming else today)
-    given = flask.request.args.get("year", "")
-    number = int(given) if given.isdigit() and int(given) in previews.YEARS else today.year
+    given = forms.whole(flask.request.args.get("year", ""))
+    number = given if given in previews.YEARS else today.year
     return page.render(
         "schedule.html",
         one=shown,

@@ -12,7 +12,7 @@ from service.application import schedules as application
 from service.domain import errors
 from service.domain.access import Permission
 from service.domain.backfill import Backfill
-from service.web import access, operations, road, sessions
+from service.web import access, body, operations, road, sessions
 from service.web.console import forms, page, rules, schedule, words
 
 #: Kind of a plan → its other members; and those of a policy.
@@ -177,13 +177,19 @@ def _document(*, whole: bool = False) -> dict[str, Any]:
     """The document in the form; with ``whole`` its empty fields too, which take members away."""
     values = _given()
     try:
-        payload = json.loads(values.get("payload") or "{}")
-    except ValueError as error:
-        raise errors.InvalidSchedule([errors.Fault("/payload", f"this is no JSON: {error}")]) from None
+        payload = body.parse((values.get("payload") or "{}").encode(), road.current().settings.max_depth).value
+    except body.NotStrictJson as error:
+        faults = [errors.Fault(f"/payload{fault.pointer}", fault.detail) for fault in error.faults]
+        raise errors.InvalidSchedule(faults) from None
     found: dict[str, Any] = {"name": values.get("name", "").strip() or None, "type": values.get("type") or None}
     found |= {"plan": _plan(values), "payload": payload}
     for member in POLICY:
         value = values.get(member, "").strip()
         if value or whole:
-            found[member] = (int(value) if member == "max_runs" and value.isdigit() else value) if value else None
+            found[member] = _policy(member, value) if value else None
     return {member: value for member, value in found.items() if value is not None or (whole and member in POLICY)}
+
+
+def _policy(member: str, value: str) -> str | int:
+    """A member of a policy as the document has it."""
+    return value if member != "max_runs" or (number := forms.whole(value)) is None else number
