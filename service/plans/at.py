@@ -26,8 +26,8 @@ class At(Plan):
         zones.get(self.tz)
         if not instants.FIRST_YEAR <= self.moment.year <= instants.LAST_YEAR:
             raise errors.DeclarationError(
-                f"at: {self.moment.isoformat()} is too far away: a year from {instants.FIRST_YEAR} to {instants.LAST_YEAR}"
-                " is wanted",
+                f"at: {self.moment.isoformat()} is too far away: a year from {instants.FIRST_YEAR} to"
+                f" {instants.LAST_YEAR} is wanted",
                 field="at",
             )
 

@@ -54,6 +54,7 @@ class Gates:
             lambda seconds: accept.NotStored("too many requests are waiting to be stored", retry_after=seconds),
         )
         self.reads = Gate(max(1, threads // 8), lambda seconds: errors.Overloaded(retry_after=seconds))
+        self.issuer = Gate(max(1, threads // 8), lambda seconds: errors.Overloaded(retry_after=seconds), patience=0.0)
 
 
 def posts() -> Gate:
@@ -64,6 +65,11 @@ def posts() -> Gate:
 def reads() -> Gate:
     """To be entered around every question to the ledger."""
     return _gates().reads
+
+
+def issuer() -> Gate:
+    """To be entered around every question to the issuer that a stranger can have asked."""
+    return _gates().issuer
 
 
 def _gates() -> Gates:

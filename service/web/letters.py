@@ -13,7 +13,7 @@ from service.domain import errors, outcome
 from service.domain.access import Permission
 from service.ledger import letters as ledger
 from service.ledger import pages as lists
-from service.web import access, answer, body, links, operations, road, search, veil
+from service.web import access, answer, body, links, operations, road, search, unknown, veil
 from service.web import errors as web
 
 pages = flask.Blueprint("letters", __name__, url_prefix="/v1")
@@ -150,12 +150,11 @@ def list_strays() -> answer.Json:
 @pages.get("/strays/<stray_id>")
 @access.needs(Permission.READ)
 def show_stray(stray_id: str) -> answer.Json:
-    """One stray with its properties and headers; with ``reveal`` its body (base64) too."""
+    """One stray with its properties; with ``reveal`` what its sender wrote, headers and body (base64), too."""
     found = road.current().operations.strays.show(stray_id)
     masked: list[str] = []
     if not veil.asked(flask.request.args, found["id"]):
-        # Nobody knows what a stray holds, so all of it may be what others must not see.
-        found, masked = found | {"body": None}, ["/body"]
+        found, masked = unknown.masked(found)
     return answer.Json(found | {"masked": masked, "links": {"self": _stray_place(found["id"])}})
 
 

@@ -1,5 +1,5 @@
-"""Names in a path. A NUL in one is replaced, as bytes that are no UTF-8 are: neither the ledger nor a file system could be
-asked about it, and nothing that there is has such a name.
+"""Names in a path. A NUL in one is replaced, as bytes that are no UTF-8 are: neither the ledger nor a file system could
+be asked about it, and nothing that there is has such a name.
 """
 
 from __future__ import annotations

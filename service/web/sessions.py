@@ -16,9 +16,9 @@ import flask
 from service.domain import credentials, errors
 from service.domain.access import Kind, Principal, Role
 from service.settings import Settings
-from service.values import is_loopback
-from service.web import whence
+from service.web import cookies, whence
 
+COOKIE = "millrace"
 FIELD = "csrf"  #: of a form
 HEADER = "X-CSRF-Token"  #: of a script's request
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -60,16 +60,14 @@ class Sessions:
         token = secrets.token_urlsafe(32)
         hash = credentials.keyed_hash(token, self._peppers[0])
         self._ledger.begin(hash, name=name, role=role, local=local, lasts=self._limit)
-        secure = self._is_secure(request)
-        response.set_cookie(self.cookie(request), token, secure=secure, httponly=True, samesite="Lax", path="/")
+        cookies.put(response, request, self._public_url, COOKIE, token)
 
     def end(self, request: flask.Request, response: flask.Response) -> None:
         """End the session, if there is one."""
-        token, name = self._token(request), self.cookie(request)
+        token = self._token(request)
         if TOKEN.fullmatch(token):
             self._ledger.end(credentials.hashes(token, self._peppers))
-        if name in request.cookies:
-            response.delete_cookie(name, secure=self._is_secure(request), httponly=True, samesite="Lax", path="/")
+        cookies.drop(response, request, self._public_url, COOKIE)
 
     def form_token(self, request: flask.Request) -> str:
         """What a form must carry; empty without a session."""
@@ -88,18 +86,8 @@ class Sessions:
                 f" (field {FIELD}, or header {HEADER})"
             )
 
-    def cookie(self, request: flask.Request) -> str:
-        """The name of the cookie. With ``__Host-`` browsers take it from this very host, and over TLS, only."""
-        return "__Host-millrace" if self._is_secure(request) else "millrace"
-
-    def _is_secure(self, request: flask.Request) -> bool:
-        """Only on loopback is there no TLS."""
-        if self._public_url:
-            return self._public_url.startswith("https:")
-        return request.scheme == "https" or not is_loopback(whence.host(request.host))
-
     def _token(self, request: flask.Request) -> str:
-        return request.cookies.get(self.cookie(request), "")
+        return cookies.get(request, self._public_url, COOKIE)
 
     @staticmethod
     def _of(token: str, pepper: str) -> str:

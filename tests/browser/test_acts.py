@@ -241,6 +241,8 @@ def test_a_key_is_made_shown_once_and_revoked(stage: Stage, page: sync_api.Page)
     page.goto("/console/keys")
     assert page.locator(f"text={text}").count() == 0
     page.get_by_role("link", name="Revoke… shop-frontend").click()
+    assert not stage.violations(page)
+    page.locator("#dialog [data-confirm]").fill("shop-frontend")
     page.click("#dialog button:has-text('Revoke')")
     expect(page.locator(".toast")).to_contain_text("revoked")
     assert stage.api("GET", "/v1/keys")["keys"] == []

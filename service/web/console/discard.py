@@ -30,6 +30,7 @@ def discard_dead() -> flask.Response:
     here, chosen = road.current().operations, dead.chosen_by()
     ids = flask.request.form.getlist("id")[: dead.SHOWN]
     if ids:
+        forms.check_typed(str(len(ids)))
         return _discard_picked(ids, chosen)
     count = sum(_counted(chosen).values())
     if forms.text("confirm") != str(count):

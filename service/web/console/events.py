@@ -58,8 +58,9 @@ def live_events() -> flask.Response:
     than = flask.request.args.get("than", "")
     if not queries.UUID.fullmatch(than):
         flask.abort(404)
+    filters = _wanted(args).filters()
     with gate.reads():
-        newer = road.current().operations.counting.newer(_wanted(args).filters(), than)
+        newer = road.current().operations.counting.newer(filters, than)
     return page.fragment("events_live.html", newer=newer, there=_there(args))
 
 

@@ -39,7 +39,7 @@ def schedule(name: str) -> flask.Response:
     coming, fault = _coming(name, row)
     today = words.now()
     change, on_change = _at_change(row["plan"], coming[-1]["at"] if coming else today)
-    given = forms.whole(flask.request.args.get("year", ""))
+    given = forms.whole(flask.request.args.get("year", "")) or 0
     number = given if given in previews.YEARS else today.year
     return page.render(
         "schedule.html",
@@ -84,6 +84,8 @@ def live_schedule(name: str) -> flask.Response:
 @access.needs(Permission.SCHEDULE)
 def ask_pause_schedule(name: str) -> flask.Response:
     """The form that asks why."""
+    with gate.reads():
+        road.current().operations.agenda.find(name)  # There may be none.
     place = f"/console/schedules/{name}"
     about = "No instant of it becomes an event until it is resumed; then it goes on with the next one."
     return page.dialog("pause.html", kind="schedule", name=name, place=f"{place}/pause", about=about, back=place)

@@ -113,3 +113,27 @@ class Users(shapes.Shape):
     """The local users by name."""
 
     users: list[User]
+
+
+class Session(shapes.Shape):
+    """Somebody who is signed in to the console."""
+
+    name: str
+    local: Annotated[bool, msgspec.Meta(description="Signed in by password; else at the issuer.")]
+    role: Role
+    created_at: shapes.Moment
+    seen_at: shapes.Moment
+    ends_at: shapes.Moment
+
+
+class Sessions(shapes.Shape):
+    """Those who were seen last first."""
+
+    sessions: list[Session]
+
+
+class Ended(shapes.Shape):
+    """Who was signed out."""
+
+    name: str
+    ended: Annotated[shapes.Count, msgspec.Meta(description="Sessions that there were.")]
