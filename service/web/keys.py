@@ -142,4 +142,5 @@ def verify_audit() -> answer.Json:
         lost = wanted.end is not None and not here.holds(wanted.end)
     breaks = [{"n": one.n, "what": one.what} for one in found.breaks]
     holds = not (breaks or lost)
-    return answer.Json({"holds": holds, "rows": found.rows, "end": found.end, "breaks": breaks, "end_lost": lost})
+    document = {"holds": holds, "rows": found.rows, "end": found.end, "breaks": breaks, "more_breaks": found.more}
+    return answer.Json(document | {"end_lost": lost})

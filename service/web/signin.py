@@ -116,10 +116,10 @@ def come_back() -> Any:
         response = _page("/console", company_fault=f"Company sign-in has failed: {why}.", status=401)
         cookies.drop(response, request, settings.public_url, FLOW)
         return response
-    response = flask.redirect(flow["next"], 303)
-    keeper.sessions.begin(request, response, name=name, role=role, local=False)  # type: ignore[arg-type]
-    cookies.drop(response, request, settings.public_url, FLOW)
-    return response
+    done: Any = flask.redirect(flow["next"], 303)
+    keeper.sessions.begin(request, done, name=name, role=role, local=False)
+    cookies.drop(done, request, settings.public_url, FLOW)
+    return done
 
 
 @pages.get("/sign-out")

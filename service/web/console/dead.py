@@ -25,6 +25,7 @@ SHOW: dict[str, tuple[bool | None, bool | None]] = {
 }
 RATES = (1.0, 10.0, 100.0)  #: events per second that are offered
 MOST = 10_000  #: letters in one replay, the oldest
+LOOKED = 2.0  #: seconds for which a dry run looks at letters
 SECONDS = 8.0  #: of one turn of a replay; the page asks for the next one
 
 
@@ -86,7 +87,7 @@ def ask_replay_dead() -> flask.Response:
     chosen, ids = chosen_by("id", "show"), flask.request.args.getlist("id")[:SHOWN]
     if ids:
         return page.dialog("replay_chosen.html", ids=ids, count=len(ids), same=chosen.path())
-    found = _dry_run(chosen)
+    found = _dry_run(chosen, seconds=LOOKED)
     return page.dialog(
         "replay_dead.html",
         chosen=chosen,
@@ -110,7 +111,10 @@ def replay_dead() -> Any:
     done, total = forms.number("done"), forms.number("total")
     if not total:
         total = _dry_run(chosen).replayed
-        if forms.text("confirm") != str(total):
+        typed = forms.number("confirm")
+        if forms.text("some") and typed < total:
+            total = typed  # The count was given up there, for it took long.
+        if not typed or typed != total:
             raise forms.NotConfirmed()
     rate = next((rate for rate in RATES if str(rate) == forms.text("rate")), RATES[1])
     found = here.replayer.some(
@@ -151,9 +155,10 @@ def chosen_by(*own: str) -> Chosen:
     return found if since is None or found.since else msgspec.structs.replace(found, since=since)
 
 
-def _dry_run(chosen: Chosen) -> replay.Summary:
+def _dry_run(chosen: Chosen, seconds: float | None = None) -> replay.Summary:
     replayer = road.current().operations.replayer
-    return replayer.some(chosen.filters(), limit=MOST, dry_run=True, by=operations.by())
+    with gate.reads():
+        return replayer.some(chosen.filters(), limit=MOST, dry_run=True, by=operations.by(), seconds=seconds)
 
 
 def _is_in(group: Any, chosen: Chosen) -> bool:

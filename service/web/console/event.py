@@ -110,9 +110,10 @@ def _text(value: Any) -> str:
 
 
 def _find(event_id: str) -> dict[str, Any]:
-    found = road.current().queries.find(event_id)
-    if found is None:
-        raise road.current().queries.missing(event_id)
+    with gate.reads():
+        found = road.current().queries.find(event_id)
+        if found is None:
+            raise road.current().queries.missing(event_id)
     return found
 
 

@@ -69,7 +69,8 @@ def live_events() -> flask.Response:
 def ask_cancel_events() -> flask.Response:
     """How many open events the filter finds, and the form to cancel them."""
     wanted, filters = _to_cancel()
-    types = road.current().operations.control.count(filters)
+    with gate.reads():
+        types = road.current().operations.control.count(filters)
     return page.dialog("cancel_events.html", wanted=wanted, types=types, count=sum(types.values()), same=_query())
 
 

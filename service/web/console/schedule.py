@@ -122,7 +122,8 @@ def run_schedule(name: str) -> flask.Response:
 @access.needs(Permission.SCHEDULE)
 def ask_delete_schedule(name: str) -> flask.Response:
     """The form to delete it."""
-    return page.dialog("delete_schedule.html", one=road.current().operations.agenda.find(name))
+    with gate.reads():
+        return page.dialog("delete_schedule.html", one=road.current().operations.agenda.find(name))
 
 
 @page.pages.post("/schedules/<name>/delete")

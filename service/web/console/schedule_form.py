@@ -12,7 +12,7 @@ from service.application import schedules as application
 from service.domain import errors
 from service.domain.access import Permission
 from service.domain.backfill import Backfill
-from service.web import access, body, operations, road, sessions
+from service.web import access, body, gate, operations, road, sessions
 from service.web.console import forms, page, rules, schedule, words
 
 #: Kind of a plan → its other members; and those of a policy.
@@ -49,7 +49,8 @@ def create_schedule() -> flask.Response:
 @access.needs(Permission.SCHEDULE)
 def ask_edit_schedule(name: str) -> flask.Response:
     """The form with what stands there."""
-    row = road.current().operations.agenda.find(name)
+    with gate.reads():
+        row = road.current().operations.agenda.find(name)
     plan, policy = row["plan"], row["policy"] or {}
     kind = next(kind for kind, _ in KINDS if kind in plan)
     values = {member: str(plan[member]) for member in PLAN[kind] if member in plan}
@@ -86,7 +87,8 @@ def preview_schedule() -> flask.Response:
 @access.needs(Permission.SCHEDULE)
 def ask_backfill(name: str) -> flask.Response:
     """Which past instants, and what would come of them."""
-    row = road.current().operations.agenda.find(name)
+    with gate.reads():
+        row = road.current().operations.agenda.find(name)
     since, until = (flask.request.args.get(field, "") for field in ("since", "until"))
     found: Backfill | None = None
     faults: list[errors.Fault] = []

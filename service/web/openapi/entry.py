@@ -75,7 +75,8 @@ class Verdict(shapes.Shape):
     holds: bool
     rows: shapes.Count
     end: Annotated[str, msgspec.Meta(description="The hash of its last row: keep it where nobody can write both.")]
-    breaks: list[Broken]
+    breaks: Annotated[list[Broken], msgspec.Meta(description="The first hundred.")]
+    more_breaks: Annotated[shapes.Count, msgspec.Meta(description="Those beyond them.")]
     end_lost: Annotated[bool, msgspec.Meta(description="No row has the hash that was asked for.")]
 
 
