@@ -302,6 +302,22 @@ def test_the_keyboard_finds_goes_and_opens(stage: Stage, page: sync_api.Page) ->
     expect(page.locator("#keys")).to_be_visible()
 
 
+def test_the_key_r_replays_a_dead_letter(stage: Stage, page: sync_api.Page) -> None:
+    letter = stage.dead()
+    page.goto("/console/dead")
+    page.keyboard.press("j")
+    page.keyboard.press("r")
+    expect(page.locator("#dialog h1")).to_have_text("Replay this dead letter")
+    page.keyboard.press("Escape")
+    expect(page.locator("#dialog")).to_be_hidden()
+    page.goto(f"/console/events/{letter}")
+    page.keyboard.press("r")
+    expect(page.locator("#dialog h1")).to_have_text("Replay this dead letter")
+    page.click("#dialog button:has-text('Replay')")
+    expect(page.locator(".toast")).to_contain_text("Replayed")
+    assert stage.event(letter)["replayed_as"]
+
+
 def test_figures_that_cannot_be_had_stay_and_say_how_old_they_are(stage: Stage) -> None:
     with stage.page(strict=False) as page:
         page.goto("/console")

@@ -117,3 +117,13 @@ def test_a_page_that_is_asked_for_wrongly_says_what_is_wrong(client: FlaskClient
     assert answer.status_code == 422
     name = path.partition("?")[2].partition("=")[0]
     assert f"<code>{name}</code>" in answer.text
+
+
+def test_a_source_and_a_producer_of_the_same_name_do_not_meet_in_a_key(client: FlaskClient) -> None:
+    cloud = {"specversion": "1.0", "type": "orders.created", "source": "shop", "id": "7", "data": {"a": 1}}
+    headers = {"Content-Type": "application/cloudevents+json"}
+    first = client.post("/v1/events", json=cloud, headers=headers)
+    given = {"X-Producer": "shop", "Idempotency-Key": '"7"'}
+    second = client.post("/v1/events/orders.created", json={"b": 2}, headers=given)
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.get_json()["id"] != second.get_json()["id"]
