@@ -78,7 +78,8 @@ def made(stage: Stage) -> dict[str, str]:
     key = stage.api("POST", "/v1/keys", {"name": "of-a-program", "role": "viewer"})["id"]
     [(stray,)] = stage.road.sql(
         "insert into millrace.strays (id, queue, reason, properties, headers, body)"
-        " values (gen_random_uuid(), 'events', 'no ticket', '{}', '{\"argsrepr\": \"(7,)\"}', 'text') returning id::text"
+        " values (gen_random_uuid(), 'events', 'no ticket', '{}', '{\"argsrepr\": \"(7,)\"}', 'text')"
+        " returning id::text"
     )
     return {"masked": masked, "key": key, "stray": stray}
 
