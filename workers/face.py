@@ -117,11 +117,11 @@ def _bundle_of_detached(type_name: str, queue: str, bundle: int | str, bulk: boo
 
 def parser(model: Any) -> Callable[[Any], Any]:
     """A function that parses a payload to ``model``, or raises InvalidEvent with a fault per field."""
-    adapter = pydantic.TypeAdapter(model)
+    validate = pydantic.TypeAdapter(model).validator.validate_python
 
     def parse(payload: Any) -> Any:
         try:
-            return adapter.validate_python(payload)
+            return validate(payload)
         except pydantic.ValidationError as error:
             raise errors.InvalidEvent([_fault(f) for f in error.errors(include_url=False)]) from None
 

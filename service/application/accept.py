@@ -100,23 +100,38 @@ class Intake:
         until = time.monotonic() + (self._deadline if within is None else within)
         found: list[Outcome] = []
         for start in range(0, len(events), FLUSH):
-            submissions = [Submission([new]) for new in events[start : start + FLUSH]]
+            part = events[start : start + FLUSH]
             try:
-                if time.monotonic() >= until:
-                    raise self._not_stored("its turn did not come in time")
-                self._hand_over(submissions)
-            except NotStored as error:
-                found += [error] * len(submissions)
-                continue
-            # They are answered in turn: whoever waits for the last one is woken once, and not a hundred times.
-            if submissions[-1].done.acquire(timeout=max(0.0, until - time.monotonic())):
-                submissions[-1].done.release()
-            for submission in submissions:
-                try:
-                    found += self._outcome(submission, max(0.0, until - time.monotonic()))
-                except errors.MillraceError as error:
-                    found.append(error)
+                # Most often all of them are well, and then one submission costs a tenth of a hundred.
+                found += self._submit_before(until, part)
+            except (errors.NotStorable, errors.InvalidEvent):
+                found += self._sort_out(part, until)
+            except errors.NotAccepted as error:
+                found += _each_of(error, len(part))
         return found
+
+    def _sort_out(self, part: Sequence[event.NewEvent], until: float) -> list[Outcome]:
+        """The same for some of which the ledger does not take all."""
+        submissions = [Submission([new]) for new in part]
+        try:
+            self._hand_over(submissions)
+        except NotStored as error:
+            return [error] * len(submissions)
+        # They are answered in turn: whoever waits for the last one is woken once, and not a hundred times.
+        if submissions[-1].done.acquire(timeout=max(0.0, until - time.monotonic())):
+            submissions[-1].done.release()
+        found: list[Outcome] = []
+        for submission in submissions:
+            try:
+                found += self._outcome(submission, max(0.0, until - time.monotonic()))
+            except errors.MillraceError as error:
+                found.append(error)
+        return found
+
+    def _submit_before(self, until: float, part: Sequence[event.NewEvent]) -> list[Accepted]:
+        if time.monotonic() >= until:
+            raise self._not_stored("its turn did not come in time")
+        return self.submit(part, max(0.0, until - time.monotonic()))
 
     def expect(self, one: Accepted, accepted_at: datetime.datetime) -> outlook.Outlook:
         """Why an event that was just accepted waits, and when it should start."""
@@ -332,6 +347,13 @@ class Intake:
 
 class NotStored(errors.NotAccepted):
     """The event was not stored; send it again."""
+
+
+def _each_of(error: errors.NotAccepted, number: int) -> list[Outcome]:
+    """What each event is told of some that were not accepted together: its own id, if it may be stored after all."""
+    if not error.event_ids:
+        return [error] * number
+    return [errors.NotAccepted(str(error), event_ids=(i,), retry_after=error.retry_after) for i in error.event_ids]
 
 
 class Recent:

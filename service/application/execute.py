@@ -17,9 +17,12 @@ import json
 import math
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+
+import msgspec
 
 from service import crashpoints
 from service.application import calling, context, places, ports
@@ -61,7 +64,7 @@ class Report:
         }  # fmt: skip
         if self.faults:
             found["faults"] = self.faults
-        return json.dumps(found, separators=(",", ":"))
+        return msgspec.json.encode(found).decode()
 
 
 @dataclasses.dataclass(slots=True)
@@ -307,16 +310,14 @@ class Executor:
             return late
         begin = time.monotonic()
         try:
-            found = [
-                c.event._replace(payload=handler.parse(c.event.payload)) if handler.parse else c.event for c in live
-            ]
+            found = [c.event.with_payload(handler.parse(c.event.payload)) if handler.parse else c.event for c in live]
             crashpoints.reach("in_handler")
             answer = calling.call(handler, found, context.Context(work, found, shared=shared))
             first = self._answered(handler, live[0].event, answer)
         except BaseException as error:
             first = self._raised(work, handler, live[0].event, error)
         each = (time.monotonic() - begin) / len(live)
-        return late + [_Run(c, first._replace(event_id=c.event.id), each, begin) for c in live]
+        return late + [_Run(c, Outcome(c.event.id, *first[1:]), each, begin) for c in live]
 
     def _answered(self, handler: handlers.Handler, found: event.Event, answer: Any) -> Outcome:
         if isinstance(answer, outcome.Answer):
@@ -378,16 +379,15 @@ class Executor:
     def _count(self, report: Report, runs: Sequence[_Run], skipped: int = 0) -> None:
         now = time.monotonic()
         slowest = max(report.latencies, default=0.0)
-        for run in runs:
-            report.count(run.outcome.word)
-            report.runs.append(run.seconds)
-            claimed = run.claimed
-            if run.begun is not None:
-                report.waits.append(run.waited)
-            if run.outcome.word is Word.DONE:
-                report.latencies.append(max(0.0, claimed.age + now - claimed.at))
-                if report.latencies[-1] >= slowest:
-                    slowest, report.trace = report.latencies[-1], claimed.event.traceparent
+        for word, number in Counter([run.outcome.word for run in runs]).items():
+            report.count(word, number)
+        report.runs += [run.seconds for run in runs]
+        report.waits += [run.waited for run in runs if run.begun is not None]
+        for claimed in [run.claimed for run in runs if run.outcome.word is Word.DONE]:
+            latency = max(0.0, claimed.age + now - claimed.at)
+            report.latencies.append(latency)
+            if latency >= slowest:
+                slowest, report.trace = latency, claimed.event.traceparent
         report.count(Word.SKIPPED, skipped)
 
     def _work(self, handler: handlers.Handler) -> AbstractContextManager[ports.Work]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from service.domain import errors, event, outcome
 from service.domain import ticket as tickets
@@ -155,15 +154,14 @@ class ReleaseLedger(Protocol):
 # --- execute ----------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """An event that this transaction has locked."""
 
     event: event.Event
     age: float  #: seconds since it was accepted, at the claim
+    waited: float  #: seconds since it was due, at the claim
     expired: bool
-    waited: float = 0.0  #: seconds since it was due, at the claim
-    at: float = dataclasses.field(default_factory=time.monotonic)  #: when it was claimed
+    at: float  #: when it was claimed, by ``time.monotonic``
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -58,6 +58,10 @@ class Event(NamedTuple):
     schedule: str | None = None  #: for a tick: the schedule's name
     slot_at: datetime.datetime | None = None  #: for a tick: the planned instant
 
+    def with_payload(self, payload: Any) -> Event:
+        """The same with its payload as the handler's model; ``_replace`` takes five times as long."""
+        return Event(self.id, self.type, payload, *self[3:])
+
 
 def check_type(name: str) -> str:
     """``name`` itself, or a DeclarationError that says what a type's name must be."""

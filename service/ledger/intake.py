@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from types import TracebackType
 from typing import Any, Self
 
@@ -241,9 +241,9 @@ def _columns(rows: Sequence[ports.Row]) -> list[Any]:
     """The arrays of ``EVENTS``."""
     events: list[event.NewEvent] = [r.event for r in rows]
     return [
-        [r.id for r in rows],
+        _uuids(r.id for r in rows),
         [e.type for e in events],
-        [r.ticket for r in rows],
+        _uuids(r.ticket for r in rows),
         [e.payload for e in events],
         [e.run_at for e in events],
         [e.expires_at for e in events],
@@ -254,10 +254,15 @@ def _columns(rows: Sequence[ports.Row]) -> list[Any]:
     ]
 
 
+def _uuids(found: Iterable[str]) -> str:
+    """An array as PostgreSQL writes it. psycopg2 would look at each of them, at five times the cost."""
+    return f"{{{','.join(found)}}}"
+
+
 def _ticket(new: ports.NewTicket) -> tuple[Any, ...]:
     """The values of ``TICKET``."""
     t = new.ticket
-    return (t.id, t.type, t.queue, t.exchange, t.routing_key, list(t.event_ids), new.due_at, new.head_start)
+    return (t.id, t.type, t.queue, t.exchange, t.routing_key, _uuids(t.event_ids), new.due_at, new.head_start)
 
 
 def _several(statement: str, row: str, rows: Sized) -> str:

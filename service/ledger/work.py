@@ -6,6 +6,7 @@ What is written is gathered and sent in one round trip, together with the commit
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -215,10 +216,12 @@ class Work:
         """Lock the open events among ``ids``. Others' locks are skipped, never waited for."""
         found: Sequence[Any] = self._run(CLAIM, (self._idle_limit, list(ids), delivery.type, delivery.tickets)).all()
         self._complete = len(found) == len(delivery.event_ids)
-        waits = self._pauses.waited(self._run, delivery.type, [r.waited for r in found])
+        read = [(rows.read(row), *row[rows.FIELDS :]) for row in found]
+        at = time.monotonic()
+        waits = self._pauses.waited(self._run, delivery.type, [waited for _, _, waited, _ in read])
         claimed = [
-            ports.Claimed(rows.read(r), age=r.age, expired=r.expired, waited=waited)
-            for r, waited in zip(found, waits, strict=True)
+            ports.Claimed(one, age, waited, expired, at)
+            for (one, age, _, expired), waited in zip(read, waits, strict=True)
         ]
         return sorted(claimed, key=lambda c: c.event.id)
 

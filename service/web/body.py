@@ -141,13 +141,15 @@ def deeper_than(value: Any, levels: int) -> bool:
     return bool(level)
 
 
-def may_hide_faults(data: bytes, text: bytes) -> bool:
+def may_hide_faults(data: bytes, text: bytes, beside: int = 0) -> bool:
     """Whether ``data`` may have a repeated key or a NUL in it; ``text`` is what it became. Never a false no.
+
+    ``beside``: how many members there are around what became ``text``.
 
     Every key has its colon. Written anew, a document has all colons that it had, those in strings too, but for the ones
     of keys that were repeated. Only an escaped colon, ``\\u003a``, could make up for one that is missing.
     """
-    return b"\\u003" in data or b"\\u0000" in data or data.count(b":") != text.count(b":")
+    return b"\\u003" in data or b"\\u0000" in data or data.count(b":") != text.count(b":") + beside
 
 
 class Pairs(list[tuple[str, Any]]):

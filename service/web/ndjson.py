@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from service.domain import errors
 from service.web import body, entry, idempotency, timing, trace
 
 MEDIA_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 MEMBERS = ("type", "payload", "key", "run_at", "delay", "expires_at", "traceparent")
+
+
+class Plain(msgspec.Struct, forbid_unknown_fields=True):
+    """What most lines have."""
+
+    type: str
+    payload: Any
+
+
+plain_decoder = msgspec.json.Decoder(Plain)
 
 
 def lines(data: bytes) -> list[bytes]:
@@ -18,6 +30,22 @@ def lines(data: bytes) -> list[bytes]:
 
 def read(line: bytes, max_depth: int) -> entry.Sent:
     """The event in a line; raises NotStrictJson and InvalidEvent."""
+    return _read_plain(line, max_depth) or _read_any(line, max_depth)
+
+
+def _read_plain(line: bytes, max_depth: int) -> entry.Sent | None:
+    """A line with no more than a type and a payload, at half the cost; None for one that needs a closer look."""
+    try:
+        found = plain_decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    text = body.encoder.encode(found.payload)
+    if line.count(b"{") + line.count(b"[") > max_depth or body.may_hide_faults(line, text, beside=2):
+        return None
+    return entry.Sent(type=found.type, document=body.Document(found.payload, text), pointer="/payload")
+
+
+def _read_any(line: bytes, max_depth: int) -> entry.Sent:
     value = body.parse(line, max_depth + 1).value
     if not isinstance(value, dict):
         raise errors.InvalidEvent([errors.Fault("", 'an object is wanted, like {"type": "a.b", "payload": {}}')])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import datetime
 import threading
 from collections.abc import Sequence
@@ -187,6 +188,19 @@ def test_a_post_that_waits_too_long_says_whether_it_may_be_stored(ledger: Ledger
     stored = {row[0] for row in ledger.sql("select id::text from millrace.events")}
     assert len(stored) == 2 + len(unknown)
     assert all(e.event_ids[0] in stored for e in unknown)
+
+
+def test_each_of_many_that_wait_too_long_is_told_its_own_id(ledger: Ledger) -> None:
+    ledger.post("a.b", 0)
+    with contextlib.closing(hold(ledger, "millrace.events")):
+        told = ledger.intake.submit_each([a_new(payload=str(n)) for n in range(30)], 0.3)
+    assert all(isinstance(one, errors.NotAccepted) for one in told)
+    ids = [one.event_ids for one in told if isinstance(one, errors.NotAccepted)]
+    assert [len(found) for found in ids] == [1] * 30
+    assert len(set(ids)) == 30
+    ledger.post("a.b", 2)
+    stored = dict(ledger.sql("select id::text, payload from millrace.events"))
+    assert {found[0]: n for n, found in enumerate(ids)}.items() <= stored.items()
 
 
 def test_an_unknown_type_is_refused_before_anything_is_stored(ledger: Ledger) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
+from typing import Any
 
 import psycopg2
 import pytest
@@ -12,12 +13,17 @@ from flask.testing import FlaskClient
 from service.domain.ticket import Delivery
 from service.ledger import cancel
 from tests.answers import document, problem
-from tests.integration.operations.desk import dead, fail
+from tests.integration.operations.desk import dead
 from tests.ledgers import Ledger
+from workers import Retry
 
 pytestmark = pytest.mark.postgres
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+def again_in_a_minute(payload: Any, ctx: Any) -> None:
+    raise Retry(after="1m")
 
 
 def hold(ledger: Ledger, event_id: str) -> psycopg2.extensions.connection:
@@ -58,7 +64,7 @@ def test_the_last_of_a_bundle_takes_the_ticket_along(ledger: Ledger, client: Fla
 
 
 def test_a_retry_that_waits_can_be_cancelled(ledger: Ledger, client: FlaskClient) -> None:
-    ledger.handler("a.again", fail, attempts=5)
+    ledger.handler("a.again", again_in_a_minute, attempts=5)
     [event_id] = ledger.post("a.again", 1)
     ledger.work()
     assert document(client.get(f"/v1/events/{event_id}"))["reason"] == "retrying"
