@@ -43,7 +43,8 @@ def test_a_nul_in_a_path_leads_nowhere(ledger: Ledger) -> None:
             for variable in rule.arguments:
                 values = dict.fromkeys(rule.arguments, "orders.created") | {variable: "a\0b"}
                 path = re.sub(r"<(?:\w+:)?(\w+)>", lambda one, given=values: given[one[1]], rule.rule)
-                answer = app.test_client().open(path.replace("\0", "%00"), method=method, query_string={"year": 2026})
+                query = {"year": 2026} if path.endswith("/year") else {}
+                answer = app.test_client().open(path.replace("\0", "%00"), method=method, query_string=query)
                 found.append((method, rule.rule, answer.status_code))
     assert [one for one in found if not 400 <= one[2] < 500] == []
     # The others miss something else before.
