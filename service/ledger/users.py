@@ -146,7 +146,8 @@ class UserLedger:
         """End all sessions of somebody, however they signed in; how many there were."""
         with transactions.begin(self._engine) as connection:
             ended: int = connection.exec_driver_sql(END_OF, (name,)).rowcount
-            audit.write(connection, "sessions.ended", name, by, sessions_ended=ended)
+            if ended:
+                audit.write(connection, "sessions.ended", name, by, sessions_ended=ended)
         return ended
 
     def end(self, hashes: Sequence[str]) -> None:
