@@ -12,6 +12,7 @@ from service.application.accept import Intake
 from service.application.detached import Executor
 from service.application.execute import Report
 from service.application.publish import Publisher
+from service.bootstrap import hands
 from service.domain import event, handlers
 from service.domain import ticket as tickets
 from service.ledger import balance
@@ -72,9 +73,12 @@ class Ledger:
         self.sql(TABLES)
         _standing.append(self)
 
-    def worker(self, *, lease: float = 120.0, grace: float = 20.0, **options: Any) -> Executor:
-        """An executor, as a process of a worker has it."""
-        leases = LeaseLedger(engines.Engine(self.url, size=2), self.engine, worker="test", lease=lease, grace=grace)
+    def worker(self, *, lease: float = 120.0, grace: float = 20.0, url: str = "", **options: Any) -> Executor:
+        """An executor, as a process of a worker has it; ``url``: by which a detached handler's reaches its ledger."""
+        engine = hands.lease_engine_of(url or self.url, lease)
+        engine.size = 2
+        handlers = engines.Engine(url, pipelined=True) if url else self.engine
+        leases = LeaseLedger(engine, handlers, worker="test", lease=lease, grace=grace)
         work = WorkLedger(self.engine, worker="test")
         options = {"limits": (20.0, 30.0), "retiring": lambda: self._closed} | options
         return Executor(work, self.registry, leases=leases, lease=lease, **options)

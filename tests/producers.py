@@ -51,21 +51,27 @@ class Moody(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """A way to the door that does what it is told to, request by request, and then lets all pass.
 
     A number is answered in place of the door, with ``Retry-After: 1``; ``lost``: the request arrives, its answer does
-    not; ``away``: nothing arrives.
+    not; ``away``: nothing arrives; ``garbled``: the answer says that it is compressed, and is not. ``room``: bytes of a
+    body that pass at most, as a proxy has it.
     """
 
-    def __init__(self, *moods: int | str) -> None:
+    def __init__(self, *moods: int | str, room: int | None = None) -> None:
         self.moods = list(moods)
+        self.room = room
         self.requests: list[httpx.Request] = []
         self._way = httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         mood = self.moods.pop(0) if self.moods else "pass"
         self.requests.append(request)
+        if self.room is not None and len(request.content) > self.room:
+            mood = 413
         if isinstance(mood, int):
             return httpx.Response(mood, headers={"Retry-After": "1"}, text="<h1>busy</h1>")
         if mood == "away":
             raise httpx.ConnectError("nobody is there")
+        if mood == "garbled":
+            return httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=b"not compressed")
         response = self._way.handle_request(request)
         response.read()
         if mood == "lost":

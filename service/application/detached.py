@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -74,6 +75,11 @@ class Context(context.Context):
         """Whether the handler is not to blame for an error that it raised."""
         return self.opened is not None and bool(self.opened.is_infrastructure(error))
 
+    def hang_up(self) -> None:
+        """End what the handler waits for in its session, from another thread: it may do nothing more there."""
+        if self.opened is not None:
+            self.opened.hang_up()
+
     def undo(self) -> None:
         """Forget what was not committed."""
         if self.opened is not None:
@@ -121,7 +127,7 @@ class Executor(atomic.Executor):
             run, word = None, Word.SKIPPED
             if len(delivery.event_ids) > 1:
                 work.move(delivery, handler.queue)  # Its handler was atomic when they were bundled.
-            elif (found := work.find(delivery)) is None or found.live:
+            elif (found := work.find(delivery)) is None or (found.live and not found.ours):
                 work.settle(delivery)
             elif found.running:
                 run, word = self._rescue(work, delivery, handler, found)
@@ -131,7 +137,7 @@ class Executor(atomic.Executor):
             elif delivery.queue != handler.queue:
                 work.move(delivery, handler.queue)  # A tick, or from before a deploy.
             else:
-                run = work.start(found.run, handler.queue)
+                run = work.start(found.run, handler.queue, _new_ticket(delivery))
             work.commit()
         if run is None:
             report.count(word, len(delivery.event_ids))
@@ -140,17 +146,22 @@ class Executor(atomic.Executor):
     def _rescue(
         self, work: ports.LeaseWork, delivery: tickets.Delivery, handler: handlers.Handler, found: ports.Found
     ) -> tuple[ports.Run | None, Word]:
-        """Its lease has ended: the worker is lost, or frozen. A crash is no attempt."""
+        """Its lease has ended: the worker is lost, or frozen. A crash is no attempt.
+
+        Or it is ours, and the answer to the commit that began it was lost: that is no crash either.
+        """
         run = found.run
         attempt = _attempt(handler, run, 0.0)
         if found.cancelled:
             return None, work.end(delivery, run, Outcome(run.event.id, Word.CANCELLED), attempt)
+        if found.ours:
+            return work.go_on(run), Word.SKIPPED
         if run.event.crashes >= atomic.CRASHES:
             failure = outcome.Failure("WorkerLost", f"its worker was lost {atomic.CRASHES + 1} times while it ran")
             dead = Outcome(run.event.id, Word.DEAD, failure=failure, reason=Reason.WORKER_LOST)
             return None, work.end(delivery, run, dead, attempt)
         log.warning("A lost run is taken over", extra={"action": "lease.taken_over", "event_id": run.event.id})
-        return work.take_over(run, handler.queue), Word.SKIPPED
+        return work.take_over(run, handler.queue, _new_ticket(delivery)), Word.SKIPPED
 
     # --- work ---------------------------------------------------------------------------------------------------
 
@@ -167,6 +178,9 @@ class Executor(atomic.Executor):
             self._end_by_force(delivery, handler, run, cancelled, time.monotonic() - since)
             self._end_process()
 
+        def hang_up() -> None:
+            ctx.hang_up()
+
         lease = Lease(
             self._leases,
             run,
@@ -174,25 +188,26 @@ class Executor(atomic.Executor):
             since=since,
             end=end if self._end_process is not None else None,
             leaving=self._retiring,
+            hang_up=hang_up,
         )
         ctx = Context(self._leases, lease, run)
         word = Word.SKIPPED
-        try:
-            with lease:
+        with lease:
+            try:
                 result = self._call(handler, run, ctx, lease)
-            seconds = time.monotonic() - since
-            if result is None:
-                word = self._insist(run, lambda: self._give_back(delivery, handler, run, AFTER_FAULT))
-            else:
-                word = self._finish(delivery, handler, run, ctx, result, seconds, lease.take_progress())
-        except errors.LeaseLost:
-            # Whoever has the event now says what becomes of it.
-            log.warning("A run ended after its lease", extra={"action": "lease.late", "event_id": run.event.id})
-        except BaseException:
-            self._leave(delivery, handler, run)
-            raise
-        finally:
-            ctx.undo()
+                seconds = time.monotonic() - since
+                if result is None:
+                    word = self._insist(run, lambda: self._give_back(delivery, handler, run, AFTER_FAULT))
+                else:
+                    word = self._finish(delivery, handler, run, ctx, result, seconds, lease.take_progress())
+            except errors.LeaseLost:
+                # Whoever has the event now says what becomes of it.
+                log.warning("A run ended after its lease", extra={"action": "lease.late", "event_id": run.event.id})
+            except BaseException:
+                self._leave(delivery, handler, run)
+                raise
+            finally:
+                ctx.undo()
         report.count(word)
         if word is not Word.SKIPPED:
             report.runs.append(time.monotonic() - since)
@@ -218,6 +233,8 @@ class Executor(atomic.Executor):
                 )
                 return None
             return self._raised(ctx, handler, run.event, error)
+        finally:
+            lease.stop()
 
     def _finish(
         self,
@@ -317,6 +334,11 @@ class Executor(atomic.Executor):
             # A worker that must go goes; then the lease brings the event back.
             if cancelled or not self._leases.is_infrastructure(error):
                 raise
+
+
+def _new_ticket(delivery: tickets.Delivery) -> str:
+    """The id of the ticket of the run that a delivery begins. It keeps it: so it knows the run when it comes again."""
+    return delivery.begun.setdefault(delivery.event_ids[0], str(uuid.uuid4()))
 
 
 def _attempt(handler: handlers.Handler, run: ports.Run, seconds: float) -> ports.Attempt:

@@ -2,7 +2,8 @@
 
 The thread renews it in a connection of its own, so that the handler may compute for hours. Whatever the handler asks of
 its context asks the lease first: once the ledger says that another has the event, or the lease has ended and the
-ledger cannot be asked, nothing more is done in its name.
+ledger cannot be asked, nothing more is done in its name. What the handler is waiting for in its session then is broken,
+for a ledger that is there and silent would be waited for without end.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ log = logging.getLogger("millrace.work")
 
 ASK = 1.0  #: seconds between two questions of a handler that reach the ledger, and between two looks of the thread
 PARTS = 6  #: a lease is renewed at every sixth of it
+TRIES = 4  #: a question of a run is given up after a fourth of it, when the ledger is silent
 
 
 class Lease:
@@ -35,14 +37,18 @@ class Lease:
         since: float,
         end: Callable[[bool], None] | None,
         leaving: Callable[[], bool],
+        hang_up: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._run = run
         self._seconds = seconds
         self._end = end  #: ends this run and its process by force (True: it was cancelled); None where that cannot be
         self._leaving = leaving  #: whether the worker's time to end has come
+        self._hang_up = hang_up  #: breaks what the handler waits for in its session
         self._lock = threading.Lock()  #: renewals are made one at a time
-        self._stop = threading.Event()
+        self._stop = threading.Event()  #: it is renewed no more
+        self._over = threading.Event()  #: its outcome is written
+        self._stopped_at = -math.inf  #: monotonic time
         self._held_at = since  #: monotonic time at which the lease was begun or renewed last, or earlier
         self._asked_at = -math.inf  #: monotonic time of the last question that reached the ledger, or tried to
         self._unsaid: ports.Progress | None = None
@@ -57,11 +63,19 @@ class Lease:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self._over.set()
 
     def stop(self) -> None:
-        """No renewal and no forced end after this."""
+        """No renewal and no forced end after this. What the outcome's commit waits for is still broken in time."""
         with self._lock:
-            self._stop.set()
+            if not self._stop.is_set():
+                self._stopped_at = time.monotonic()
+                self._stop.set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the event is not ours any more, or nobody can say that it is."""
+        return self._lost or time.monotonic() - self._held_at >= self._seconds
 
     def progress(self, fraction: float, message: str) -> None:
         """Keep how far it is, and have it stored, if the last was long enough ago; the thread stores what is left."""
@@ -80,10 +94,10 @@ class Lease:
             raise errors.Cancelled()
 
     def hold(self) -> None:
-        """Raises LeaseLost when the event is not ours any more, or nobody can say that it is."""
+        """Raises LeaseLost when it has ended."""
         if time.monotonic() - self._asked_at >= ASK:
             self._renew()
-        if self._lost or time.monotonic() - self._held_at >= self._seconds:
+        if self.ended:
             raise errors.LeaseLost()
 
     def _renew(self) -> None:
@@ -111,18 +125,25 @@ class Lease:
 
     def _keep(self) -> None:
         every = self._seconds / PARTS
-        while not self._stop.wait(min(every, ASK)):
+        while not self._over.wait(min(every, ASK)):
             try:
-                silent = time.monotonic() - self._asked_at
-                if silent >= every or self.cancelled or (self._unsaid is not None and silent >= ASK):
-                    self._renew()
-                if self._end is not None and (self._overtime or self._leaving()):
-                    with self._lock:
-                        if not self._stop.is_set():
-                            self._end(self._overtime)
+                if not self._stop.is_set():
+                    self._look(every)
             except Exception as error:
-                if self._ledger.is_infrastructure(error):
-                    continue
-                log.exception(
-                    "A lease could not be kept", extra={"action": "lease.failed", "event_id": self._run.event.id}
-                )
+                if not self._ledger.is_infrastructure(error):
+                    log.exception(
+                        "A lease could not be kept", extra={"action": "lease.failed", "event_id": self._run.event.id}
+                    )
+            # Of code that kept Python's lock for longer than the lease, the outcome has its time all the same.
+            if self.ended and time.monotonic() - self._stopped_at >= self._seconds / TRIES:
+                self._hang_up()
+
+    def _look(self, every: float) -> None:
+        """Renew it if that is due, end the run by force if that is."""
+        silent = time.monotonic() - self._asked_at
+        if silent >= every or self.cancelled or (self._unsaid is not None and silent >= ASK):
+            self._renew()
+        if self._end is not None and (self._overtime or self._leaving()):
+            with self._lock:
+                if not self._stop.is_set():
+                    self._end(self._overtime)

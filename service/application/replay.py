@@ -7,6 +7,7 @@ replay. The new event's ticket is due by the throttle, and the clock publishes i
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import logging
 import time
 from collections import Counter
@@ -45,6 +46,8 @@ class Summary:
     left: int  #: letters that the filter still finds
     complete: bool  #: whether all of them were looked at, before limit or time were up
     types: list[OfType]
+    #: When the next letter would be due, by the rate: a replay in turns goes on from there. None: nothing was replayed.
+    next_at: datetime.datetime | None = None
 
 
 class Replayer:
@@ -82,11 +85,15 @@ class Replayer:
         by: str | None,
         request_id: str | None = None,
         seconds: float | None = None,
+        starts_at: datetime.datetime | None = None,
     ) -> Summary:
-        """Replay up to ``limit`` letters, the oldest first, ``rate`` events per second.
+        """Replay up to ``limit`` letters, the oldest first, ``rate`` events per second, none due before ``starts_at``.
 
-        ``dry_run`` only looks. What does not fit is left alone and counted. It ends after about ``seconds``.
+        ``dry_run`` only looks. What does not fit is left alone and counted. It ends after about ``seconds``; the next
+        turn is told its ``next_at`` then, so that all turns together keep the rate.
         """
+        rate = rate or self._rate
+        due = 0.0 if starts_at is None else starts_at.timestamp()
         deadline = None if seconds is None else time.monotonic() + seconds
         types: dict[str, OfType] = {}
         after, done, complete = FIRST, 0, False
@@ -95,7 +102,10 @@ class Replayer:
                 letters = replaying.take_some(filters, after, BATCH, lock=not dry_run)
                 fit = self._sort(letters, types)[: limit - done]
                 if fit and not dry_run:
-                    planned = plan(fit, self._registry, replaying.now(), rate=rate or self._rate, ahead=done)
+                    now = replaying.now()
+                    due = max(due, now)
+                    planned = plan(fit, self._registry, now, rate=rate, begins=due)
+                    due += len(fit) / rate
                     replaying.write(planned, by=by, request_id=request_id)
             for letter in fit:
                 types[letter.type].replayed += 1
@@ -105,7 +115,8 @@ class Replayer:
             complete = len(letters) < BATCH
             after = letters[-1].id if letters else after
         left = sum(self._ledger.count(filters).values()) - (done if dry_run else 0)
-        return Summary(dry_run, done, left, complete, sorted(types.values(), key=lambda t: t.type))
+        next_at = datetime.datetime.fromtimestamp(due, datetime.UTC) if done and not dry_run else None
+        return Summary(dry_run, done, left, complete, sorted(types.values(), key=lambda t: t.type), next_at)
 
     def _sort(self, letters: Sequence[ports.Letter], types: dict[str, OfType]) -> list[ports.Letter]:
         """The letters whose payload fits; the others are counted."""
@@ -141,10 +152,10 @@ def plan(
     now: float,
     *,
     rate: float,
-    ahead: int = 0,
+    begins: float | None = None,
     edited: Payload | None = None,
 ) -> list[ports.Replay]:
-    """The new events and their tickets, ``rate`` a second after the first ``ahead``.
+    """The new events and their tickets, ``rate`` a second from ``begins`` on (seconds since the epoch; None: now).
 
     What cost workers their lives is worked carefully from the start.
     """
@@ -161,7 +172,7 @@ def plan(
             bundle = members[start : start + size]
             new = [ids.uuid7(now) for _ in bundle]
             ticket = tickets.Ticket(ids.uuid7(now), type_name, tuple(new), exchange, key_, queue, careful=careful)
-            wait = (ahead + len(planned)) / rate
+            wait = (0.0 if begins is None else begins - now) + len(planned) / rate
             text = None if edited is None else edited.text
             planned += [
                 ports.Replay(letter, new_id, ticket, wait, text) for letter, new_id in zip(bundle, new, strict=True)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from service import plugins
 from service.application.detached import Executor
+from service.application.lease import TRIES
 from service.bootstrap.start import prepare
-from service.domain import handlers
+from service.domain import handlers, processes
 from service.ledger import engine as engines
 from service.ledger.leases import LeaseLedger
 from service.ledger.work import WorkLedger
@@ -32,9 +33,14 @@ def worker(settings: Settings | None = None) -> WorkRoad:
     """A worker's part of the road."""
     settings = prepare("worker", settings).require_servers()
     engine = engines.Engine(settings.database_url, role="millrace-worker", pipelined=True)
-    lease_engine = engines.Engine(settings.database_url, role="millrace-lease")
-    notes_engine = engines.Engine(settings.database_url, role="millrace-notes")
+    lease_engine = lease_engine_of(settings.database_url, settings.lease)
+    notes_engine = engines.Engine(settings.database_url, role="millrace-notes", longest=processes.NOTED_EVERY)
     return WorkRoad(settings, plugins.registry, engine, lease_engine, notes_engine)
+
+
+def lease_engine_of(url: str, lease: float) -> engines.Engine:
+    """What runs under leases of so many seconds ask a ledger by that may be silent."""
+    return engines.Engine(url, role="millrace-lease", longest=max(1.0, lease / TRIES))
 
 
 def executor(

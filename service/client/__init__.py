@@ -22,6 +22,7 @@ from service.client.errors import (
     SpoolFull,
     Unavailable,
     Unreachable,
+    Unsendable,
 )
 from service.client.spool import Spool
 
@@ -46,5 +47,6 @@ __all__ = [
     "SpoolFull",
     "Unavailable",
     "Unreachable",
+    "Unsendable",
     "encode",
 ]

@@ -101,5 +101,5 @@ class AsyncClient:
     async def _send(self, step: core.Send) -> core.Answer | core.Fault:
         try:
             return lines.answer(await self._http.send(lines.request(self._http, step)))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return lines.fault(error)

@@ -112,5 +112,5 @@ class Client:
     def _send(self, step: core.Send) -> core.Answer | core.Fault:
         try:
             return lines.answer(self._http.send(lines.request(self._http, step)))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return lines.fault(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
+import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,10 +17,13 @@ from service.client.documents import Event, Item, NewEvent, Page, encode, instan
 
 LONGEST_WAIT = 30  #: seconds for which Millrace keeps back an answer at most
 POLL = (0.1, 2.0)  #: seconds between looks at an event: first, longest
+GLANCE = 1.0  #: seconds that each of them may take at least, however little time is left
 #: Events and bytes in one request of many; proxies commonly let a megabyte pass.
 PART = (1_000, 768 * 1024)
 JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
+HEADER = re.compile(r"[ -~]*")  #: what a key in a header may hold (RFC 8941, section 3.3.3)
+TOO_LARGE = 413  #: the status of what is too large, whoever says it: Millrace, or a proxy before it
 
 
 class Filters(TypedDict, total=False):
@@ -39,8 +43,13 @@ def new_key() -> str:
 
 
 def submit(new: NewEvent, wait: float, limits: core.Limits) -> core.Steps[Event]:
-    """Post one event; its state after up to ``wait`` seconds."""
+    """Post one event; its state after up to ``wait`` seconds, or as it was accepted where that cannot be asked.
+
+    Raises ValueError for a key that no header can carry.
+    """
     key = new.key or new_key()
+    if not HEADER.fullmatch(key):
+        raise ValueError(f"key {key!r}: ASCII is wanted in a header; in a batch or a spool any printable text will do")
     quoted = key.replace("\\", "\\\\").replace('"', '\\"')
     headers = JSON | {"Idempotency-Key": f'"{quoted}"'}
     if new.traceparent is not None:
@@ -56,8 +65,8 @@ def submit(new: NewEvent, wait: float, limits: core.Limits) -> core.Steps[Event]
         return found
     try:
         return (yield from follow(found.id, wait - (time.monotonic() - begin), limits))
-    except errors.NotEnded:
-        return found
+    except errors.ClientError:
+        return found  # It is stored, whatever becomes of the looks: to raise would have it sent again, as another one.
 
 
 def get(event_id: str, limits: core.Limits, end: float | None = None) -> core.Steps[Event]:
@@ -66,10 +75,11 @@ def get(event_id: str, limits: core.Limits, end: float | None = None) -> core.St
 
 
 def follow(event_id: str, within: float, limits: core.Limits) -> core.Steps[Event]:
-    """Look at an event until it has ended; raises NotEnded after ``within`` seconds."""
+    """Look at an event until it has ended; raises NotEnded after ``within`` seconds, and Unreachable about then."""
     end, (wait, longest) = time.monotonic() + within, POLL
     while True:
-        found = yield from get(event_id, limits)
+        now = time.monotonic()
+        found = yield from get(event_id, limits, min(max(end, now + GLANCE), now + limits.deadline))
         if found.ended:
             return found
         if (left := end - time.monotonic()) <= 0:
@@ -89,11 +99,15 @@ def batch(events: Iterable[NewEvent], limits: core.Limits) -> core.Steps[list[It
             continue
         found = yield from _store([(new, new.line()) for new in part], limits)
         items += found
-        down = next((i.problem for i in found if isinstance(i.problem, HOPELESS)), None)
+        down = next((i.problem for i in found if _is_hopeless(i)), None)
     return items
 
 
-HOPELESS = (errors.Unreachable, errors.Unavailable, errors.NotAllowed)  #: whatever comes next will fare no better
+def _is_hopeless(item: Item) -> bool:
+    """Whether whatever comes next will fare no better. A key may post some types, and not others."""
+    if isinstance(item.problem, errors.NotAllowed):
+        return not item.judged
+    return isinstance(item.problem, errors.Unreachable | errors.Unavailable | errors.Unsendable)
 
 
 def parts(events: Sequence[NewEvent]) -> Iterator[list[NewEvent]]:
@@ -112,8 +126,8 @@ def parts(events: Sequence[NewEvent]) -> Iterator[list[NewEvent]]:
         yield part
 
 
-def _store(part: list[tuple[NewEvent, bytes]], limits: core.Limits) -> core.Steps[list[Item]]:
-    end, tries = time.monotonic() + limits.deadline, 0
+def _store(part: list[tuple[NewEvent, bytes]], limits: core.Limits, end: float | None = None) -> core.Steps[list[Item]]:
+    end, tries = time.monotonic() + limits.deadline if end is None else end, 0
     found: dict[int, Item] = {}
     left = list(range(len(part)))
     while left:
@@ -122,7 +136,13 @@ def _store(part: list[tuple[NewEvent, bytes]], limits: core.Limits) -> core.Step
             answer = yield from core.exchange(core.Request("POST", "/v1/events", {}, body, NDJSON), limits, end)
             told = _items(answer, len(left))
         except errors.ClientError as error:
-            found |= {i: Item(part[i][0], problem=error) for i in left}
+            if isinstance(error, errors.Invalid) and error.status == TOO_LARGE and len(left) > 1:
+                # One that is too large keeps no other away; and a proxy may let less pass than we thought.
+                for half in (left[: len(left) // 2], left[len(left) // 2 :]):
+                    items = yield from _store([part[i] for i in half], limits, end)
+                    found |= dict(zip(half, items, strict=True))
+            else:
+                found |= {i: Item(part[i][0], problem=error) for i in left}
             break
         again = []
         for index, one in zip(left, told, strict=True):
@@ -131,7 +151,7 @@ def _store(part: list[tuple[NewEvent, bytes]], limits: core.Limits) -> core.Step
                 found[index] = Item(new, id=str(one["id"]))
             else:
                 problem = errors.of(one.get("status", 500), one.get("problem"), retry_after=answer.retry_after)
-                found[index] = Item(new, problem=problem)
+                found[index] = Item(new, problem=problem, judged=True)
                 again += [index] if isinstance(problem, errors.Unavailable) else []
         wait = core.pause(tries, answer.retry_after)
         if not again or time.monotonic() + wait >= end:

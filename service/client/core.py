@@ -73,7 +73,7 @@ class Answer:
     def retry_after(self) -> float | None:
         """The seconds that ``Retry-After`` asks for; a date there is not understood."""
         given = self.headers.get("retry-after", "")
-        return float(given) if given.isdigit() else None
+        return float(given) if given.isascii() and given.isdigit() else None
 
     def problem(self) -> errors.Problem:
         """The error that it tells."""

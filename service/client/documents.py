@@ -96,6 +96,7 @@ class Item:
     event: NewEvent  #: as it was sent, with its key
     id: str | None = None  #: of the stored event
     problem: errors.ClientError | None = None  #: why it is not known to be stored
+    judged: bool = False  #: whether Millrace has looked at this very event, and ``problem`` is about nothing else
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,6 +14,10 @@ class Unreachable(ClientError):
     """No answer came in time. What was sent may have arrived: send it again, with the same key."""
 
 
+class Unsendable(ClientError):
+    """It cannot even be sent: the address or a header is wrong. Nothing has left this machine."""
+
+
 class Problem(ClientError):
     """Millrace has said no, in a problem document (RFC 9457)."""
 

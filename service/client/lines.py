@@ -7,7 +7,7 @@ from typing import Any, TypedDict, TypeVar
 
 import httpx
 
-from service.client import core
+from service.client import core, errors
 from service.client.documents import Json
 
 Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
@@ -27,13 +27,16 @@ class More(TypedDict, total=False):
 
 
 def opened(kind: type[Http], url: str, key: str | None, producer: str | None, transport: Any) -> Http:
-    """The client of httpx, of either kind, with what goes with every request."""
+    """The client of httpx, of either kind, with what goes with every request; raises Unsendable."""
     headers = {"User-Agent": AGENT, "Accept": "application/json"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
     if producer:
         headers["X-Producer"] = producer
-    return kind(base_url=url, headers=headers, transport=transport)
+    try:
+        return kind(base_url=url, headers=headers, transport=transport)
+    except (httpx.InvalidURL, UnicodeEncodeError) as error:
+        raise errors.Unsendable(str(error)) from error
 
 
 def edited(given: dict[str, Json]) -> dict[str, Json] | None:
@@ -44,12 +47,15 @@ def edited(given: dict[str, Json]) -> dict[str, Json] | None:
 
 
 def request(http: httpx.Client | httpx.AsyncClient, step: core.Send) -> httpx.Request:
-    """The request to be sent."""
+    """The request to be sent; raises Unsendable."""
     asked, limits = step.request, {"timeout": httpx.Timeout(step.seconds).as_dict()}
     extensions: dict[str, Any] = limits
-    return http.build_request(
-        asked.method, asked.target, content=asked.body, headers=dict(asked.headers), extensions=extensions
-    )
+    try:
+        return http.build_request(
+            asked.method, asked.target, content=asked.body, headers=dict(asked.headers), extensions=extensions
+        )
+    except (httpx.InvalidURL, UnicodeEncodeError) as error:
+        raise errors.Unsendable(str(error)) from error
 
 
 def answer(response: httpx.Response) -> core.Answer:
@@ -58,8 +64,8 @@ def answer(response: httpx.Response) -> core.Answer:
     return core.Answer(response.status_code, found, response.content)
 
 
-def fault(error: httpx.TransportError) -> core.Fault:
-    """Why nothing came back."""
+def fault(error: httpx.RequestError) -> core.Fault:
+    """Why nothing came back, or nothing that can be read; raises Unsendable."""
     if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
-        raise error  # The address or a header is wrong: that is no fault that passes.
+        raise errors.Unsendable(str(error)) from error  # That is no fault that passes.
     return core.Fault(f"{type(error).__name__}: {error}".rstrip(": "), sent=not isinstance(error, UNSENT))

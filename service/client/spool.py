@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Unpack
 
-from service.client import calls, errors, lines
+from service.client import calls, errors, lines, locks
 from service.client.blocking import Client
 from service.client.documents import Item, Json, NewEvent
 
@@ -60,6 +59,7 @@ class Spool:
         with self._told():
             self._folder.mkdir(parents=True, exist_ok=True)
         self._limit = limit
+        self._sender = locks.FileLock(self._folder / LOCK)
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
         self._inherited: list[sqlite3.Connection | None] = []
@@ -150,6 +150,7 @@ class Spool:
         # The parent's connection is neither used nor closed: both would break the parent's locks.
         self._inherited.append(self._database)
         self._database = None
+        self._sender.after_fork()
 
     def _send(self, client: Client, stop: threading.Event) -> None:
         wait, longest = BACKOFF
@@ -158,8 +159,10 @@ class Spool:
             self._news.clear()
             try:
                 drained = self.drain(client)
-            except errors.ClientError as error:
-                log.warning("The events in %s wait: %s", self._folder, error, extra={"action": "spool.waiting"})
+            except Exception as error:  # Whatever it is: were this thread to end, events would wait unseen.
+                why = None if isinstance(error, errors.ClientError) else error
+                told = "The events in %s wait: %s"
+                log.warning(told, self._folder, error, exc_info=why, extra={"action": "spool.waiting"})
                 if stop.wait(wait):
                     return
                 wait = min(longest, wait * 2)
@@ -187,7 +190,11 @@ class Spool:
         """Let go of what is stored; put aside what will never be."""
         stored = [row for row, item in zip(rows, items, strict=True) if item.id is not None]
         final = [
-            (number, line, json.dumps(dict(item.problem.document)))
+            (
+                number,
+                line,
+                json.dumps({"status": item.problem.status, "detail": str(item.problem), **item.problem.document}),
+            )
             for (number, line), item in zip(rows, items, strict=True)
             if isinstance(item.problem, errors.Problem) and _is_final(item)
         ]
@@ -202,13 +209,10 @@ class Spool:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[bool]:
         """Whether nobody else sends from this spool; nobody will while the block lasts."""
-        with (self._folder / LOCK).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+        with contextlib.ExitStack() as stack:
+            with self._told():
+                alone = stack.enter_context(self._sender.tried())
+            yield alone
 
     def _read(self, statement: str, *values: Any) -> list[Any]:
         with self._lock, self._told():
@@ -270,10 +274,21 @@ def _event(line: bytes) -> NewEvent:
     return NewEvent(**members)
 
 
+def _document(problem: errors.Problem) -> dict[str, Any]:
+    """What was told, and the least of it where a proxy has told nothing that can be read."""
+    return {"status": problem.status, "detail": str(problem), **problem.document}
+
+
 def _is_final(item: Item) -> bool:
     """Whether sending it again is of no use. A proxy that says 404 has not looked at the event."""
-    final = isinstance(item.problem, errors.Invalid | errors.NotFound | errors.Conflict)
-    return final and isinstance(item.problem, errors.Problem) and item.problem.type.startswith(OURS)
+    problem = item.problem
+    if not isinstance(problem, errors.Problem):
+        return False
+    if problem.status == calls.TOO_LARGE:
+        return True  # It came alone, and is too large for this way, whoever says so.
+    if isinstance(problem, errors.NotAllowed):
+        return item.judged  # Else it is the key that is refused, and not the event.
+    return isinstance(problem, errors.Invalid | errors.NotFound | errors.Conflict) and problem.type.startswith(OURS)
 
 
 def _sync(folder: pathlib.Path) -> None:

@@ -57,6 +57,7 @@ class Delivery:
     careful: bool  #: from the ticket, or because the broker delivers it again
     at: datetime.datetime
     counted: dict[str, int] = dataclasses.field(default_factory=dict)  #: crashes that it has counted, by event
+    begun: dict[str, str] = dataclasses.field(default_factory=dict)  #: tickets of the runs that it began, by event
     joined: tuple[Delivery, ...] = ()  #: the tickets that were joined
 
     @property

@@ -113,10 +113,13 @@ class Engine:
             self.get()
             self._lines.allow(seconds)
 
-    def hang_up(self) -> None:
-        """Break the connections of this process, from any thread: whoever waits for an answer gets an error."""
+    def hang_up(self, connection: Any = None) -> None:
+        """Break the connections of this process, from any thread: whoever waits for an answer gets an error.
+
+        ``connection``: the driver's; only this one.
+        """
         if self._pid == os.getpid():
-            self._lines.hang_up()
+            self._lines.hang_up(connection)
 
     def after_fork(self) -> None:
         """To be called in a forked child: drop what was inherited, without closing it."""

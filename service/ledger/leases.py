@@ -7,8 +7,10 @@ nothing. Every statement about a run names its ticket and its attempt.
 
 from __future__ import annotations
 
+import functools
 import json
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -35,7 +37,7 @@ select {rows.EVENT},
        (select extract(epoch from clock_timestamp() - resumed_at)::float8 from millrace.types where name = events.type)
            as resumed
 from millrace.events
-where id = %s::uuid and type = %s and ticket_id = %s::uuid and state in ('pending', 'running')
+where id = %s::uuid and type = %s and ticket_id = any(%s::uuid[]) and state in ('pending', 'running')
 for no key update skip locked
 """
 
@@ -44,7 +46,7 @@ TICKET = """
 old as (delete from millrace.tickets where id = %(ticket)s::uuid),
 fresh as (
     insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at, holder, held_since)
-    values (gen_random_uuid(), %(type)s, %(queue)s, %(exchange)s, %(key)s, array[%(id)s]::uuid[],
+    values (%(fresh)s::uuid, %(type)s, %(queue)s, %(exchange)s, %(key)s, array[%(id)s]::uuid[],
             clock_timestamp() + make_interval(secs => %(seconds)s), %(holder)s, clock_timestamp())
     returning id, due_at)
 """
@@ -172,6 +174,23 @@ class DetachedSession(orm.Session):
 
     lost = False  #: the ledger went away under it
     used_at = 0.0  #: monotonic time of its last statement
+    line: Callable[[], None] | None = None  #: breaks the connection of its last transaction; None: it was broken
+
+    def hang_up(self) -> None:
+        """End what it waits for in an error, from another thread: nothing more is to be done in it."""
+        line, self.line = self.line, None  # Once: when its transaction is over, the connection may be another's.
+        if line is not None:
+            self.lost = True
+            line()
+
+    def close(self) -> None:
+        """End the transaction, and give its connection back. What is gone with a lost connection need not be undone."""
+        try:
+            super().close()
+        except Exception as error:
+            if not engines.is_infrastructure(error):
+                raise
+        self.line = None
 
     def is_infrastructure(self, error: BaseException) -> bool:
         """Whether a handler is not to blame for an error that it raised."""
@@ -205,6 +224,7 @@ class LeaseLedger:
 
         def begin(connection: sqlalchemy.Connection) -> None:
             session.used_at = time.monotonic()
+            session.line = functools.partial(self._handlers.hang_up, connection.connection.driver_connection)
             connection.exec_driver_sql(f"set local idle_in_transaction_session_timeout = '{round(IDLE * 1000)}ms'")
 
         def used(*_: Any) -> None:
@@ -261,12 +281,14 @@ class LeaseWork:
 
     def find(self, delivery: tickets.Delivery) -> ports.Found | None:
         """Lock the ticket's only event, if it is open and nobody else holds its row."""
-        row = self._run(FENCE + FIND, (delivery.event_ids[0], delivery.type, delivery.ticket)).first()
+        begun = list(delivery.begun.values())
+        row = self._run(FENCE + FIND, (delivery.event_ids[0], delivery.type, [delivery.ticket, *begun])).first()
         if row is None:
             return None
         waited = row.waited if row.resumed is None else min(row.waited, row.resumed)  # See `service.ledger.resumed`.
         run = ports.Run(rows.read(row), row.ticket_id, row.age, waited)
-        return ports.Found(run, row.running, row.running and row.live, row.cancelled, row.expired)
+        ours = row.running and run.ticket in begun
+        return ports.Found(run, row.running, row.running and row.live, ours, row.cancelled, row.expired)
 
     def settle(self, delivery: tickets.Delivery) -> None:
         """Keep the ticket for what is open: due when its lease ends, or a little later. Else end it."""
@@ -284,13 +306,18 @@ class LeaseWork:
         self._run(DROP, _names(run))
         self._tally(delivery, outcome.Word.EXPIRED)
 
-    def start(self, run: ports.Run, queue: str) -> ports.Run:
-        """Pending becomes running."""
-        return self._begin(START, run, queue)
+    def start(self, run: ports.Run, queue: str, ticket: str) -> ports.Run:
+        """Pending becomes running; ``ticket``: the id of the run's own."""
+        return self._begin(START, run, queue, ticket)
 
-    def take_over(self, run: ports.Run, queue: str) -> ports.Run:
+    def take_over(self, run: ports.Run, queue: str, ticket: str) -> ports.Run:
         """A run that was lost becomes another, and is counted as a crash."""
-        return self._begin(TAKE_OVER, run, queue)
+        return self._begin(TAKE_OVER, run, queue, ticket)
+
+    def go_on(self, run: ports.Run) -> ports.Run:
+        """A run that stands as it was begun; its lease begins anew."""
+        self._run(RENEW, _names(run) | _shown(None) | {"lease": self._lease, "grace": 0.0})
+        return run
 
     def end(
         self, delivery: tickets.Delivery, run: ports.Run, result: outcome.Outcome, attempt: ports.Attempt,
@@ -341,8 +368,9 @@ class LeaseWork:
         assert self._connection is not None
         (self._session or self._connection).commit()
 
-    def _begin(self, statement: str, run: ports.Run, queue: str) -> ports.Run:
-        values = _names(run) | _route(run.event.type, queue) | {"seconds": self._lease, "holder": self._worker}
+    def _begin(self, statement: str, run: ports.Run, queue: str, ticket: str) -> ports.Run:
+        values = _names(run) | _route(run.event.type, queue)
+        values |= {"fresh": ticket, "seconds": self._lease, "holder": self._worker}
         begun = self._run(statement, values).one()
         return ports.Run(run.event._replace(crashes=begun.crashes), begun.ticket_id, run.age, run.waited)
 

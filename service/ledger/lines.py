@@ -64,9 +64,9 @@ class Lines:
             line.close()
         self._sockets, self._ends = {}, {}
 
-    def hang_up(self) -> None:
-        """Break all lines, from any thread: whoever waits for an answer gets an error."""
-        for key in list(self._sockets):
+    def hang_up(self, connection: Any = None) -> None:
+        """Break all lines, or one, from any thread: whoever waits for an answer gets an error."""
+        for key in [id(connection)] if connection is not None else list(self._sockets):
             self._break(key)
 
     def _break(self, key: int) -> None:

@@ -89,14 +89,21 @@ where id = %s::uuid and state = 'pending'
 TALLIES = "insert into millrace.tallies (minute, type, word, n, queue, mark, seconds) values "
 TALLY = "(date_trunc('minute', now()), %s, %s, %s, %s, %s, %s)"
 
-# A run that was lost, of a type whose handler was detached then and is atomic now.
+# A run that was lost, of a type whose handler was detached then and is atomic now. Who was asked to stop, ends here.
 ADOPT = """
 with lost as (
-    select id, attempt from millrace.events
+    select id, attempt, cancel_at is not null as cancelled from millrace.events
     where id = any(%s::uuid[]) and ticket_id = %s::uuid and state = 'running' and lease_until <= clock_timestamp()
-    for no key update skip locked)
+    for no key update skip locked),
+ended as (
+    update millrace.events e set state = 'cancelled', finished_at = clock_timestamp(), lease_until = null
+    from lost where e.id = lost.id and lost.cancelled and e.state = 'running' and e.attempt = lost.attempt
+    returning e.type),
+counted as (
+    insert into millrace.tallies (minute, type, word, n)
+    select date_trunc('minute', now()), type, 'cancelled', count(*) from ended group by type)
 update millrace.events e set state = 'pending', attempt = e.attempt - 1, crashes = crashes + 1, lease_until = null
-from lost where e.id = lost.id and e.state = 'running' and e.attempt = lost.attempt
+from lost where e.id = lost.id and not lost.cancelled and e.state = 'running' and e.attempt = lost.attempt
 """
 
 # A ticket's row lives until none of its events is open. What is left is due at once (a cut), or a little later when

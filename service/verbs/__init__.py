@@ -36,6 +36,8 @@ VERBS: tuple[click.Command, ...] = (
     looking.queues,
     looking.workers,
     looking.clocks,
+    looking.processes,
+    looking.deploys,
     completion.completion,
     openapi.openapi,
     retention.retention,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import functools
@@ -10,7 +11,7 @@ import os
 import pwd
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
@@ -19,7 +20,7 @@ from service import bootstrap
 from service.domain import chain, errors, states
 from service.telemetry import logging as logs
 from service.terminal import line, print_json, print_line
-from service.verbs import api
+from service.verbs import api, names
 
 
 class Instant(click.ParamType[datetime.datetime]):
@@ -49,7 +50,8 @@ def whoami() -> str:
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
 BY = click.option("--by", default=whoami, show_default="user@host", help="Who acts; kept where it matters.")
-TYPE = click.option("--type", metavar="TYPE", help="Of this event type.")
+TYPE = click.option("--type", metavar="TYPE", shell_complete=names.of("types"), help="Of this event type.")
+PRODUCER = click.option("--producer", metavar="NAME", help="From this producer.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Look and count; change nothing.")
 REVEAL = click.option("--reveal", metavar="REASON", help="What is masked too; reason and name are kept.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -166,6 +168,16 @@ def operations() -> bootstrap.Operations:
 def confirmed(yes: bool, question: str) -> bool:
     """Whether the operator is sure; ends the command if not."""
     return yes or click.confirm(question, abort=True, err=True)
+
+
+@contextlib.contextmanager
+def in_steps(word: str, done: Callable[[], int]) -> Iterator[None]:
+    """An act in steps of which none is asked for twice: where the answer to one is lost, say what is known."""
+    try:
+        yield
+    except api.Away as error:
+        known = f"{done()} {word} for sure, and perhaps those of one more step; --dry-run counts what is left"
+        raise errors.MillraceError(f"{str(error).rstrip('.')}; {known}") from error
 
 
 def each(ids: tuple[str, ...], act: Callable[[str], dict[str, Any]], as_json: bool) -> None:

@@ -15,6 +15,9 @@ VARIABLE = "_MILLRACE_COMPLETE"  #: by which the shell asks `millrace` itself
 def completion(ctx: click.Context, shell: str) -> None:
     """Print what makes a shell complete verbs and options.
 
+    Where MILLRACE_URL is set, names of types, queues and schedules too; a
+    Millrace that does not answer at once is not waited for.
+
     \b
       millrace completion bash >> ~/.bashrc
       millrace completion zsh  >> ~/.zshrc

@@ -8,7 +8,7 @@ import click
 
 from service.domain import states
 from service.terminal import moment, print_json, print_table, progress, told
-from service.verbs import common
+from service.verbs import common, names
 from service.verbs.api import Api, pages, path
 
 STEP = 1_000  #: events in one request of a cancel by filter
@@ -22,6 +22,7 @@ STEP = 1_000  #: events in one request of a cancel by filter
     state=click.option(
         "--state", type=click.Choice([state.value for state in sorted(states.OPEN)]), help="In this state."
     ),
+    producer=common.PRODUCER,
 )
 @common.YES
 @common.AS_JSON
@@ -56,9 +57,9 @@ def cancel(api: Api, chosen: common.Chosen, yes: bool, as_json: bool) -> None:
 
 def _cancel_all(api: Api, filters: dict[str, Any], limit: int) -> dict[str, int]:
     found = {"cancelled": 0, "stopping": 0, "left": 0}
-    with progress("cancelled", limit) as advance:
+    with common.in_steps("cancelled", lambda: found["cancelled"]), progress("cancelled", limit) as advance:
         for size in pages(limit, STEP):
-            part = api.post(path("cancel"), query={"limit": size, **filters})
+            part = api.post(path("cancel"), query={"limit": size, **filters}, repeatable=False)
             done = part["cancelled"] + part["stopping"]
             found = {n: found[n] + part[n] for n in ("cancelled", "stopping")} | {"left": part["left"]}
             advance(done)
@@ -68,8 +69,8 @@ def _cancel_all(api: Api, filters: dict[str, Any], limit: int) -> dict[str, int]
 
 
 @click.command()
-@click.argument("type_name", metavar="[TYPE]", required=False)
-@click.option("--queue", metavar="NAME", help="A queue instead of a type.")
+@click.argument("type_name", metavar="[TYPE]", required=False, shell_complete=names.of("types"))
+@click.option("--queue", metavar="NAME", shell_complete=names.of("queues"), help="A queue instead of a type.")
 @common.AS_JSON
 @told
 @common.acts
@@ -88,8 +89,8 @@ def pause(api: Api, type_name: str | None, queue: str | None, as_json: bool) -> 
 
 
 @click.command()
-@click.argument("type_name", metavar="[TYPE]", required=False)
-@click.option("--queue", metavar="NAME", help="A queue instead of a type.")
+@click.argument("type_name", metavar="[TYPE]", required=False, shell_complete=names.of("types"))
+@click.option("--queue", metavar="NAME", shell_complete=names.of("queues"), help="A queue instead of a type.")
 @common.AS_JSON
 @told
 @common.acts

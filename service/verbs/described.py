@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from service.domain import policies
-from service.verbs import common
+from service.verbs import common, names
 
 PLAN = ("cron", "every", "at", "tz", "anchor", "missing", "doubled")
 
@@ -29,7 +29,7 @@ class Json(click.ParamType[Any]):
 def options(function: Any) -> Any:
     """The options that describe a schedule."""
     found = (
-        click.option("--type", "type", metavar="TYPE", help="Of the events."),
+        click.option("--type", "type", metavar="TYPE", shell_complete=names.of("types"), help="Of the events."),
         click.option("--payload", type=Json(), metavar="JSON", help="Of the events; {} by default."),
         click.option("--every", metavar="TIME", help="Every so often: 30s, 5m, 2h, 1d."),
         click.option("--cron", metavar="TEXT", help="A cron expression, like '0 3 * * *'."),

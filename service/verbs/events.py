@@ -49,7 +49,7 @@ def events() -> None:
     "Accepted",
     type=common.TYPE,
     state=click.option("--state", type=click.Choice([state.value for state in states.State]), help="In this state."),
-    producer=click.option("--producer", metavar="NAME", help="From this producer."),
+    producer=common.PRODUCER,
     text=click.option("--text", metavar="TEXT", help="With this in the payload; --type and --since are wanted too."),
 )
 @common.paged()

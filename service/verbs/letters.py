@@ -98,8 +98,12 @@ def replay(
         return
     limit, filters = chosen.limit, chosen.filters
     summary = api.post(path("replay"), query={"dry_run": True, "limit": min(limit, MOST), **filters})
-    if not chosen.dry_run:
-        common.confirmed(yes, f"Replay {min(limit, summary['replayed'])} dead letters?")
+    if not chosen.dry_run and not summary["replayed"]:
+        summary |= {"dry_run": False}
+    elif not chosen.dry_run:
+        if not yes:
+            limit = min(limit, summary["replayed"])  # What dies meanwhile was not counted.
+        common.confirmed(yes, f"Replay {limit} dead letters?")
         summary = _replay_all(api, filters, limit, rate)
     if as_json:
         print_json(summary)
@@ -156,9 +160,9 @@ def _discarded(api: Api, event_id: str) -> dict[str, Any]:
 
 def _discard_all(api: Api, filters: dict[str, Any], limit: int) -> dict[str, Any]:
     found: dict[str, Any] = {"discarded": 0, "left": 0, "types": {}}
-    with progress("discarded", limit) as advance:
+    with common.in_steps("discarded", lambda: int(found["discarded"])), progress("discarded", limit) as advance:
         for size in pages(limit, STEP):
-            part = api.post(path("discard"), query={"limit": size, **filters})
+            part = api.post(path("discard"), query={"limit": size, **filters}, repeatable=False)
             found["discarded"], found["left"] = found["discarded"] + part["discarded"], part["left"]
             for name, n in part["types"].items():
                 found["types"][name] = found["types"].get(name, 0) + n
@@ -169,14 +173,14 @@ def _discard_all(api: Api, filters: dict[str, Any], limit: int) -> dict[str, Any
 
 
 def _replay_all(api: Api, filters: dict[str, Any], limit: int, rate: float | None) -> dict[str, Any]:
-    """Replay until all are looked at; an answer comes after 20 s with what has been done."""
+    """Replay until all are looked at; an answer comes after 20 s with what has been done, and when the next is due."""
     done: dict[str, int] = {}
-    with progress("replayed", limit) as advance:
+    starts_at = None
+    with common.in_steps("replayed", lambda: sum(done.values())), progress("replayed", limit) as advance:
         while True:
-            room = limit - sum(done.values())
-            summary: dict[str, Any] = api.post(
-                path("replay"), query={"limit": min(room, MOST), "rate": rate, **filters}
-            )
+            asked = {"limit": min(limit - sum(done.values()), MOST), "rate": rate, "starts_at": starts_at, **filters}
+            summary: dict[str, Any] = api.post(path("replay"), query=asked, repeatable=False)
+            starts_at = summary["next_at"]
             for found in summary["types"]:
                 done[found["type"]] = found["replayed"] = done.get(found["type"], 0) + found["replayed"]
             advance(summary["replayed"])

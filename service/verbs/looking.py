@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from service.domain import durations
-from service.terminal import moment, print_json, print_table, told
+from service.domain import processes as kinds
+from service.terminal import moment, print_json, print_table, second, told
 from service.verbs import common
 from service.verbs.api import Api, path
 
@@ -63,6 +64,40 @@ def workers(api: Api, as_json: bool) -> None:
 def clocks(api: Api, as_json: bool) -> None:
     """List clocks, which fire schedules and publish what is due."""
     _processes(api, "clocks", as_json)
+
+
+@click.command("processes")
+@click.option("--kind", type=click.Choice([kind.value for kind in kinds.Kind]), help="Of this kind.")
+@common.AS_JSON
+@told
+@common.speaks
+def processes(api: Api, kind: str | None, as_json: bool) -> None:
+    """List all processes: webs, workers, clocks, and their versions."""
+    found = api.get(path("processes"), kind=kind)["processes"]
+    if as_json:
+        print_json(found)
+        return
+    rows = [(line, one["kind"], one["version"], seen) for one in found for line, _, seen in [_process(one)]]
+    print_table(("process", "kind", "version", "seen"), rows)
+
+
+@click.command()
+@click.option("--days", type=click.FloatRange(0, 366, min_open=True), default=30.0, show_default=True, help="Back.")
+@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many.")
+@common.AS_JSON
+@told
+@common.speaks
+def deploys(api: Api, days: float, limit: int, as_json: bool) -> None:
+    """List deploys: when which kind of process came in another version.
+
+    \b
+      millrace deploys --days 1
+    """
+    found = api.get(path("deploys"), days=days, limit=limit)["deploys"]
+    if as_json:
+        print_json(found)
+        return
+    print_table(("at (UTC)", "kind", "version"), [(second(one["at"]), one["kind"], one["version"]) for one in found])
 
 
 def _processes(api: Api, which: str, as_json: bool) -> None:

@@ -13,10 +13,12 @@ from service import plans
 from service.application import schedules as application
 from service.domain import durations, errors, slots
 from service.terminal import moment, print_json, print_line, print_table, progress, second, told
-from service.verbs import common, described, preview
+from service.verbs import common, described, names, preview, year
 from service.verbs.api import Api, path
 
 STEP = 250  #: instants in one request of a backfill
+NAME = click.argument("name", shell_complete=names.of("schedules"))
+NAMES = click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=names.of("schedules"))
 STATES = ("active", "paused", "finished", "retired")
 
 
@@ -51,7 +53,7 @@ def schedules(
 
 
 @schedules.command()
-@click.argument("name")
+@NAME
 @told
 @common.speaks
 def show(api: Api, name: str) -> None:
@@ -78,7 +80,7 @@ def create(api: Api, name: str, as_json: bool, **given: Any) -> None:
 
 
 @schedules.command()
-@click.argument("name")
+@NAME
 @described.options
 @click.option("--unset", multiple=True, metavar="MEMBER", help="Back to its default: overlap, jitter, payload, …")
 @click.option("--revision", type=int, metavar="N", help="Only if it has not been changed since.")
@@ -104,7 +106,7 @@ def edit(api: Api, name: str, unset: tuple[str, ...], revision: int | None, as_j
 
 
 @schedules.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@NAMES
 @common.AS_JSON
 @told
 @common.acts
@@ -118,7 +120,7 @@ def pause(api: Api, names: tuple[str, ...], as_json: bool) -> None:
 
 
 @schedules.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@NAMES
 @common.AS_JSON
 @told
 @common.acts
@@ -128,7 +130,7 @@ def resume(api: Api, names: tuple[str, ...], as_json: bool) -> None:
 
 
 @schedules.command()
-@click.argument("name")
+@NAME
 @common.AS_JSON
 @told
 @common.acts
@@ -142,7 +144,7 @@ def run(api: Api, name: str, as_json: bool) -> None:
 
 
 @schedules.command()
-@click.argument("name")
+@NAME
 @click.option("--since", type=common.Instant(), required=True, help="From this instant on.")
 @click.option("--until", type=common.Instant(), required=True, help="Before this instant; at the latest now.")
 @click.option(
@@ -172,10 +174,10 @@ def backfill(
     place, days = path("schedules", name, "backfill"), {"since": since, "until": until}
     found = api.post(place, query={"dry_run": True, "limit": limit, **days})
     if not dry_run and common.confirmed(yes, f"Make {found['backfilled']} events?"):
-        with progress("made", found["backfilled"]) as advance:
-            made = 0
+        made = 0
+        with common.in_steps("made", lambda: made), progress("made", found["backfilled"]) as advance:
             while True:
-                part = api.post(place, query={"limit": min(STEP, limit - made), **days})
+                part = api.post(place, query={"limit": min(STEP, limit - made), **days}, repeatable=False)
                 made += part["backfilled"]
                 advance(part["backfilled"])
                 if not part["more"] or not part["backfilled"] or made >= limit:
@@ -190,7 +192,7 @@ def backfill(
 
 
 @schedules.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@NAMES
 @common.YES
 @common.AS_JSON
 @told
@@ -207,7 +209,7 @@ def delete(api: Api, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
 
 
 @schedules.command("slots")
-@click.argument("name")
+@NAME
 @click.option("--outcome", type=click.Choice([o.value for o in slots.Outcome]), help="With this outcome.")
 @common.paged()
 @common.AS_JSON
@@ -227,6 +229,7 @@ def history(api: Api, name: str, outcome: str | None, limit: int, cursor: str | 
 
 
 schedules.add_command(preview.preview)
+schedules.add_command(year.year)
 
 
 def _does(api: Api, act: str, state: str) -> Callable[[str], dict[str, Any]]:

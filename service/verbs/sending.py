@@ -13,7 +13,7 @@ import click
 from service import client
 from service.domain import durations, errors, states
 from service.terminal import print_json, print_line, progress, second, told
-from service.verbs import common, events
+from service.verbs import common, events, names
 from service.verbs.api import Api
 
 PART = 1_000  #: events in one request of many
@@ -22,7 +22,7 @@ SOON = datetime.timedelta(seconds=1)  #: a start that is nearer than that is not
 
 
 @click.command()
-@click.argument("type_name", metavar="[TYPE]", required=False)
+@click.argument("type_name", metavar="[TYPE]", required=False, shell_complete=names.of("types"))
 @click.argument("payload", metavar="[JSON]", required=False)
 @click.option("--key", help="The same key is the same event, however often it is sent.")
 @click.option("--delay", metavar="TIME", help="Not worked before so long: 30s, 5m, 2h.")

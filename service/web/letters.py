@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import flask
 import msgspec
@@ -13,11 +13,12 @@ from service.domain import errors, outcome
 from service.domain.access import Permission
 from service.ledger import letters as ledger
 from service.ledger import pages as lists
-from service.web import access, answer, body, gate, links, operations, road, search, unknown, veil
+from service.web import access, answer, body, gate, links, operations, road, search, timing, unknown, veil
 from service.web import errors as web
 
 pages = flask.Blueprint("letters", __name__, url_prefix="/v1")
 
+LAST_START = 2999  #: the last year in which a replay may begin; the slowest one takes three
 SECONDS = 20.0  #: after which a replay by filter answers with what it has done
 
 Cursor = Annotated[str, msgspec.Meta(pattern=f"^{lists.CURSOR}$")]
@@ -54,6 +55,9 @@ class Replay(Which, frozen=True):
     dry_run: bool = False
     limit: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
     rate: Rate | None = None
+    starts_at: search.Moment | None = None  #: none of them is due before it: the ``next_at`` of the turn before
+
+    EXPECTED: ClassVar[dict[str, str]] = {"starts_at": timing.AN_INSTANT}
 
 
 class Discard(Which, frozen=True):
@@ -101,6 +105,8 @@ def replay_event(event_id: str) -> answer.Json:
 def replay_events() -> answer.Json:
     """Replay the dead letters that the query finds, the oldest first; with ``dry_run`` only look at them."""
     wanted = operations.asked(Replay)
+    if wanted.starts_at is not None and wanted.starts_at.year > LAST_START:
+        raise web.InvalidParameter([("starts_at", f"an instant before the end of the year {LAST_START} is wanted")])
     found = road.current().operations.replayer.some(
         wanted.filters(),
         limit=wanted.limit,
@@ -109,6 +115,7 @@ def replay_events() -> answer.Json:
         by=operations.by(),
         request_id=flask.g.request_id,
         seconds=SECONDS,
+        starts_at=wanted.starts_at,
     )
     return answer.Json(dataclasses.asdict(found), status=200 if found.dry_run or not found.replayed else 202)
 

@@ -87,6 +87,7 @@ def test_the_archives_hold_what_they_should_and_say_what_they_are(dist: pathlib.
     inside = set(zipfile.ZipFile(wheel).namelist())
     assert not {name for name in inside if not re.match(r"(service|workers|schedules|millrace-[\d.]+dist-info)/", name)}
     assert {"service/web/console/static/vendor/uPlot.LICENSE", "service/ledger/migrations/script.py.mako"} <= inside
+    assert {f"{package}/py.typed" for package in ("service", "workers", "schedules")} <= inside
     stem = f"millrace-{__version__}"
     with tarfile.open(sdist) as files:
         assert {member.mtime for member in files} == {building.epoch()}

@@ -70,19 +70,20 @@ def cgroup() -> Iterator[Cgroup]:
 
 @pytest.mark.fault(25)
 def test_an_event_that_eats_all_memory_is_dead_and_its_neighbours_are_worked(
-    make_road: MakeRoad, cgroup: Cgroup
+    make_road: MakeRoad, cgroup: Cgroup, trial: Trial
 ) -> None:
     """The kernel kills the child that is largest. Its ticket comes back, and is worked carefully."""
     road = make_road(soft_limit="40", hard_limit="50")
     road.clock()
-    worker = road.worker()
+    worker, door = road.worker(), road.web()
     cgroup.take(worker.family())
     (ticket,) = road.store(
         "ledger.step", [json.dumps({"do": "eat", "megabytes": 4 * MEMORY}), *['{"do": "apart"}'] * 5]
     )
-    road.publish(ticket)
     bad, *others = ticket.event_ids
-    road.wait_until_closed(ticket.event_ids, 60)
+    with trial(road, door):
+        road.publish(ticket)
+        road.wait_until_closed(ticket.event_ids, 60)
     assert road.effects(ticket.event_ids) == dict.fromkeys(others, 1)
     assert road.sql("select reason from millrace.dead where event_id = %s", bad) == [("worker_lost",)]
     assert cgroup.kills() > 1
@@ -91,25 +92,40 @@ def test_an_event_that_eats_all_memory_is_dead_and_its_neighbours_are_worked(
     worker.stop()
 
 
+@pytest.mark.fault(24)
+def test_a_child_that_is_killed_in_mid_handler_is_replaced(make_road: MakeRoad, trial: Trial) -> None:
+    road = make_road(soft_limit="40", hard_limit="50")
+    road.clock()
+    worker, door, gate = road.worker(), road.web(), Gate(road.folder)
+    with trial(road, door):
+        stands = door.post("ledger.step", **json.loads(gate.payload)).id
+        child, _ = gate.wait()
+        os.kill(child, signal.SIGKILL)
+        gate.open()
+    assert worker.code is None
+    assert len(worker.family()) == 3
+    road.assert_worked_once([stands])
+
+
 @pytest.mark.fault(26)
 @pytest.mark.parametrize("do", ["gate", "seize"])
-def test_the_children_of_a_killed_worker_do_not_outlive_it(make_road: MakeRoad, do: str) -> None:
+def test_the_children_of_a_killed_worker_do_not_outlive_it(make_road: MakeRoad, trial: Trial, do: str) -> None:
     """One stands in mid-handler, or in code that lets nobody else run; the other waits for its next ticket."""
     road = make_road(soft_limit="40", hard_limit="50")
     road.clock()
-    worker = road.worker()
-    gate = Gate(road.folder)
+    worker, door, gate = road.worker(), road.web(), Gate(road.folder)
     payload = json.dumps(json.loads(gate.payload) | {"do": do})
     (ticket,) = road.store("ledger.step", [payload, "{}"])
-    road.publish(ticket)
-    gate.wait()
-    family = worker.family()
-    assert len(family) == 3
-    os.kill(worker.pid, signal.SIGKILL)
-    worker.wait_for_end()
-    wait(lambda: all(map(is_gone, family)), 5, "no child is left")
-    gate.open()
-    worker.restart()
+    with trial(road, door):
+        road.publish(ticket)
+        gate.wait()
+        family = worker.family()
+        assert len(family) == 3
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait_for_end()
+        wait(lambda: all(map(is_gone, family)), 5, "no child is left")
+        gate.open()
+        worker.restart()
     road.assert_worked_once(ticket.event_ids)
 
 

@@ -81,11 +81,10 @@ GROUPS: dict[int, str] = {
 }
 
 #: Not tried here, and why.
-NOT_APPLICABLE: dict[int, str] = dict.fromkeys(
-    [*range(16, 27), 70], "tried in tests/integration/access/test_access.py"
-) | {
+NOT_APPLICABLE: dict[int, str] = {
     67: "nothing is written as CSV",
     69: "tried in tests/browser/test_acts.py",
+    70: "tried in tests/integration/access/test_access.py",
     73: "tried in tests/unit/test_guard.py",
     75: "tried in tests/faults/test_bad_starts.py",
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.inputs import catalogue, test_asking, test_bodies, test_framing, test_messages
+from tests.inputs import catalogue, test_asking, test_bodies, test_credentials, test_framing, test_messages
 
 TRIED = (
     {row.group for row in test_framing.ROWS}
     | {row.group for row in test_asking.ROWS}
     | {row.group for row in test_bodies.ROWS}
+    | {row.group for row in test_credentials.ROWS}
     | {stray.group for stray in test_messages.STRAYS.values()}
 )
 

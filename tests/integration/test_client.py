@@ -10,10 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from service import client as clients
-from service.client import NewEvent
+from service.client import NewEvent, core
 from service.local import ports
 from service.local.postgres import PostgresServer
 from tests.front import worked
@@ -112,6 +113,50 @@ def test_the_deadline_ends_the_tries_and_what_is_wrong_is_told(make: Make) -> No
         make(f"http://127.0.0.1:{ports.free()}", deadline=1.0).submit("ledger.alone", {"number": 4})
 
 
+def test_an_event_that_was_taken_is_told_though_nobody_can_be_asked_what_came_of_it(make: Make, here: Shop) -> None:
+    class Taken(Moody):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            self.moods = ["away"] if request.method == "GET" else []
+            return super().handle_request(request)
+
+    number = next(numbers)
+    with within(10):
+        event = make(transport=Taken()).submit("ledger.alone", {"number": number}, wait=1.5)
+    assert (here.stored(number=number), event.state) == ([event.id], "pending")
+
+
+def test_a_wait_ends_in_its_time_though_nobody_answers(make: Make) -> None:
+    with within(4), pytest.raises(clients.Unreachable):
+        make(f"http://127.0.0.1:{ports.free()}").wait("00000000-0000-7000-8000-000000000000", within=0.5)
+
+
+def test_whatever_goes_wrong_on_the_way_has_a_name_of_ours(make: Make) -> None:
+    garbled = Moody(*["garbled"] * 99)
+    with within(10), pytest.raises(clients.Unreachable, match="DecodingError"):
+        make(transport=garbled, deadline=1.0).get("x")
+    assert len(garbled.requests) > 1  # The next answer may be whole.
+    for url in ("127.0.0.1:5000", "http://127.0.0.1:port"):
+        with pytest.raises(clients.Unsendable):
+            make(url).get("x")
+    with pytest.raises(clients.Unsendable):
+        make().submit("ledger.alone", {"number": 1}, traceparent="\u00e9")
+    assert issubclass(clients.Unsendable, clients.ClientError)
+
+
+def test_a_key_that_no_header_can_carry_is_told_and_goes_in_a_batch(make: Make) -> None:
+    client, key = make(), f"caf\u00e9 {next(numbers)}"
+    with pytest.raises(ValueError, match="ASCII is wanted in a header"):
+        client.submit("ledger.alone", {"number": 1}, key=key)
+    [item] = client.batch([NewEvent("ledger.alone", {"number": 1}, key=key)])
+    assert item.problem is None
+
+
+def test_what_is_no_number_of_seconds_is_not_waited_for() -> None:
+    for given in ("\u00b2", "\u0663", "soon", "Wed, 21 Oct 2026 07:28:00 GMT"):
+        assert core.Answer(429, {"retry-after": given}, b"").retry_after is None
+    assert core.Answer(429, {"retry-after": "7"}, b"").retry_after == 7.0
+
+
 def test_a_server_that_goes_and_comes_back_is_waited_for(here: Shop) -> None:
     here.door.process.kill()
     client, number, found = clients.Client(here.url, deadline=60 * PATIENCE), next(numbers), list[clients.Event]()
@@ -155,6 +200,17 @@ def test_many_are_posted_and_each_is_told(make: Make, here: Shop, monkeypatch: p
     assert len(way.requests) == 5  # Two of 100 and one of 1; the first had to be sent three times.
     away = make(transport=Moody(*["away"] * 99), deadline=0.5).batch(events[:3])
     assert all(isinstance(item.problem, clients.Unreachable) and item.event.key for item in away)
+
+
+def test_one_that_is_too_large_keeps_no_other_away(make: Make, here: Shop) -> None:
+    way, number = Moody(room=2_000), next(numbers)
+    events = [NewEvent("ledger.alone", {"number": number, "n": n}) for n in range(40)]
+    events[17] = NewEvent("ledger.alone", {"number": number, "text": "x" * 3_000})
+    items = make(transport=way).batch(events)
+    assert [n for n, item in enumerate(items) if item.id is None] == [17]
+    assert isinstance(items[17].problem, clients.Invalid)
+    assert len(here.stored(number=number)) == 39
+    assert len(way.requests) < 20
 
 
 def test_events_are_listed_page_by_page(make: Make, here: Shop) -> None:

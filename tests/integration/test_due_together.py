@@ -7,6 +7,7 @@ import datetime
 import time
 from collections.abc import Callable, Sequence
 
+import psutil
 import pytest
 
 from service.application import publish
@@ -16,9 +17,21 @@ from service.domain import errors, event
 from service.domain import ticket as tickets
 from service.ledger.release import ReleaseLedger
 from tests.ledgers import Ledger, SilentBroker
+from tests.patience import PATIENCE
 
-GOAL = 2.0  #: seconds for ten thousand, on a machine that has nothing else to do
-DEADLINE = 30 * GOAL  #: seconds, on one that has
+GOAL = 2.0 * PATIENCE  #: seconds for ten thousand
+DEADLINE = 30 * GOAL  #: seconds after which it is given up
+SESSIONS = "select pid from pg_stat_activity where datname = current_database() and backend_type = 'client backend'"
+
+
+def spent(ledger: Ledger) -> float:
+    """Seconds of a processor that this process, and its sessions in PostgreSQL, have used until now.
+
+    They take turns, while the broker confirms beside them. So where nobody else wants a processor this is how long it
+    takes, but for a few waits; and where others do, it does not grow.
+    """
+    found = [psutil.Process(), *(psutil.Process(pid) for (pid,) in ledger.sql(SESSIONS) if psutil.pid_exists(pid))]
+    return sum(sum(process.cpu_times()[:2]) for process in found)
 
 
 def a_release(ledger: Ledger, broker: object) -> Release:
@@ -47,11 +60,12 @@ def test_thousands_of_events_due_in_the_same_second_are_published_at_once(
     while datetime.datetime.now(datetime.UTC) < due:
         assert release.run_once() == 0 or datetime.datetime.now(datetime.UTC) >= due
         time.sleep(0.1)  # As the clock's loop does.
-    began = time.monotonic()
+    began, spent_before = time.monotonic(), spent(ledger)
     while not ledger.sql("select 1 having not exists (select from millrace.tickets where published_at is null)"):
         assert time.monotonic() - began < DEADLINE
         with contextlib.suppress(errors.BrokerUnavailable):  # On a busy machine; the clock goes on as well.
             release.run_once()
+    work = spent(ledger) - spent_before
     [(published, seconds)] = ledger.sql(
         "select count(*), extract(epoch from max(t.published_at) - least(min(e.run_at), min(t.published_at)))::float8"
         " from millrace.tickets t join millrace.events e on e.ticket_id = t.id where t.published_at is not null"
@@ -60,7 +74,8 @@ def test_thousands_of_events_due_in_the_same_second_are_published_at_once(
     ledger.until(lambda: broker.ready("events") >= many, within=20)  # The broker counts a little later.
     broker.drop()
     record_property("seconds", seconds)
-    print(f"{many} tickets due together were out after {seconds:.2f} s (goal: {GOAL} s)")  # noqa: T201
+    print(f"{many} tickets due together were out after {seconds:.2f} s, {work:.2f} s of work (goal: {GOAL} s)")  # noqa: T201
+    assert work < GOAL
 
 
 class SlowBroker(SilentBroker):

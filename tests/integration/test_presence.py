@@ -6,11 +6,13 @@ import contextlib
 import os
 import pathlib
 import signal
+import urllib.parse
 from typing import Any
 
 import pytest
 
 from service.domain import processes
+from tests.faults.proxy import UP, Cut, Proxy
 from tests.patience import wait
 from tests.road import Road
 
@@ -24,7 +26,9 @@ def test_processes_are_seen_though_idle_and_whichever_child_dies(
     with contextlib.ExitStack() as ending:
         road = Road(empty_database, vhost, tmp_path).prepare()
         ending.callback(road.stop)
-        door, worker = road.web(), road.worker(queues="events")
+        line = Proxy(urllib.parse.urlsplit(empty_database).port or 0).start()
+        ending.callback(line.stop)
+        door, worker = road.web(), road.worker(queues="events", database_url=line.instead_of(empty_database))
         clock = road.clock()
 
         def alive(kind: str) -> list[dict[str, Any]]:
@@ -48,6 +52,12 @@ def test_processes_are_seen_though_idle_and_whichever_child_dies(
                 30,
                 "another child notes the worker",
             )
+
+        line.cut(Cut(UP, words=b"insert into millrace.processes", silent=True))
+        wait(lambda: line.cuts, 30, "a note meets a ledger that says nothing more")
+        after = road.one("select clock_timestamp()")
+        noted = f"select seen_at > '{after}' from millrace.processes where kind = 'worker'"
+        wait(lambda: road.one(noted), 40, "the worker is noted all the same")
 
         clock.kill()
         wait(lambda: not alive("clock"), processes.LIVE + 15, "the clock is not alive any more")

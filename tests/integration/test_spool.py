@@ -154,6 +154,26 @@ def test_what_is_refused_is_put_aside_and_holds_nobody_up(here: Shop, spool: Spo
     assert (spool.refused(), numbers(here)) == ([], [8])
 
 
+@pytest.mark.postgres
+def test_what_is_larger_than_a_request_may_be_is_put_aside(here: Shop, spool: Spool) -> None:
+    for payload in ({"number": 1}, {"number": 2, "text": "x" * 9_000_000}, {"number": 3}):
+        spool.put(TYPE, payload)
+    with client(here) as sender:
+        assert spool.drain(sender) == (2, 1, 0)
+    [(event, problem)] = spool.refused()
+    assert (event.payload["number"], problem["status"]) == (2, 413)
+
+
+@pytest.mark.postgres
+def test_what_is_too_large_for_a_proxy_is_put_aside_and_the_rest_is_sent(here: Shop, spool: Spool) -> None:
+    for number in range(10, 40):
+        spool.put(TYPE, {"number": number, "text": "x" * (4_000 if number == 20 else 100)})
+    with client(here, transport=Moody(room=3_000)) as sender:
+        assert spool.drain(sender) == (29, 1, 0)
+    [(event, problem)] = spool.refused()
+    assert (event.payload["number"], problem) == (20, {"status": 413, "detail": "the answer was 413"})
+
+
 def test_a_key_that_is_refused_keeps_everything(spool: Spool) -> None:
     spool.put(TYPE, {"number": 1})
     with Client("http://127.0.0.1:9", transport=Moody(401, 404)) as sender:

@@ -8,8 +8,6 @@ import os
 import pathlib
 import re
 import shlex
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -35,10 +33,10 @@ pytestmark = pytest.mark.postgres
 
 WIDTH = 80
 ROOT = pathlib.Path(__file__).parents[2]
-OF_SCHEDULES = ("show", "create", "edit", "pause", "resume", "run", "backfill", "delete", "slots", "preview")
+OF_SCHEDULES = ("show", "create", "edit", "pause", "resume", "run", "backfill", "delete", "slots", "preview", "year")
 VERBS = (
     "send", "events", "events list", "events show", "events explain", "events wait", "events cancel", "events replay",
-    "types", "queues", "workers", "clocks", "completion", "dead replay", "dead discard",
+    "types", "queues", "workers", "clocks", "processes", "deploys", "completion", "dead replay", "dead discard",
     "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
     *(f"schedules {verb}" for verb in OF_SCHEDULES), "keys", "keys create", "keys list", "keys rotate", "keys revoke",
     "users", "users add", "users list", "users password", "users remove", "audit", "audit list", "audit verify",
@@ -279,16 +277,10 @@ def test_what_is_there_is_listed(ledger: Ledger, millrace: Millrace) -> None:
     assert [one["pid"] for one in json.loads(millrace("workers", "--json").stdout)] == [4711]
     assert "process" in millrace("clocks").stdout
     assert json.loads(millrace("clocks", "--json").stdout) == []
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_completes_verbs_and_options(shell: str) -> None:
-    script = run("completion", shell).stdout
-    assert "_MILLRACE_COMPLETE" in script
-    if shutil.which(shell):
-        assert subprocess.run([shell, "-n"], input=script, text=True, check=False).returncode == 0
-    asked = run(_MILLRACE_COMPLETE="bash_complete", COMP_WORDS="millrace events e", COMP_CWORD="2")
-    assert asked.stdout == "plain,explain\n"
+    assert re.search(r"host-1:4711 .*worker +1\.0 .* ago", millrace("processes").stdout)
+    assert json.loads(millrace("processes", "--kind", "web", "--json").stdout) == []
+    assert re.search(r"20\d\d.* worker +1\.0", millrace("deploys", "--days", "1").stdout)
+    assert [one["version"] for one in json.loads(millrace("deploys", "--json").stdout)] == ["1.0"]
 
 
 def test_an_address_where_nobody_is_and_a_key_that_is_refused_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,6 +329,10 @@ def test_a_schedule_is_made_changed_paused_run_filled_and_deleted(ledger: Ledger
     dry = millrace("schedules", "backfill", "nightly", *days, "--dry-run").stdout
     assert dry == "of 2 instants 2 would be events, 0 were before\n"
     assert "(Europe/Berlin)" in millrace("schedules", "preview", "nightly", "--next", "3").stdout
+    year = millrace("schedules", "year", "nightly", "2027").stdout
+    assert "365 in 2027 (Europe/Berlin)" in year
+    assert re.search("2027-03 +31 +31 +2027-03-28: ", year)
+    assert json.loads(millrace("schedules", "year", "nightly", "2027", "--json").stdout)["total"] == 365
     asked = millrace("schedules", "backfill", "nightly", *days, stdin="n\n")
     assert (asked.exit_code, "Make 2 events?" in asked.stderr) == (1, True)
     done = millrace("schedules", "backfill", "nightly", *days, "--yes", "--limit", "1").stdout

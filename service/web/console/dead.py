@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import urllib.parse
 from typing import Any
@@ -107,28 +108,31 @@ def replay_dead() -> Any:
     ids = flask.request.form.getlist("id")[:SHOWN]
     if ids:
         return _replay_chosen(ids)
-    chosen = chosen_by()
-    done, total = forms.number("done"), forms.number("total")
+    chosen, total, stays = chosen_by(), forms.number("total"), forms.number("stays")
     if not total:
-        total = _dry_run(chosen).replayed
-        typed = forms.number("confirm")
-        if forms.text("some") and typed < total:
-            total = typed  # The count was given up there, for it took long.
+        # What dies from now on was not counted, and is not meant.
+        chosen = chosen if chosen.until else msgspec.structs.replace(chosen, until=here.agenda.now())
+        counted = _dry_run(chosen)
+        total, stays, typed = counted.replayed, counted.left, forms.number("confirm")
+        if forms.text("some") and 0 < typed < total:
+            total, stays = typed, stays + total - typed  # The count was given up there, for it took long.
         if not typed or typed != total:
             raise forms.NotConfirmed()
+    # How many are still to come the ledger says, and not the form: a page that is sent twice replays nothing more.
+    room = min(sum(here.letters.count(chosen.filters()).values()) - stays, total)
     rate = next((rate for rate in RATES if str(rate) == forms.text("rate")), RATES[1])
     found = here.replayer.some(
-        chosen.filters(), limit=min(total - done, MOST), rate=rate, by=operations.by(),
-        request_id=flask.g.request_id, seconds=SECONDS,
+        chosen.filters(), limit=max(0, room), rate=rate, by=operations.by(),
+        request_id=flask.g.request_id, seconds=SECONDS, starts_at=_moment(forms.text("starts_at")),
     )  # fmt: skip
     here.figures.forget()
-    done += found.replayed
+    done = total - max(0, room - found.replayed)
     if found.complete or done >= total or not found.replayed:
         left = f"; {found.left:,} were left alone" if found.left else ""
         return forms.done(f"{words.many(done, 'dead letter')} replayed{left}", f"/console/dead?{chosen.path()}")
     return page.render(
-        "replaying.html", chosen=chosen, same=chosen.path(), done=done, total=total, rate=rate,
-        because=forms.because() or "",
+        "replaying.html", chosen=chosen, same=chosen.path(), done=done, total=total, stays=stays, rate=rate,
+        starts_at=found.next_at, because=forms.because() or "",
     )  # fmt: skip
 
 
@@ -159,6 +163,15 @@ def _dry_run(chosen: Chosen, seconds: float | None = None) -> replay.Summary:
     replayer = road.current().operations.replayer
     with gate.reads():
         return replayer.some(chosen.filters(), limit=MOST, dry_run=True, by=operations.by(), seconds=seconds)
+
+
+def _moment(text: str | None) -> datetime.datetime | None:
+    """When the next of them is due, as the turn before has written it; None for what is no instant of these years."""
+    try:
+        found = datetime.datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None and found.year <= letters.LAST_START else None
 
 
 def _is_in(group: Any, chosen: Chosen) -> bool:

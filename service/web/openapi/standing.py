@@ -174,6 +174,7 @@ class ReplayedMany(shapes.Shape):
     replayed: shapes.Count
     left: Annotated[shapes.Count, msgspec.Meta(description="Letters that the filter still finds.")]
     complete: bool
+    next_at: Annotated[shapes.Moment | None, msgspec.Meta(description="`starts_at` of the next turn, by the rate.")]
     types: list[OfType]
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hmac
 import json
 from typing import Any
 
@@ -13,12 +11,13 @@ import pytest
 from joserfc import jwk
 
 from service import web
-from service.domain import credentials, errors
+from service.domain import errors
 from service.domain.access import GRANTED, Permission, Role
 from service.settings import Settings, load
 from service.web import access, guard
 from tests import issuer as issuers
 from tests.entrance import SECRET, Entrance
+from tests.inputs import credentials as inputs
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
@@ -55,90 +54,19 @@ def routes(app: flask.Flask) -> list[Route]:
     return found
 
 
-def bad_tokens(issuer: issuers.Issuer) -> dict[str, str]:
-    """Tokens that are good but for one thing. Source: RFC 8725."""
-    public = issuer.key.as_pem(private=False)
-    stranger = issuers.key_of("stranger")
-    good = issuer.token()
-    head, body, signature = good.split(".")
-    now = issuer.claims()["iat"]
-    embedded = {"jwk": stranger.as_dict(private=False)}
-    return {
-        "alg none": "eyJhbGciOiJub25lIn0." + body + ".",
-        "alg nOnE": "eyJhbGciOiJuT25FIn0." + body + "." + signature,
-        "HS256 with the public key": _hs256(body, public),
-        "an algorithm that is not in the list": issuer.token({"alg": "RS512"}),
-        "signed by a stranger": issuer.token(key=stranger),
-        "brings its own key": issuer.token(embedded, stranger),
-        "an unknown key id": issuer.token({"kid": "../../dev/null"}),
-        "a key id that is none": issuer.token({"kid": "x" * 10_000}),
-        "wrong issuer": issuer.token(iss="https://elsewhere.example"),
-        "no issuer": issuer.token(iss=None),
-        "other audience": issuer.token(aud="somebody-else"),
-        "other audiences": issuer.token(aud=["a", "b"]),
-        "no audience": issuer.token(aud=None),
-        "expired": issuer.token(exp=now - 3600),
-        "no exp": issuer.token(exp=None),
-        "exp 0": issuer.token(exp=0),
-        "exp -1": issuer.token(exp=-1),
-        "exp 1e308": issuer.token(exp=1e308),
-        "exp in words": issuer.token(exp="soon"),
-        "exp true": issuer.token(exp=True),
-        "not yet": issuer.token(nbf=now + 3600),
-        "issued tomorrow": issuer.token(iat=now + 86_400),
-        "no subject": issuer.token(sub=None),
-        "a subject that is none": issuer.token(sub=7),
-        "a long subject": issuer.token(sub="s" * 200),
-        "an ID token": issuer.token(nonce="n"),
-        "another kind": issuer.token({"typ": "logout+jwt"}),
-        "changed": f"{head}.{body[:-2]}{'AA' if body[-2:] != 'AA' else 'BB'}.{signature}",
-        "no signature": f"{head}.{body}.",
-        "five parts": f"{head}.{body}.{signature}.{body}.{signature}",
-        "too long": issuer.token(more="x" * 9000),
-    }  # fmt: skip
-
-
-def _hs256(body: str, key: bytes) -> str:
-    """A token that is signed with a secret that everybody knows, the issuer's public key."""
-    head = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"one"}').rstrip(b"=").decode()
-    signature = base64.urlsafe_b64encode(hmac.digest(key, f"{head}.{body}".encode(), "sha256")).rstrip(b"=").decode()
-    return f"{head}.{body}.{signature}"
-
-
-def bad_headers(entrance: Entrance) -> dict[str, list[tuple[str, str]]]:
-    """Ways to come without a good credential."""
-    good = entrance.keys[Role.ADMIN]
-    id, secret = good.removeprefix("mr_").split("_")
-    expired = entrance.key("expired", Role.ADMIN, lasts=60)
-    entrance.ledger_sql("update millrace.keys set expires_at = now() - interval '1 s' where name = 'expired'")
-    revoked = entrance.key("revoked", Role.ADMIN)
-    entrance.operations.keys.revoke(entrance.id("revoked"), by="test")
-    foreign = "mr_" + "0" * 12 + "_" + "0" * 40
-    given = {
-        "Bearer alone": "Bearer",
-        "an empty one": "Bearer ",
-        "two spaces": f"Bearer  {good}",
-        "Basic": "Basic YWRtaW46YWRtaW4=",
-        "the key alone": good,
-        "two of them": f"Bearer {good},Bearer {good}",
-        "garbage": "Bearer garbage",
-        "cut off": f"Bearer {good[:-1]}",
-        "more": f"Bearer {good}x",
-        "other case": f"Bearer {good.upper()}",
-        "a secret that is not its own": f"Bearer mr_{id}_{credentials.make().text.split('_')[2]}",
-        "an id that is not its own": f"Bearer mr_{'0' * 12}_{secret}",
-        "well formed, and made up": f"Bearer {foreign}{credentials.checksum('0' * 40)}",
-        "a homoglyph": f"Bearer {good[:-1]}\xe9",
-        "a megabyte": f"Bearer {'x' * 1_000_000}",
-        "expired": f"Bearer {expired}",
-        "revoked": f"Bearer {revoked}",
-    }
-    return {
-        "none": [],
-        "a session that never was": [("Cookie", "millrace=" + "A" * 43)],
-        "a session that is none": [("Cookie", "millrace=admin")],
-        **{name: [("Authorization", value)] for name, value in given.items()},
-    }
+def bad_headers(entrance: Entrance, issuer: issuers.Issuer) -> dict[str, inputs.Headers]:
+    """Ways to come without a good credential: of the tokens, one of each group. All are tried at one route."""
+    keys = inputs.keys_of(entrance)
+    tokens = {group: (name, token(issuer)) for name, (group, token, _) in inputs.TOKENS.items()}
+    return (
+        {name: headers(keys) for name, (_, headers) in inputs.KEYS.items()}
+        | {f"token: {name}": inputs.bearer(token) for name, token in tokens.values()}
+        | {
+            "a megabyte": inputs.bearer("x" * 1_000_000),
+            "a session that never was": [("Cookie", "millrace=" + "A" * 43)],
+            "a session that is none": [("Cookie", "millrace=admin")],
+        }
+    )
 
 
 def test_every_route_says_what_it_needs(entrance: Entrance) -> None:
@@ -151,8 +79,7 @@ def test_every_route_says_what_it_needs(entrance: Entrance) -> None:
 
 def test_every_route_lets_those_in_who_may_and_nobody_else(entrance: Entrance, issuer: issuers.Issuer) -> None:
     """Every route, every role, every bad credential."""
-    bad = bad_headers(entrance)
-    bad |= {f"token: {n}": [("Authorization", f"Bearer {t}")] for n, t in bad_tokens(issuer).items()}
+    bad = bad_headers(entrance, issuer)
     good: dict[str, tuple[Role, str]] = {role.value: (role, key) for role, key in entrance.keys.items()}
     good |= {f"token of a {role}": (role, issuer.token(roles=[role.value], sub=role.value)) for role in Role}
     wrong, counted = [], 0

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from tests.integration.detached.runs import detached, effect, event, lose
+from tests.integration.detached.runs import ASK_TO_STOP, detached, effect, event, lose
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
@@ -48,3 +48,16 @@ def test_a_run_that_was_lost_before_its_handler_became_atomic_is_worked(ledger: 
     assert ledger.work()[0].words == {"done": 1}
     assert event(ledger, "state", "attempt") == ("succeeded", 1)
     assert ledger.balance() == 1
+
+
+def test_a_run_that_was_asked_to_stop_and_lost_before_its_handler_became_atomic_is_cancelled(ledger: Ledger) -> None:
+    detached(ledger, lambda payload, ctx: None)
+    ledger.post("a.b", 1)
+    lose(ledger)
+    ledger.sql(ASK_TO_STOP)
+    ledger.registry._handlers.clear()
+    ledger.handler("a.b", lambda payload, ctx: pytest.fail("it was run"))
+    ledger.work()
+    assert event(ledger, "state", "attempt", "lease_until", "finished_at is not null") == ("cancelled", 1, None, True)
+    assert ledger.tickets() == []
+    ledger.check()
