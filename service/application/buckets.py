@@ -52,6 +52,12 @@ class Buckets:
         with self._lock:
             return max(1, math.ceil((cost - self._level(who)[0]) / self.rate))
 
+    def give(self, who: str, cost: float = 1.0) -> None:
+        """Give back what was taken."""
+        with self._lock:
+            level, now = self._level(who)
+            self._levels[who] = (min(self.burst, level + cost), now)
+
     def fill(self, who: str) -> None:
         """Forget what was counted."""
         with self._lock:

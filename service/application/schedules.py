@@ -39,7 +39,7 @@ class ScheduleLedger(Protocol):
         *,
         revision: int | None,
         by: str | None,
-    ) -> None: ...
+    ) -> int: ...
     def pause(self, name: str, *, by: str | None) -> None: ...
     def resume(self, name: str, *, by: str | None) -> bool: ...
     def delete(self, name: str, *, revision: int | None, by: str | None) -> None: ...
@@ -71,8 +71,10 @@ class Schedules:
         self._tell("created", schedule.name, by)
         return schedule.name
 
-    def edit(self, name: str, changes: object, *, revision: int | None, by: str | None) -> None:
+    def edit(self, name: str, changes: object, *, revision: int | None, by: str | None) -> int:
         """Change what ``changes`` names (RFC 7396: a null takes a member away); the plan is replaced as a whole.
+
+        Returns the new revision.
 
         ``revision``: of the schedule that the changes were made for; None: whatever it is by now. Raises
         InvalidSchedule, ScheduleNotFound, ScheduleChanged, DeclaredInCode.
@@ -88,8 +90,9 @@ class Schedules:
             here |= changes
             return read({k: v for k, v in here.items() if v is not None}, self._registry)
 
-        self._ledger.edit(name, change, revision=revision, by=by)
+        written = self._ledger.edit(name, change, revision=revision, by=by)
         self._tell("changed", name, by)
+        return written
 
     def pause(self, name: str, *, by: str | None) -> None:
         """Have no instant of it fired. Raises ScheduleNotFound, ScheduleRetired."""

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from service.application.buckets import Buckets
 from service.domain import access, errors
 
+MOST_SESSIONS = 500  #: in a list
 LEAST, MOST = 12, 256  #: characters of a password
-TRIES = 5.0  #: at once, for one user and for one address
+TRIES = 5.0  #: at once, of one address for one user, and of one address for all
 EVERY = 60.0  #: seconds for one more
+#: At once, of all addresses for one user (NIST SP 800-63B, section 5.2.2): strangers who use them up lock the user out,
+#: but not where the user has signed in before.
+TRIES_OF_ALL = 100.0
+MOST_KNOWN = 10_000  #: pairs of user and address that are remembered, by each process
 AT_ONCE = 2  #: passwords that are checked at once: each takes 19 MiB and most of a core's twentieth of a second
 
 
@@ -37,6 +44,8 @@ class UserLedger(Protocol):
     def set_password(self, name: str, password: str, *, by: str | None) -> None: ...
     def rehash(self, name: str, password: str) -> None: ...
     def remove(self, name: str, *, by: str | None) -> None: ...
+    def sessions(self, idle: float, *, limit: int) -> Sequence[dict[str, Any]]: ...
+    def end_of(self, name: str, *, by: str | None) -> int: ...
 
 
 class Users:
@@ -45,6 +54,8 @@ class Users:
     def __init__(self, ledger: UserLedger) -> None:
         self._ledger = ledger
         self._tries = Buckets(1 / EVERY, TRIES, name="sign-in")
+        self._tries_of_all = Buckets(1 / EVERY, TRIES_OF_ALL, name="sign-in")
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()  # Who has signed in from where.
         self._turn = threading.Semaphore(AT_ONCE)
 
     def list(self) -> list[dict[str, Any]]:
@@ -70,26 +81,48 @@ class Users:
         """Take a user away; the sessions end. Raises UserNotFound."""
         self._ledger.remove(name, by=by)
 
+    def sessions(self, idle: float) -> Sequence[dict[str, Any]]:
+        """The sessions that go on, the ones seen last first: name, local, role, created_at, seen_at, ends_at.
+
+        ``idle``: seconds of rest after which one has ended.
+        """
+        return self._ledger.sessions(idle, limit=MOST_SESSIONS)
+
+    def end_sessions(self, name: str, *, by: str | None) -> int:
+        """End all sessions of a name, at once and everywhere, those from the issuer too; how many there were."""
+        return self._ledger.end_of(name, by=by)
+
     def sign_in(self, name: str, password: str, address: str) -> access.Role:
         """The role of a user who has shown the password.
 
         Raises BadCredential, in the same words and time whether the user or the password is wrong; TooManyRequests.
         """
-        counted = (f"user:{name[:100]}", f"address:{address}")
-        for who in counted:
-            if not self._tries.take(who):
-                raise errors.TooManyRequests("too many sign-ins failed", retry_after=self._tries.wait(who))
+        user = name[:100]
+        counted = [(self._tries, f"user:{user} {address}"), (self._tries, f"address:{address}")]
+        if (user, address) not in self._known:
+            counted.append((self._tries_of_all, user))
+        for buckets, who in counted:
+            if not buckets.take(who):
+                raise errors.TooManyRequests("too many sign-ins failed", retry_after=buckets.wait(who))
         found = self._ledger.find(name) if access.NAME.fullmatch(name) else None
         with self._turn:
             good = _verify(found.password if found else _nobodys(), password[: MOST + 1])
         if found is None or not good:
-            left = min(self._tries.left(who) for who in counted)
+            left = min(buckets.left(who) for buckets, who in counted)
             raise errors.BadCredential(f"user and password do not match; {_tries(left)}")
-        for who in counted:
-            self._tries.fill(who)
+        for buckets, who in counted:  # This one was no failure; those before it were, whoever made them.
+            buckets.give(who)
+        self._tries.fill(f"user:{user} {address}")
+        self._remember(user, address)
         if _hasher().check_needs_rehash(found.password):
             self._ledger.rehash(name, _hasher().hash(password))
         return access.Role(found.role)
+
+    def _remember(self, user: str, address: str) -> None:
+        self._known[user, address] = None
+        self._known.move_to_end((user, address))
+        while len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
 
 
 @functools.cache

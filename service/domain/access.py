@@ -107,4 +107,23 @@ def check_types(patterns: tuple[str, ...]) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def _matches(patterns: tuple[str, ...], type_name: str) -> bool:
-    return any(re.fullmatch(re.escape(p).replace(r"\*", ".*"), type_name) for p in patterns)
+    return any(_fits(pattern.split("*"), type_name) for pattern in patterns)
+
+
+def _fits(pieces: list[str], name: str) -> bool:
+    """Whether these pieces follow each other in a name, with anything between them. Each is looked for once: a regular
+    expression of many stars would try all the places of each with all the places of the others.
+    """
+    first, *between = pieces
+    if not between:
+        return name == first
+    last = between.pop()
+    if not name.startswith(first) or len(name) < len(first) + len(last) or not name.endswith(last):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for piece in between:
+        found = name.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True

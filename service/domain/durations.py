@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  #: seconds
+MOST = 1e15  #: seconds
 TEXT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhd]?)")
 
 
@@ -13,7 +13,8 @@ def seconds(value: object) -> float:
     """The seconds in a number or a text; raises ValueError that says what is wanted."""
     if isinstance(value, str) and (found := TEXT.fullmatch(value.strip())):
         value = float(found[1]) * UNITS[found[2] or "s"]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    # A whole number may be too large for a double; ``nan`` compares with nothing.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST:
         raise ValueError(f"{value!r} is no length of time: seconds are wanted, or text like 30s, 5m, 2h, 1d")
     return float(value)
 

@@ -8,7 +8,7 @@ import enum
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from service.domain import durations, errors
+from service.domain import durations, errors, instants
 
 LONGEST = 366 * 86_400.0  #: seconds; of every length of time in a policy
 MOST_RUNS = 1_000_000_000
@@ -89,7 +89,7 @@ def read(document: Mapping[str, Any]) -> Policy:
 
 
 def instant(value: object) -> datetime.datetime:
-    """An instant in UTC; raises ValueError."""
+    """An instant in UTC, within those that are reckoned with; raises ValueError."""
     found = value
     if isinstance(value, str):
         try:
@@ -98,10 +98,7 @@ def instant(value: object) -> datetime.datetime:
             found = None
     if not isinstance(found, datetime.datetime) or found.tzinfo is None:
         raise ValueError(f"{value!r}: an instant with its zone is wanted (RFC 3339), like 2026-01-31T08:00:00Z")
-    try:
-        return found.astimezone(datetime.UTC)
-    except OverflowError:
-        raise ValueError(f"{value!r} lies too far away") from None
+    return instants.bounded(found)
 
 
 def _one_of(words: type[enum.StrEnum]) -> Callable[[object], Any]:

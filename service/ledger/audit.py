@@ -21,6 +21,7 @@ from service.ledger import pages, transactions
 
 log = logging.getLogger("millrace.audit")
 
+MOST_BREAKS = 100  #: that are told; more are counted
 PAGE = 1_000  #: rows that are looked at together when the chain is verified
 
 TAKE_END = "select n, hash, clock_timestamp() from millrace.audit_end for update"
@@ -63,6 +64,7 @@ class Verdict:
 
     rows: int
     breaks: list[chain.Break]
+    more: int  #: breaks beyond those
     end: str  #: the hash of its end, to be kept where nobody who can write the ledger can write
 
 
@@ -116,8 +118,14 @@ class AuditLedger:
             connection.exec_driver_sql("set transaction isolation level repeatable read, read only")
             end = connection.exec_driver_sql("select n, hash from millrace.audit_end").one()
             counted = [0]
-            found = list(chain.breaks(_entries(connection, counted), (end[0], end[1])))
-        return Verdict(counted[0], found, end[1])
+            found: list[chain.Break] = []
+            more = 0
+            for one in chain.breaks(_entries(connection, counted), (end[0], end[1])):
+                if len(found) < MOST_BREAKS:
+                    found.append(one)
+                else:
+                    more += 1
+        return Verdict(counted[0], found, more, end[1])
 
 
 def _entries(connection: sqlalchemy.Connection, counted: list[int]) -> Iterator[chain.Entry]:

@@ -66,6 +66,10 @@ select 'queue', name, paused_at, paused_by, paused_because from millrace.queues 
 order by kind, name
 """
 
+RESUMED = """
+select name, resumed_at from millrace.types where resumed_at is not null order by resumed_at desc limit 1
+"""
+
 #: Filter → its condition.
 CONDITIONS = searching.BOUNDS | searching.LOOKS
 
@@ -170,6 +174,11 @@ class Queries:
     def pauses(self) -> list[dict[str, Any]]:
         """The types and queues that are paused: kind, name, since when (at), by whom (by) and why (because)."""
         return [pages.in_utc(row) for row in self._rows(PAUSES, {})]
+
+    def resumed(self) -> dict[str, Any] | None:
+        """The type that was resumed last, and when; None: none ever was."""
+        rows = self._rows(RESUMED, {})
+        return pages.in_utc(rows[0]) if rows else None
 
     def check(self) -> None:
         """Raises LedgerUnavailable or SchemaNotReady when the road cannot work on this database."""

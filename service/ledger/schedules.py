@@ -83,8 +83,8 @@ class ScheduleLedger:
         *,
         revision: int | None,
         by: str | None,
-    ) -> None:
-        """Change a schedule that was made at run time. ``change`` makes a new one of its document.
+    ) -> int:
+        """Change a schedule that was made at run time; its new revision. ``change`` makes a new one of its document.
 
         Raises ScheduleNotFound, DeclaredInCode, ScheduleChanged when the revision is another, what ``change`` raises.
         """
@@ -104,6 +104,7 @@ class ScheduleLedger:
             self._stand(connection, due, standing, row.now, paused=row.paused)
             before, after = json.loads(row.spec), json.loads(changed.spec())
             audit.write(connection, "schedule.changed", name, by, before=before, after=after)
+        return int(row.revision) + 1
 
     def pause(self, name: str, *, by: str | None) -> None:
         """Have no instant of it fired from now on. Raises ScheduleNotFound, ScheduleRetired."""

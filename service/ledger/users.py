@@ -28,6 +28,15 @@ update millrace.users set password = %s, changed_at = clock_timestamp() where na
 
 END_ALL = "delete from millrace.sessions where local = %s"
 
+SESSIONS = """
+select s.name, s.local is not null as local, coalesce(u.role, s.role) as role, s.created_at, s.seen_at, s.ends_at
+from millrace.sessions s left join millrace.users u on u.name = s.local
+where s.ends_at > clock_timestamp() and s.seen_at > clock_timestamp() - make_interval(secs => %s)
+order by s.seen_at desc limit %s
+"""
+
+END_OF = "delete from millrace.sessions where name = %s"
+
 REMOVE = "delete from millrace.users where name = %s returning name"
 
 FIND = "select password, role from millrace.users where name = %s"
@@ -127,6 +136,19 @@ class UserLedger:
             if row is not None and row[2]:
                 connection.exec_driver_sql(SEEN, (list(hashes),))
         return None if row is None else (row[0], row[1])
+
+    def sessions(self, idle: float, *, limit: int) -> Sequence[dict[str, Any]]:
+        """Those that go on, the ones that were seen last first: who, with which role, since when."""
+        with transactions.begin(self._engine) as connection:
+            return [pages.in_utc(row) for row in connection.exec_driver_sql(SESSIONS, (idle, limit)).mappings()]
+
+    def end_of(self, name: str, *, by: str | None) -> int:
+        """End all sessions of somebody, however they signed in; how many there were."""
+        with transactions.begin(self._engine) as connection:
+            ended: int = connection.exec_driver_sql(END_OF, (name,)).rowcount
+            if ended:
+                audit.write(connection, "sessions.ended", name, by, sessions_ended=ended)
+        return ended
 
     def end(self, hashes: Sequence[str]) -> None:
         """End a session, if there is one."""

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from typing import Any
 
-from service.domain import errors
+from service.domain import errors, instants
 from service.plans import zones
 from service.plans.base import Plan
 
@@ -24,10 +24,10 @@ class At(Plan):
 
     def __post_init__(self) -> None:
         zones.get(self.tz)
-        if not zones.FIRST_YEAR <= self.moment.year <= zones.LAST_YEAR:
+        if not instants.FIRST_YEAR <= self.moment.year <= instants.LAST_YEAR:
             raise errors.DeclarationError(
-                f"at: {self.moment.isoformat()} is too far away: a year from {zones.FIRST_YEAR} to {zones.LAST_YEAR}"
-                " is wanted",
+                f"at: {self.moment.isoformat()} is too far away: a year from {instants.FIRST_YEAR} to"
+                f" {instants.LAST_YEAR} is wanted",
                 field="at",
             )
 

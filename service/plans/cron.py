@@ -7,7 +7,7 @@ import datetime
 import zoneinfo
 from typing import Any, get_args
 
-from service.domain import errors
+from service.domain import errors, instants
 from service.plans import expression as parsing
 from service.plans import words, zones
 from service.plans.base import Plan
@@ -49,7 +49,7 @@ class Cron(Plan):
 
     def next_after(self, moment: datetime.datetime) -> datetime.datetime | None:
         """The first instant after ``moment``, in UTC."""
-        if not zones.FIRST_YEAR <= moment.year <= zones.LAST_YEAR:
+        if not instants.FIRST_YEAR <= moment.year <= instants.LAST_YEAR:
             return None
         here = moment.astimezone(self._zone)
         wall = here.replace(microsecond=0, tzinfo=None, fold=0)

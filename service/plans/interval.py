@@ -8,7 +8,7 @@ import math
 import re
 from typing import Any
 
-from service.domain import errors
+from service.domain import errors, instants
 from service.plans import words
 from service.plans.base import Plan
 
@@ -50,6 +50,8 @@ class Interval(Plan):
             raise errors.DeclarationError(
                 f"anchor: {self.anchor.isoformat()} has no zone: write 2026-01-31T08:00:00Z or +01:00", field="anchor"
             )
+        if not 1 < self.anchor.year < 9999:  # There it may be no instant in another zone.
+            raise errors.DeclarationError(f"anchor: {self.anchor.isoformat()} is too far away", field="anchor")
 
     @classmethod
     def read(cls, value: float | str, anchor: datetime.datetime = EPOCH) -> Interval:
@@ -57,11 +59,12 @@ class Interval(Plan):
         return cls(seconds(value, field="every"), anchor)
 
     def next_after(self, moment: datetime.datetime) -> datetime.datetime | None:
-        """The first instant on the grid after ``moment``; None where time ends, with the year 9999."""
+        """The first instant on the grid after ``moment``; None beyond those that are reckoned with."""
         try:
-            return self._instant(self._number(moment) + 1)
+            found = self._instant(self._number(max(moment, instants.FIRST)) + 1)
         except OverflowError:
             return None
+        return found if found <= instants.LAST else None
 
     def last_due(self, first: datetime.datetime, now: datetime.datetime) -> tuple[datetime.datetime, int]:
         """The latest instant in ``[first, now]``, and how many before it were missed: counted, however many."""

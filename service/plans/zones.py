@@ -13,7 +13,6 @@ import zoneinfo
 
 from service.domain import errors
 
-FIRST_YEAR, LAST_YEAR = 1900, 9000  #: instants outside of these years are not looked for
 SECOND = datetime.timedelta(seconds=1)
 STEP = datetime.timedelta(hours=12)  #: no zone changes twice in less
 #: Zones that mean something else on every host, or count leap seconds, which no clock of ours does.

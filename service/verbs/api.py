@@ -16,7 +16,7 @@ from service import client as clients
 from service.domain import errors
 from service.telemetry import logging as logs
 
-HERE = "http://millrace.here"  #: the address of the door in this process, which nobody sees
+HERE = "http://localhost"  #: the address of the door in this process, which nobody sees
 DEADLINE = 10.0  #: seconds after which nothing is tried again; somebody sits there and waits
 LONG = 60.0  #: seconds that an act may take beyond that; a replay by filter takes 20
 STANDARD = frozenset({"type", "title", "status", "detail", "errors", "instance"})  #: members of every problem

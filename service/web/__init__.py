@@ -20,6 +20,7 @@ from service.web import (
     keys,
     letters,
     operations,
+    paths,
     processes,
     schedules,
     signin,
@@ -34,6 +35,7 @@ def create_app(road: Road) -> flask.Flask:
     app = flask.Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = road.settings.max_body
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # Flask's answer has no body, and says that it is HTML.
+    paths.install(app)
     app.url_map.merge_slashes = False  # The redirect that mends them is a page of HTML.
     app.extensions[NAME] = road
     app.extensions[gate.NAME] = gate.Gates(road.settings.web_threads)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import flask
@@ -29,20 +30,28 @@ class Gate:
         self._refuse = refuse  #: makes the error, from the seconds that the first one inside has waited
         self._patience = patience
         self._lock = threading.Lock()
+        self._deeper: Counter[int] = Counter()  # Of each of them: how often it entered again.
         self._inside: dict[int, float] = {}  # Thread → when it entered; the first of them stands first.
 
     def __enter__(self) -> None:
-        now = time.monotonic()
+        now, me = time.monotonic(), threading.get_ident()
         with self._lock:
+            if me in self._inside:
+                self._deeper[me] += 1  # Who is inside may go further in.
+                return
             if len(self._inside) >= self._room:
                 waited = now - next(iter(self._inside.values()))
                 if waited > self._patience:
                     raise self._refuse(math.ceil(waited))
-            self._inside[threading.get_ident()] = now
+            self._inside[me] = now
 
     def __exit__(self, *_: object) -> None:
+        me = threading.get_ident()
         with self._lock:
-            del self._inside[threading.get_ident()]
+            if self._deeper[me]:
+                self._deeper[me] -= 1
+            else:
+                del self._inside[me], self._deeper[me]
 
 
 class Gates:
@@ -54,6 +63,7 @@ class Gates:
             lambda seconds: accept.NotStored("too many requests are waiting to be stored", retry_after=seconds),
         )
         self.reads = Gate(max(1, threads // 8), lambda seconds: errors.Overloaded(retry_after=seconds))
+        self.issuer = Gate(max(1, threads // 8), lambda seconds: errors.Overloaded(retry_after=seconds), patience=0.0)
 
 
 def posts() -> Gate:
@@ -64,6 +74,11 @@ def posts() -> Gate:
 def reads() -> Gate:
     """To be entered around every question to the ledger."""
     return _gates().reads
+
+
+def issuer() -> Gate:
+    """To be entered around every question to the issuer that a stranger can have asked."""
+    return _gates().issuer
 
 
 def _gates() -> Gates:

@@ -60,6 +60,7 @@ class Guard:
 
             self._bearers = tokens.Tokens(settings, issuer)
         self._proxies = settings.trusted_proxies
+        self._public_url = settings.public_url
         self._keys = Buckets(settings.rate_key) if settings.rate_key else None
         self._addresses = Buckets(settings.rate_address, name="address")
 
@@ -68,7 +69,7 @@ class Guard:
     def glance(self, environ: dict[str, Any], type_name: str) -> bool:
         """Whether a post of this type may pass, by what is known without asking anybody. If not, Flask shall see."""
         if not self.is_on:
-            if not OUTSIDE.isdisjoint(environ):
+            if not (OUTSIDE.isdisjoint(environ) and whence.is_here(environ.get("HTTP_HOST", ""), self._public_url)):
                 return False
             environ[access.PRINCIPAL] = ANYONE
             return True
@@ -106,7 +107,7 @@ class Guard:
         if (refused := environ.get(REFUSED)) is not None:
             raise refused
         if not self.is_on:
-            whence.check_here(environ)
+            whence.check_here(environ, self._public_url)
             environ[access.PRINCIPAL] = ANYONE
             return
         if Permission.ASK in wanted:
@@ -124,7 +125,7 @@ class Guard:
         environ = request.environ
         try:
             if not self.is_on:
-                whence.check_here(environ)
+                whence.check_here(environ, self._public_url)
             elif Permission.ASK not in wanted:
                 environ[access.PRINCIPAL] = found = self._identify(request)
                 self._count(found, environ)
@@ -138,7 +139,8 @@ class Guard:
         if not self.is_on:
             return ANYONE
         assert self.sessions is not None
-        return self.sessions.look(request)
+        with gate.reads():
+            return self.sessions.look(request)
 
     def forget_keys(self) -> None:
         """A key was made or revoked here: whoever comes next is told of it at once."""
@@ -149,11 +151,15 @@ class Guard:
         """Where a request comes from: the nearest address that is not a proxy of ours."""
         return whence.address(environ, self._proxies)
 
+    def network(self, environ: dict[str, Any]) -> str:
+        """What an address is counted by: itself, or of IPv6 its network of 64 bits, for that is what one has there."""
+        return whence.network(self.address(environ))
+
     def count_failure(self, environ: dict[str, Any]) -> None:
         """Count a request of an address without a good credential. Raises TooManyRequests."""
-        address = self.address(environ)
-        if not self._addresses.take(address):
-            raise self._too_many(self._addresses, address, UNKNOWN, TooManyFailures)
+        network = self.network(environ)
+        if not self._addresses.take(network):
+            raise self._too_many(self._addresses, network, UNKNOWN, TooManyFailures)
 
     def headers(self, environ: dict[str, Any]) -> Iterable[tuple[str, str]]:
         """What an answer of Flask's says of the limit of who asks; those of the lane save the time."""
@@ -170,16 +176,16 @@ class Guard:
             assert self.sessions is not None
             if self.sessions.is_there(request):
                 # It costs a query: who only guesses is not let near it.
-                address = self.address(environ)
-                if not self._addresses.has(address):
-                    raise self._too_many(self._addresses, address, UNKNOWN, TooManyFailures)
+                network = self.network(environ)
+                if not self._addresses.has(network):
+                    raise self._too_many(self._addresses, network, UNKNOWN, TooManyFailures)
                 with gate.reads():
                     found = self.sessions.look(request)
                 if found is not None:
                     return found
                 raise errors.BadCredential("the session has ended: sign in again")
             raise errors.NotSignedIn()
-        except errors.NotSignedIn:
+        except (errors.NotSignedIn, errors.NotPermitted):  # The latter: a good token of somebody without a role here.
             self.count_failure(environ)
             raise
 

@@ -82,16 +82,17 @@ class Issuer:
         self._got = self._asked = float("-inf")  # When keys came; when they were asked for.
         self._is_away = False  # It did not answer when it was asked last.
 
-    def key(self, kid: str | None) -> Any:
-        """The key of this id; without an id, the only key. None if there is none. Raises IssuerUnavailable.
+    def keys(self, kid: str | None) -> list[Any]:
+        """The keys that a token may be signed with: that of this id; without an id the only one, or those that have
+        none themselves. Raises IssuerUnavailable.
 
         Of a silent issuer, this takes two steps. While one asks about a key that is known, others go on with it.
         """
         found = self._find(kid)
-        if found is None or self._now() - self._got > FRESH:
-            self._ask(wait=found is None)  # It may be new, or was taken away.
+        if not found or self._now() - self._got > FRESH:
+            self._ask(wait=not found)  # It may be new, or was taken away.
             found = self._find(kid)
-        if found is None and (self._is_away or self._now() - self._got > STALE):
+        if not found and (self._is_away or self._now() - self._got > STALE):
             raise errors.IssuerUnavailable()
         return found
 
@@ -108,12 +109,13 @@ class Issuer:
         """What the issuer answers to a form."""
         return self._get(url, form)
 
-    def _find(self, kid: str | None) -> Any:
+    def _find(self, kid: str | None) -> list[Any]:
         if self._now() - self._got > STALE:
-            return None
-        if kid is None:
-            return next(iter(self._keys.values())) if len(self._keys) == 1 else None
-        return self._keys.get(kid)
+            return []
+        if kid is not None:
+            return [self._keys[kid]] if kid in self._keys else []
+        known = list(self._keys.values())
+        return known if len(known) == 1 else [key for key in known if not key.kid]
 
     def _ask(self, *, wait: bool = True) -> None:
         """Ask for keys, unless that was done just now. Of many at once, one asks, and others may ``wait`` for it."""
@@ -153,7 +155,9 @@ def _read(document: Any) -> dict[str, Any]:
         if not isinstance(entry, dict) or entry.get("kty") not in KINDS or entry.get("use", "sig") != "sig":
             continue
         try:
-            found[str(entry.get("kid", ""))] = jwk.import_key(entry)
+            key = jwk.import_key(entry)
+            # One without an id of its own is known by its thumbprint (RFC 7638), so that none takes another's place.
+            found[str(entry.get("kid") or key.thumbprint())] = key
         except (JoseError, ValueError, TypeError, KeyError):
             continue  # Of a kind that is not known here.
     return found

@@ -7,10 +7,10 @@ from typing import Annotated, Any, ClassVar
 import flask
 import msgspec
 
-from service.domain import errors, masks
+from service.domain import errors
 from service.domain.access import Permission
 from service.ledger import audit as ledger
-from service.web import access, answer, body, gate, guard, operations, road, search
+from service.web import access, answer, body, gate, guard, operations, road, search, veil
 
 pages = flask.Blueprint("access", __name__, url_prefix="/v1")
 
@@ -127,8 +127,7 @@ def list_audit() -> answer.Json:
     with gate.reads():
         found = road.current().operations.audit.list(filters, limit=wanted.limit + 1)
     page = found[: wanted.limit]
-    is_masked = masks.matcher(road.current().settings.mask)
-    shown: list[dict[str, Any]] = [row | {"detail": masks.masked(row["detail"], is_masked)[0]} for row in page]
+    shown: list[dict[str, Any]] = [row | {"detail": veil.masked_detail(row["detail"])} for row in page]
     return answer.Json({"audit": shown, "next_cursor": page[-1]["n"] if len(found) > wanted.limit else None})
 
 
@@ -143,4 +142,5 @@ def verify_audit() -> answer.Json:
         lost = wanted.end is not None and not here.holds(wanted.end)
     breaks = [{"n": one.n, "what": one.what} for one in found.breaks]
     holds = not (breaks or lost)
-    return answer.Json({"holds": holds, "rows": found.rows, "end": found.end, "breaks": breaks, "end_lost": lost})
+    document = {"holds": holds, "rows": found.rows, "end": found.end, "breaks": breaks, "more_breaks": found.more}
+    return answer.Json(document | {"end_lost": lost})

@@ -13,7 +13,7 @@ from service.domain import errors, outcome
 from service.domain.access import Permission
 from service.ledger import letters as ledger
 from service.ledger import pages as lists
-from service.web import access, answer, body, links, operations, road, search, timing, veil
+from service.web import access, answer, body, gate, links, operations, road, search, timing, unknown, veil
 from service.web import errors as web
 
 pages = flask.Blueprint("letters", __name__, url_prefix="/v1")
@@ -81,7 +81,8 @@ def list_dead() -> answer.Json:
     """Dead letters, those that died last first, page by page."""
     wanted = search.read(flask.request.args, List)
     filters = wanted.filters(wanted.replayed, wanted.discarded)
-    page = road.current().operations.letters.list(filters, limit=wanted.limit, cursor=wanted.cursor)
+    with gate.reads():
+        page = road.current().operations.letters.list(filters, limit=wanted.limit, cursor=wanted.cursor)
     return answer.Json({"dead": [links.added(row) for row in page.rows], "next_cursor": page.next_cursor})
 
 
@@ -149,7 +150,8 @@ def discard_events() -> answer.Json:
 def list_strays() -> answer.Json:
     """Messages that were not ours, the newest first, page by page."""
     wanted = search.read(flask.request.args, Strays)
-    page = road.current().operations.strays.list(limit=wanted.limit, cursor=wanted.cursor)
+    with gate.reads():
+        page = road.current().operations.strays.list(limit=wanted.limit, cursor=wanted.cursor)
     found = [row | {"links": {"self": _stray_place(row["id"])}} for row in page.rows]
     return answer.Json({"strays": found, "next_cursor": page.next_cursor})
 
@@ -157,12 +159,12 @@ def list_strays() -> answer.Json:
 @pages.get("/strays/<stray_id>")
 @access.needs(Permission.READ)
 def show_stray(stray_id: str) -> answer.Json:
-    """One stray with its properties and headers; with ``reveal`` its body (base64) too."""
-    found = road.current().operations.strays.show(stray_id)
+    """One stray with its properties; with ``reveal`` what its sender wrote, headers and body (base64), too."""
+    with gate.reads():
+        found = road.current().operations.strays.show(stray_id)
     masked: list[str] = []
     if not veil.asked(flask.request.args, found["id"]):
-        # Nobody knows what a stray holds, so all of it may be what others must not see.
-        found, masked = found | {"body": None}, ["/body"]
+        found, masked = unknown.masked(found)
     return answer.Json(found | {"masked": masked, "links": {"self": _stray_place(found["id"])}})
 
 

@@ -12,7 +12,7 @@ import msgspec
 from service.domain import chain, states
 from service.domain.access import Permission
 from service.ledger import queries
-from service.web import access, answer, errors, links, road, search
+from service.web import access, answer, errors, gate, links, road, search
 
 pages = flask.Blueprint("operations", __name__, url_prefix="/v1")
 
@@ -120,7 +120,8 @@ def resume_queue(name: str) -> answer.Json:
 @access.needs(Permission.READ)
 def list_pauses() -> answer.Json:
     """What is paused, types and queues, since when, by whom and why."""
-    return answer.Json({"pauses": road.current().queries.pauses()})
+    with gate.reads():
+        return answer.Json({"pauses": road.current().queries.pauses()})
 
 
 def _paused(kind: str, name: str, pause: dict[str, Any]) -> answer.Json:

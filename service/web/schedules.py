@@ -21,7 +21,9 @@ from service.web import access, answer, body, errors, gate, links, operations, r
 pages = flask.Blueprint("schedules", __name__, url_prefix="/v1/schedules")
 
 STATES = ("active", "paused", "finished", "retired")
-ETAG = re.compile(r'(?:W/)?"([0-9]{1,9})"')
+#: One of a list (RFC 9110, section 13.1.1). A weak one matches nothing, for nobody knows that it is the same.
+ETAG = re.compile(r'(?P<weak>W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)"')
+LONGEST_LIST = 100  #: ETags
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.-]{0,99}$")]
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=500)]
@@ -121,9 +123,9 @@ def show_schedule(name: str) -> answer.Json:
 def edit_schedule(name: str) -> answer.Json:
     """Change the members in the body (RFC 7396); ``If-Match`` names the version that they were made for."""
     operations.asked(search.Why)
-    revision = _revision(required=True)
-    road.current().operations.schedules.edit(name, _document(), revision=revision, by=operations.by())
-    return _shown(name)
+    revision = _revision(name, required=True)
+    written = road.current().operations.schedules.edit(name, _document(), revision=revision, by=operations.by())
+    return _shown(name, revision=written)
 
 
 @pages.delete("/<name>")
@@ -131,7 +133,7 @@ def edit_schedule(name: str) -> answer.Json:
 def delete_schedule(name: str) -> flask.Response:
     """Delete a schedule; its slots and events stay."""
     operations.asked(search.Why)
-    road.current().operations.schedules.delete(name, revision=_revision(required=False), by=operations.by())
+    road.current().operations.schedules.delete(name, revision=_revision(name, required=False), by=operations.by())
     return answer.nothing()
 
 
@@ -224,8 +226,8 @@ def show_year(name: str) -> answer.Json:
         return answer.Json(road.current().operations.schedules.year(name, wanted.year))
 
 
-def _shown(name: str, status: int = 200) -> answer.Json:
-    """A schedule as the answer, with its ETag."""
+def _shown(name: str, status: int = 200, *, revision: int | None = None) -> answer.Json:
+    """A schedule as the answer, with its ETag: that of the ``revision`` that was written, though another follows it."""
     with gate.reads():
         row = road.current().operations.agenda.find(name)
     text = row["payload"].encode()
@@ -233,7 +235,7 @@ def _shown(name: str, status: int = 200) -> answer.Json:
         text, _ = veil.masked_text(row["payload"], row["type"])
     row["payload"] = msgspec.Raw(text)
     document = application.shown(row) | {"links": _links(name)}
-    headers = {"ETag": f'"{row["revision"]}"'}
+    headers = {"ETag": f'"{row["revision"] if revision is None else revision}"'}
     if status == 201:
         headers["Location"] = document["links"]["self"]
     return answer.Json(document, status=status, headers=headers)
@@ -243,16 +245,26 @@ def _document() -> Any:
     return body.read(flask.request, road.current().settings.max_depth).value
 
 
-def _revision(*, required: bool) -> int | None:
-    """The revision that ``If-Match`` names; None for any."""
+def _revision(name: str, *, required: bool) -> int | None:
+    """The revision that ``If-Match`` names; of several, the one of today. None for any."""
     given = flask.request.headers.get("If-Match", "").strip()
     if given == "*" or (not given and not required):
         return None
     if not given:
         raise errors.MatchRequired()
-    if found := ETAG.fullmatch(given):
-        return int(found[1])
-    raise domain_errors.ScheduleChanged(f"If-Match: {given[:100]} is no ETag of a schedule: GET shows the one of today")
+    parts = [part.strip() for part in given.split(",")[:LONGEST_LIST] if part.strip()]
+    found = [ETAG.fullmatch(part) for part in parts]
+    tags = [int(one["tag"]) for one in found if one and not one["weak"] and re.fullmatch("[0-9]{1,9}", one["tag"])]
+    if len(tags) == 1:
+        return tags[0]
+    if tags:
+        with gate.reads():
+            today: int = road.current().operations.agenda.find(name)["revision"]
+        if today in tags:
+            return today
+    raise domain_errors.ScheduleChanged(
+        f"If-Match: {given[:100]} is no ETag of the schedule: GET shows the one of today"
+    )
 
 
 def _links(name: str) -> dict[str, str]:

@@ -13,8 +13,9 @@ import msgspec
 from werkzeug import datastructures
 
 from service.domain import event, outcome, states
+from service.domain.access import Permission
 from service.ledger import queries
-from service.web import errors, timing
+from service.web import access, errors, timing
 
 TypeName = Annotated[str, msgspec.Meta(pattern=f"^{event.TYPE_PATTERN.pattern}$", max_length=event.TYPE_LENGTH)]
 Producer = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f]{1,100}$")]
@@ -66,7 +67,11 @@ class Search(msgspec.Struct, frozen=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
     def filters(self) -> queries.Filters:
-        """In the ledger's words; raises InvalidParameter for a text that would be looked for everywhere."""
+        """In the ledger's words. Raises NotPermitted for a text in what who asks may not see, InvalidParameter for one
+        that would be looked for everywhere.
+        """
+        if self.text is not None:
+            access.require(Permission.REVEAL)  # Whoever may guess what a payload holds need not see it.
         if self.text is not None and (self.type is None or self.since is None):
             raise errors.InvalidParameter([("text", "type and since are wanted too: all payloads would be read")])
         newer, cursor = (self.cursor or "").startswith(NEWER), (self.cursor or "").removeprefix(NEWER).lower() or None

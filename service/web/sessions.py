@@ -8,7 +8,6 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-import urllib.parse
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -17,8 +16,9 @@ import flask
 from service.domain import credentials, errors
 from service.domain.access import Kind, Principal, Role
 from service.settings import Settings
-from service.values import is_loopback
+from service.web import cookies, whence
 
+COOKIE = "millrace"
 FIELD = "csrf"  #: of a form
 HEADER = "X-CSRF-Token"  #: of a script's request
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -60,16 +60,14 @@ class Sessions:
         token = secrets.token_urlsafe(32)
         hash = credentials.keyed_hash(token, self._peppers[0])
         self._ledger.begin(hash, name=name, role=role, local=local, lasts=self._limit)
-        secure = self._is_secure(request)
-        response.set_cookie(self.cookie(request), token, secure=secure, httponly=True, samesite="Lax", path="/")
+        cookies.put(response, request, self._public_url, COOKIE, token)
 
     def end(self, request: flask.Request, response: flask.Response) -> None:
         """End the session, if there is one."""
-        token, name = self._token(request), self.cookie(request)
+        token = self._token(request)
         if TOKEN.fullmatch(token):
             self._ledger.end(credentials.hashes(token, self._peppers))
-        if name in request.cookies:
-            response.delete_cookie(name, secure=self._is_secure(request), httponly=True, samesite="Lax", path="/")
+        cookies.drop(response, request, self._public_url, COOKIE)
 
     def form_token(self, request: flask.Request) -> str:
         """What a form must carry; empty without a session."""
@@ -88,19 +86,8 @@ class Sessions:
                 f" (field {FIELD}, or header {HEADER})"
             )
 
-    def cookie(self, request: flask.Request) -> str:
-        """The name of the cookie. With ``__Host-`` browsers take it from this very host, and over TLS, only."""
-        return "__Host-millrace" if self._is_secure(request) else "millrace"
-
-    def _is_secure(self, request: flask.Request) -> bool:
-        """Only on loopback is there no TLS."""
-        if self._public_url:
-            return self._public_url.startswith("https:")
-        host = urllib.parse.urlsplit(f"//{request.host}").hostname or ""
-        return request.scheme == "https" or not is_loopback(host)
-
     def _token(self, request: flask.Request) -> str:
-        return request.cookies.get(self.cookie(request), "")
+        return cookies.get(request, self._public_url, COOKIE)
 
     @staticmethod
     def _of(token: str, pepper: str) -> str:
@@ -110,7 +97,7 @@ class Sessions:
 def check_origin(request: flask.Request) -> None:
     """Raises NotPermitted for what a browser says comes from another site."""
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    host = urllib.parse.urlsplit(origin).netloc if origin is not None else request.host
+    host = whence.place(origin) if origin is not None else request.host
     if site not in (None, "same-origin", "none") or host != request.host:
         raise errors.NotPermitted("this form comes from another site")
 

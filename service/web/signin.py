@@ -24,7 +24,7 @@ import jinja2
 from service import signals
 from service.domain import errors
 from service.domain.access import Permission, Role
-from service.web import access, guard, road, sessions, whence
+from service.web import access, cookies, gate, guard, road, sessions, whence
 
 log = logging.getLogger("millrace.access")
 
@@ -43,7 +43,7 @@ NEXT = re.compile(r"/console(?:/(?!\.)[A-Za-z0-9_.~%-]+)*/?(?:\?[A-Za-z0-9_.~%&=
 @access.needs(Permission.ASK)
 def show() -> Any:
     """The page to sign in."""
-    keeper = guard.current()
+    keeper = _counted()
     wanted = next_page(flask.request.args.get("next"))
     if not keeper.is_on or keeper.known(flask.request) is not None:
         return flask.redirect(wanted, 303)
@@ -54,14 +54,14 @@ def show() -> Any:
 @access.needs(Permission.ASK)
 def sign_in() -> Any:
     """Sign in by name and password."""
-    keeper, request = guard.current(), flask.request
+    keeper, request = _counted(), flask.request
     if not keeper.is_on or keeper.sessions is None:
         return flask.redirect("/console", 303)
     sessions.check_origin(request)
     name, wanted = request.form.get("user", "")[:100], next_page(request.form.get("next"))
     try:
         users = road.current().operations.users
-        role = users.sign_in(name, request.form.get("password", ""), keeper.address(request.environ))
+        role = users.sign_in(name, request.form.get("password", ""), keeper.network(request.environ))
     except errors.BadCredential as error:
         _tell_failed(name)
         return _page(wanted, name, f"{str(error).capitalize()}.", 401)
@@ -78,7 +78,7 @@ def sign_in() -> Any:
 def go_to_issuer() -> Any:
     """Send the browser to the issuer."""
     settings = road.current().settings
-    issuer = guard.current().issuer
+    issuer = _counted().issuer
     if issuer is None or not settings.oidc_client_id:
         flask.abort(404, "No company sign-in is set (MILLRACE_OIDC_CLIENT_ID).")
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
@@ -88,12 +88,9 @@ def go_to_issuer() -> Any:
         "scope": SCOPE, "state": state, "nonce": nonce, "code_challenge": challenge, "code_challenge_method": "S256",
     }  # fmt: skip
     place = issuer.endpoint("authorization_endpoint")
-    response = flask.redirect(f"{place}{'&' if '?' in place else '?'}{urllib.parse.urlencode(query)}", 303)
+    response: Any = flask.redirect(f"{place}{'&' if '?' in place else '?'}{urllib.parse.urlencode(query)}", 303)
     flow = {"state": state, "nonce": nonce, "verifier": verifier, "next": next_page(flask.request.args.get("next"))}
-    secure = settings.public_url.startswith("https:")
-    response.set_cookie(
-        FLOW, _signer().dumps(flow), max_age=FLOW_FOR, secure=secure, httponly=True, samesite="Lax", path=PLACE
-    )
+    cookies.put(response, flask.request, settings.public_url, FLOW, _signer().dumps(flow), max_age=FLOW_FOR)
     return response
 
 
@@ -101,35 +98,35 @@ def go_to_issuer() -> Any:
 @access.needs(Permission.ASK)
 def come_back() -> Any:
     """Take from the issuer who it is."""
-    keeper, request, settings = guard.current(), flask.request, road.current().settings
+    keeper, request, settings = _counted(), flask.request, road.current().settings
     if keeper.issuer is None or keeper.sessions is None or not settings.oidc_client_id:
         flask.abort(404, "No company sign-in is set (MILLRACE_OIDC_CLIENT_ID).")
     try:
-        flow = _signer().loads(request.cookies.get(FLOW, ""), max_age=FLOW_FOR)
+        flow = _signer().loads(cookies.get(request, settings.public_url, FLOW), max_age=FLOW_FOR)
         if not hmac.compare_digest(flow["state"].encode(), request.args.get("state", "").encode()):
             raise errors.BadCredential("the answer belongs to another sign-in")
         if "error" in request.args or "code" not in request.args:
             raise errors.BadCredential(f"the company's answer is {request.args.get('error', 'empty')[:100]}")
-        name, role = _who(flow, request.args["code"])
+        with gate.issuer():
+            name, role = _who(flow, request.args["code"])
     except (errors.BadCredential, errors.NotPermitted, errors.IssuerUnavailable, itsdangerous.BadData) as error:
-        keeper.count_failure(request.environ)
         signals.access_refused.send(None, reason="bad_credential")
         log.warning("A company sign-in has failed: %s", error, extra={"action": "access.sign_in_failed"})
         why = "it took too long, or began in another browser" if isinstance(error, itsdangerous.BadData) else error
         response = _page("/console", company_fault=f"Company sign-in has failed: {why}.", status=401)
-        response.delete_cookie(FLOW, path=PLACE)
+        cookies.drop(response, request, settings.public_url, FLOW)
         return response
-    response = flask.redirect(flow["next"], 303)
-    keeper.sessions.begin(request, response, name=name, role=role, local=False)  # type: ignore[arg-type]
-    response.delete_cookie(FLOW, path=PLACE)
-    return response
+    done: Any = flask.redirect(flow["next"], 303)
+    keeper.sessions.begin(request, done, name=name, role=role, local=False)
+    cookies.drop(done, request, settings.public_url, FLOW)
+    return done
 
 
 @pages.get("/sign-out")
 @access.needs(Permission.ASK)
 def ask_sign_out() -> Any:
     """The page to sign out: a link alone must not do it."""
-    keeper = guard.current()
+    keeper = _counted()
     if not keeper.is_on or keeper.sessions is None or (found := keeper.known(flask.request)) is None:
         return flask.redirect(PLACE, 303)
     return _render("sign_out.html", name=found.name, csrf=keeper.sessions.form_token(flask.request))
@@ -139,7 +136,7 @@ def ask_sign_out() -> Any:
 @access.needs(Permission.ASK)
 def sign_out() -> Any:
     """End the session."""
-    keeper = guard.current()
+    keeper = _counted()
     response = flask.redirect(PLACE, 303)
     if keeper.is_on and keeper.sessions is not None and keeper.sessions.is_there(flask.request):
         keeper.sessions.check_form(flask.request)
@@ -167,6 +164,14 @@ def form_token() -> str:
     """What forms carry in the field ``csrf``, and scripts in ``X-CSRF-Token``."""
     keeper = guard.current()
     return keeper.sessions.form_token(flask.request) if keeper.is_on and keeper.sessions is not None else ""
+
+
+def _counted() -> guard.Guard:
+    """The guard, which counts what strangers ask of the ledger and of the issuer. Raises TooManyRequests."""
+    keeper = guard.current()
+    if keeper.is_on:
+        keeper.count_failure(flask.request.environ)
+    return keeper
 
 
 def _who(flow: dict[str, str], code: str) -> tuple[str, Role]:
@@ -216,9 +221,11 @@ def _page(
 ) -> Any:  # fmt: skip
     here = road.current()
     company = f"{PLACE}/company?{urllib.parse.urlencode({'next': wanted})}" if here.settings.oidc_client_id else ""
+    with gate.reads():
+        local = here.operations.users.any()
     values = {
         "next": wanted, "user": user, "fault": fault, "company": company, "company_fault": company_fault,
-        "local": here.operations.users.any(), "idle": int(here.settings.session_idle // 60),
+        "local": local, "idle": int(here.settings.session_idle // 60),
     }  # fmt: skip
     response = _render("sign_in.html", status, **values)
     if slow is not None:

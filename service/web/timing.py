@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from werkzeug import datastructures
 
+from service.domain import instants
 from service.web import errors
 
 LONGEST_DELAY = 100 * 366 * 86_400  #: seconds: a hundred years
@@ -80,7 +81,12 @@ def of_query(args: datastructures.MultiDict[str, str], also: Collection[str] = (
 
 
 def moment(value: Any) -> datetime.datetime:
-    """The instant that a text names, in UTC, whichever; raises ValueError with what is wanted."""
+    """The instant that a text names, in UTC, within those that are reckoned with; raises ValueError."""
+    return instants.bounded(_parsed(value))
+
+
+def _parsed(value: Any) -> datetime.datetime:
+    """The instant itself, in UTC; raises ValueError with what is wanted."""
     if not isinstance(value, str) or not INSTANT.fullmatch(value):
         raise ValueError(AN_INSTANT)
     try:
@@ -91,7 +97,7 @@ def moment(value: Any) -> datetime.datetime:
 
 def instant(value: Any) -> datetime.datetime:
     """The same, for an event; raises ValueError for one that lies too far ahead to be one everywhere, too."""
-    found = moment(value)
+    found = _parsed(value)
     if found.year > LAST_YEAR:
         raise ValueError(f"an instant before the end of the year {LAST_YEAR} is wanted")
     return found

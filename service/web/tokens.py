@@ -6,6 +6,7 @@ was found out about one is believed for ten seconds, so that a key that the issu
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import secrets
@@ -81,14 +82,21 @@ def verify(text: str, issuer: issuers.Issuer, algorithms: Sequence[str], audienc
     try:
         header = jws.extract_compact(text.encode()).headers()
         _check_header(header, algorithms)
-        key = issuer.key(header.get("kid"))
-        if key is None:
-            raise errors.BadCredential("the token is signed with a key that its issuer does not have")
-        claims = jwt.decode(text, key, algorithms=list(algorithms)).claims
+        claims = _decoded(text, issuer.keys(header.get("kid")), list(algorithms))
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise errors.BadCredential(f"the token is not good: {type(error).__name__}") from None
     _check_claims(claims, issuer.url, audiences, time.time())
     return claims
+
+
+def _decoded(text: str, keys: Sequence[Any], algorithms: list[str]) -> dict[str, Any]:
+    """The claims of a token that one of these keys has signed; raises as joserfc does, and BadCredential."""
+    if not keys:
+        raise errors.BadCredential("the token is signed with a key that its issuer does not have")
+    for key in keys[:-1]:
+        with contextlib.suppress(JoseError, ValueError):
+            return jwt.decode(text, key, algorithms=algorithms).claims
+    return jwt.decode(text, keys[-1], algorithms=algorithms).claims
 
 
 def role_of(claims: dict[str, Any], settings: Settings) -> Role | None:

@@ -49,6 +49,24 @@ def remove_user(name: str) -> flask.Response:
     return answer.nothing()
 
 
+@pages.get("/sessions")
+@access.needs(Permission.ACCESS)
+def list_sessions() -> answer.Json:
+    """Who is signed in to the console, by password or at the issuer, and since when."""
+    here = road.current()
+    with gate.reads():
+        return answer.Json({"sessions": list(here.operations.users.sessions(here.settings.session_idle))})
+
+
+@pages.delete("/<name>/sessions")
+@access.needs(Permission.ACCESS)
+def end_sessions(name: str) -> answer.Json:
+    """Sign somebody out everywhere, at once: of the issuer's people, too (``oidc:…``). They may sign in again."""
+    operations.asked(search.Why)
+    ended = road.current().operations.users.end_sessions(name, by=operations.by())
+    return answer.Json({"name": name, "ended": ended})
+
+
 def _given(*wanted: str) -> dict[str, str]:
     """The members of the body, each a text. Raises NotStrictJson, InvalidAccess."""
     document: Any = body.read(flask.request, road.current().settings.max_depth).value

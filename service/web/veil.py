@@ -55,6 +55,20 @@ def masked(value: Any, type_name: str) -> Any:
     return masks.masked(value, _matcher(type_name))[0]
 
 
+def masked_detail(detail: Any) -> Any:
+    """What an entry of the audit log tells, with masks: a payload in it by the type that stands beside it."""
+    return masks.masked(_by_type(detail), masks.matcher(road.current().settings.mask))[0]
+
+
+def _by_type(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    found = {name: _by_type(child) for name, child in value.items()}
+    if isinstance(value.get("type"), str) and "payload" in value:
+        found["payload"] = masked(value["payload"], value["type"])
+    return found
+
+
 def _matcher(type_name: str) -> Callable[[str], bool]:
     here = road.current()
     found = masks.matcher(here.settings.mask)

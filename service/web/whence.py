@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import urllib.parse
 from collections.abc import Collection, Iterable
@@ -23,23 +24,59 @@ def address(environ: dict[str, Any], proxies: Collection[Any]) -> str:
     return found
 
 
-def check_here(environ: dict[str, Any]) -> None:
+def network(address: str) -> str:
+    """What requests of an address are counted by: of IPv6 the first 64 bits, which belong to one (RFC 6177)."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return address
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((int(found) >> 64 << 64, 64)))
+
+
+@functools.lru_cache(maxsize=1024)
+def is_here(asked: str, public_url: str) -> bool:
+    """Whether a ``Host`` names this machine, or what the settings call it. A browser can be made to take any other name
+    for this machine's address, and then lets the pages of that name read what is here (DNS rebinding).
+    """
+    name = host(asked)
+    return is_loopback(name) or (bool(name) and name == host(place(public_url)))
+
+
+def check_here(environ: dict[str, Any], public_url: str = "") -> None:
     """Access is off: whoever sits here is an admin, but no page of another site that they look at.
 
     Raises NotPermitted.
     """
+    if not is_here(environ.get("HTTP_HOST", "localhost"), public_url):
+        raise errors.NotPermitted(
+            "access is off here (MILLRACE_ACCESS), and this host was asked for by another name than its own: ask for"
+            " localhost, or set MILLRACE_PUBLIC_URL"
+        )
     origin = environ.get("HTTP_ORIGIN")
     foreign = environ.get("HTTP_SEC_FETCH_SITE") == "cross-site" and environ["REQUEST_METHOD"] not in SAFE
-    if foreign or (origin is not None and not is_loopback(_host(origin))):
+    if foreign or (origin is not None and not is_loopback(host(place(origin)))):
         raise errors.NotPermitted("access is off here (MILLRACE_ACCESS), and a page of another site asks")
     hops = environ.get("HTTP_X_FORWARDED_FOR", "")
     if hops and not all(is_loopback(hop.strip()) for hop in hops.split(",")):
         raise errors.NotPermitted("access is off here (MILLRACE_ACCESS), and a proxy brings somebody from elsewhere")
 
 
-def _host(origin: str) -> str:
+def place(origin: str) -> str:
+    """The host and the port in an ``Origin``; nothing for what is none."""
     try:
-        return urllib.parse.urlsplit(origin).hostname or ""
+        return urllib.parse.urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
+def host(place: str) -> str:
+    """The host in ``host:port``; nothing for what is none."""
+    try:
+        return urllib.parse.urlsplit(f"//{place}").hostname or ""
     except ValueError:
         return ""
 

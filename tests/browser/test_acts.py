@@ -241,6 +241,8 @@ def test_a_key_is_made_shown_once_and_revoked(stage: Stage, page: sync_api.Page)
     page.goto("/console/keys")
     assert page.locator(f"text={text}").count() == 0
     page.get_by_role("link", name="Revoke… shop-frontend").click()
+    assert not stage.violations(page)
+    page.locator("#dialog [data-confirm]").fill("shop-frontend")
     page.click("#dialog button:has-text('Revoke')")
     expect(page.locator(".toast")).to_contain_text("revoked")
     assert stage.api("GET", "/v1/keys")["keys"] == []
@@ -298,6 +300,22 @@ def test_the_keyboard_finds_goes_and_opens(stage: Stage, page: sync_api.Page) ->
     expect(page).to_have_url(re.compile(str(opened)))
     page.keyboard.press("?")
     expect(page.locator("#keys")).to_be_visible()
+
+
+def test_the_key_r_replays_a_dead_letter(stage: Stage, page: sync_api.Page) -> None:
+    letter = stage.dead()
+    page.goto("/console/dead")
+    page.keyboard.press("j")
+    page.keyboard.press("r")
+    expect(page.locator("#dialog h1")).to_have_text("Replay this dead letter")
+    page.keyboard.press("Escape")
+    expect(page.locator("#dialog")).to_be_hidden()
+    page.goto(f"/console/events/{letter}")
+    page.keyboard.press("r")
+    expect(page.locator("#dialog h1")).to_have_text("Replay this dead letter")
+    page.click("#dialog button:has-text('Replay')")
+    expect(page.locator(".toast")).to_contain_text("Replayed")
+    assert stage.event(letter)["replayed_as"]
 
 
 def test_figures_that_cannot_be_had_stay_and_say_how_old_they_are(stage: Stage) -> None:

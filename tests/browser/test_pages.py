@@ -62,6 +62,54 @@ def test_no_page_has_a_violation_on_any_screen(stage: Stage, number: int) -> Non
     assert not violations(stage, *SCREENS[number], PATHS)
 
 
+#: What is not always there, or asks for something that is made first.
+MORE = (
+    "/console/events/{masked}/reveal", "/console/events/{later}/cancel", "/console/schedules/nightly/delete",
+    "/console/schedules/nightly/pause", "/console/queues/periodic/pause", "/console/strays/{stray}",
+    "/console/strays/{stray}/reveal", "/console/strays/{stray}/discard", "/console/keys/{key}/revoke",
+    "/console/dead/discard?id={buried}", "/console/dead/replay?id={buried}", "/console/events?state=nope",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(stage: Stage) -> dict[str, str]:
+    """Ids of what those pages are about."""
+    masked = stage.send("orders.placed", phone="+49 170 1234567")
+    key = stage.api("POST", "/v1/keys", {"name": "of-a-program", "role": "viewer"})["id"]
+    [(stray,)] = stage.road.sql(
+        "insert into millrace.strays (id, queue, reason, properties, headers, body)"
+        " values (gen_random_uuid(), 'events', 'no ticket', '{}', '{\"argsrepr\": \"(7,)\"}', 'text')"
+        " returning id::text"
+    )
+    return {"masked": masked, "key": key, "stray": stray}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("number", range(4))
+def test_no_page_that_asks_has_a_violation_on_any_screen(stage: Stage, made: dict[str, str], number: int) -> None:
+    paths = [path.format(**made, buried=stage.buried, later=stage.later) for path in MORE]
+    assert not violations(stage, *SCREENS[number], paths)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("size", "scheme"), SCREENS)
+def test_a_key_that_was_just_made_and_an_open_list_of_keys_have_no_violation(
+    stage: Stage, size: str, scheme: str
+) -> None:
+    options = {"viewport": NARROW} if size == "narrow" else {}
+    with stage.page(color_scheme=scheme, **options) as page:
+        page.goto("/console/keys")
+        page.fill("#k-name", f"made-{size}-{scheme}")
+        page.click("button:has-text('Make a key')")
+        page.wait_for_selector("#made")
+        assert not stage.violations(page)
+        page.keyboard.press("Escape")
+        page.locator("h1").click()
+        page.keyboard.press("?")
+        expect(page.locator("#keys")).to_be_visible()
+        assert not stage.violations(page)
+
+
 #: Tables and the like that reach beyond their card, and cannot be scrolled in it.
 OUTSIDE = """[...document.querySelectorAll('.card :is(table, pre, form)')]
     .filter(it => getComputedStyle(it.parentElement).overflowX !== 'auto'

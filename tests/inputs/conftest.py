@@ -42,7 +42,7 @@ def ledger_road(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def door(ledger_road: Road) -> Door:
     """Its door: a web process as ``millrace web`` starts it."""
-    return ledger_road.web(accept_deadline="30")
+    return ledger_road.web(accept_deadline="30", public_url="https://door")  # As requests call it.
 
 
 @pytest.fixture(scope="class")

@@ -224,6 +224,8 @@ def test_those_that_were_picked_are_discarded_and_the_others_told(ledger: Ledger
     document(client.post(f"/v1/events/{first}/discard"))
     assert "Discard 2 dead letters" in client.get(f"/console/dead/discard?id={first}&id={second}").text
     answer = client.post("/console/dead/discard", data={"id": [first, second]})
+    assert answer.status_code == 409  # Their number was not typed.
+    answer = client.post("/console/dead/discard", data={"id": [first, second], "confirm": "2"})
     assert answer.status_code == 303
     told = client.get("/console/dead").text
     assert "1 dead letter discarded; 1 one was left alone" in told

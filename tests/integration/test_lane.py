@@ -22,7 +22,7 @@ from tests.road import Road
 pytestmark = pytest.mark.postgres
 
 AWAY = "amqp://guest:guest@127.0.0.1:1//"  #: a broker that nobody has started
-POST = b"POST %s HTTP/1.1\r\nHost: door\r\nContent-Type: application/json\r\n%s\r\n\r\n"
+POST = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n%s\r\n\r\n"
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ import json
 
 import flask
 
-from service.domain import masks
 from service.domain.access import Permission
 from service.ledger import audit as ledger
-from service.web import access, gate, keys, road, search
+from service.web import access, gate, keys, road, search, veil
 from service.web.console import page, query
 
 SHOWN = 50
@@ -23,8 +22,7 @@ def audit() -> flask.Response:
     filters = ledger.Filters(wanted.actor, wanted.act, wanted.target, wanted.since, wanted.until, wanted.cursor)
     with gate.reads():
         found = road.current().operations.audit.list(filters, limit=SHOWN + 1)
-    is_masked = masks.matcher(road.current().settings.mask)
-    rows = [row | {"text": json.dumps(masks.masked(row["detail"], is_masked)[0])} for row in found[:SHOWN]]
+    rows = [row | {"text": json.dumps(veil.masked_detail(row["detail"]))} for row in found[:SHOWN]]
     return page.render(
         "audit.html",
         rows=rows,

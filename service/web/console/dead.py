@@ -26,6 +26,7 @@ SHOW: dict[str, tuple[bool | None, bool | None]] = {
 }
 RATES = (1.0, 10.0, 100.0)  #: events per second that are offered
 MOST = 10_000  #: letters in one replay, the oldest
+LOOKED = 2.0  #: seconds for which a dry run looks at letters
 SECONDS = 8.0  #: of one turn of a replay; the page asks for the next one
 
 
@@ -87,7 +88,7 @@ def ask_replay_dead() -> flask.Response:
     chosen, ids = chosen_by("id", "show"), flask.request.args.getlist("id")[:SHOWN]
     if ids:
         return page.dialog("replay_chosen.html", ids=ids, count=len(ids), same=chosen.path())
-    found = _dry_run(chosen)
+    found = _dry_run(chosen, seconds=LOOKED)
     return page.dialog(
         "replay_dead.html",
         chosen=chosen,
@@ -112,8 +113,10 @@ def replay_dead() -> Any:
         # What dies from now on was not counted, and is not meant.
         chosen = chosen if chosen.until else msgspec.structs.replace(chosen, until=here.agenda.now())
         counted = _dry_run(chosen)
-        total, stays = counted.replayed, counted.left
-        if forms.text("confirm") != str(total):
+        total, stays, typed = counted.replayed, counted.left, forms.number("confirm")
+        if forms.text("some") and 0 < typed < total:
+            total, stays = typed, stays + total - typed  # The count was given up there, for it took long.
+        if not typed or typed != total:
             raise forms.NotConfirmed()
     # How many are still to come the ledger says, and not the form: a page that is sent twice replays nothing more.
     room = min(sum(here.letters.count(chosen.filters()).values()) - stays, total)
@@ -156,9 +159,10 @@ def chosen_by(*own: str) -> Chosen:
     return found if since is None or found.since else msgspec.structs.replace(found, since=since)
 
 
-def _dry_run(chosen: Chosen) -> replay.Summary:
+def _dry_run(chosen: Chosen, seconds: float | None = None) -> replay.Summary:
     replayer = road.current().operations.replayer
-    return replayer.some(chosen.filters(), limit=MOST, dry_run=True, by=operations.by())
+    with gate.reads():
+        return replayer.some(chosen.filters(), limit=MOST, dry_run=True, by=operations.by(), seconds=seconds)
 
 
 def _moment(text: str | None) -> datetime.datetime | None:

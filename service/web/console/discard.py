@@ -6,7 +6,7 @@ import flask
 
 from service.domain import errors
 from service.domain.access import Permission
-from service.web import access, operations, road
+from service.web import access, gate, operations, road
 from service.web.console import dead, forms, page, words
 
 
@@ -30,6 +30,7 @@ def discard_dead() -> flask.Response:
     here, chosen = road.current().operations, dead.chosen_by()
     ids = flask.request.form.getlist("id")[: dead.SHOWN]
     if ids:
+        forms.check_typed(str(len(ids)))
         return _discard_picked(ids, chosen)
     count = sum(_counted(chosen).values())
     if forms.text("confirm") != str(count):
@@ -43,7 +44,8 @@ def discard_dead() -> flask.Response:
 @access.needs(Permission.CONTROL)
 def ask_discard_event(event_id: str) -> flask.Response:
     """The form to discard one."""
-    found = road.current().queries.find(event_id)
+    with gate.reads():
+        found = road.current().queries.find(event_id)
     if found is None:
         raise errors.EventNotFound(f"there is no event {event_id[:100]!r}")
     return page.dialog("discard_event.html", event=found)
@@ -63,7 +65,8 @@ def discard_event(event_id: str) -> flask.Response:
 def _counted(chosen: dead.Chosen) -> dict[str, int]:
     if not chosen.path():
         raise errors.InvalidEvent([], "name a type, a reason or a time first: not all dead letters are meant")
-    return road.current().operations.letters.count(chosen.filters())
+    with gate.reads():
+        return road.current().operations.letters.count(chosen.filters())
 
 
 def _discard_picked(ids: list[str], chosen: dead.Chosen) -> flask.Response:

@@ -93,7 +93,7 @@ def replay_event(event_id: str) -> flask.Response:
     try:
         document = body.parse(text.encode(), here.settings.max_depth) if text else None
         edited = None
-        if document is not None and document.value != json.loads(before["payload"]):
+        if document is not None and _text(document.value) != _text(json.loads(before["payload"])):
             edited = replay.Payload(document.value, document.text.decode())
         _, new_id = here.operations.replayer.one(
             event_id, edited=edited, by=operations.by(), request_id=flask.g.request_id
@@ -104,10 +104,16 @@ def replay_event(event_id: str) -> flask.Response:
     return forms.done("Replayed: this is the new event", f"/console/events/{new_id}")
 
 
+def _text(value: Any) -> str:
+    """The same text for the same document. To Python ``1`` equals ``1.0`` and ``true``."""
+    return json.dumps(value, sort_keys=True)
+
+
 def _find(event_id: str) -> dict[str, Any]:
-    found = road.current().queries.find(event_id)
-    if found is None:
-        raise road.current().queries.missing(event_id)
+    with gate.reads():
+        found = road.current().queries.find(event_id)
+        if found is None:
+            raise road.current().queries.missing(event_id)
     return found
 
 

@@ -58,8 +58,9 @@ def live_events() -> flask.Response:
     than = flask.request.args.get("than", "")
     if not queries.UUID.fullmatch(than):
         flask.abort(404)
+    filters = _wanted(args).filters()
     with gate.reads():
-        newer = road.current().operations.counting.newer(_wanted(args).filters(), than)
+        newer = road.current().operations.counting.newer(filters, than)
     return page.fragment("events_live.html", newer=newer, there=_there(args))
 
 
@@ -68,7 +69,8 @@ def live_events() -> flask.Response:
 def ask_cancel_events() -> flask.Response:
     """How many open events the filter finds, and the form to cancel them."""
     wanted, filters = _to_cancel()
-    types = road.current().operations.control.count(filters)
+    with gate.reads():
+        types = road.current().operations.control.count(filters)
     return page.dialog("cancel_events.html", wanted=wanted, types=types, count=sum(types.values()), same=_query())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import flask
@@ -11,7 +10,7 @@ from service.domain import handlers
 from service.domain.access import Permission
 from service.ledger import agenda, queries
 from service.web import access, gate, road
-from service.web.console import page
+from service.web.console import frame, page
 
 SILENT = 30.0  #: seconds
 
@@ -39,20 +38,23 @@ def show() -> flask.Response:
 
 def _values() -> dict[str, Any]:
     here = road.current()
-    root = flask.request.host_url.rstrip("/")
     example = handlers.example(here.registry)
     newest = here.queries.search(queries.Filters(), limit=1)
     plans = here.operations.agenda.list(agenda.Filters(origin="api"), limit=1).rows
     clocks = [clock for clock in here.operations.figures.clocks() if clock["silent"] < SILENT]
-    first = f"curl --json {shlex.quote(example[1])} {root}/v1/events/{example[0]}" if example else None
+    first = frame.curl(f"/v1/events/{example[0]}", example[1]) if example else frame.curl("/v1/types")
     type_name = example[0] if example else None
     return {
         "first": first,
+        "third": f"millrace types pause {type_name} && sleep 5 && millrace types resume {type_name}"
+        if example
+        else None,
+        "resumed": here.queries.resumed(),
         "second": f"millrace schedules create hello --every 10s --type {type_name}" if type_name else None,
         "type": type_name,
         "newest": newest[0] if newest else None,
         "plan": plans[0] if plans else None,
         "clocks": clocks,
-        "root": root,
+        "root": frame.root(),
         "broker_up": here.publisher.up,
     }

@@ -12,7 +12,7 @@ import flask
 import markupsafe
 
 from service.domain import chain, errors
-from service.web import access, hooks, sessions, signin
+from service.web import access, cookies, hooks, road, sessions, signin
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -65,14 +65,23 @@ def done(said: str, to: str, tone: str = "yes") -> flask.Response:
     """Go on to a page, which says what was done."""
     response = cast(flask.Response, flask.redirect(to, 303))
     value = urllib.parse.quote(f"{tone}:{said[:LONGEST]}")
-    response.set_cookie(SAID, value, max_age=SAID_FOR, path="/console", httponly=True, samesite="Strict")
+    cookies.put(response, flask.request, _public_url(), SAID, value, max_age=SAID_FOR, site="Strict")
     return response
 
 
 def said() -> tuple[str, str] | None:
     """(tone, sentence) that the page before left for this one."""
-    tone, _, text = urllib.parse.unquote(flask.request.cookies.get(SAID, "")).partition(":")
+    tone, _, text = urllib.parse.unquote(cookies.get(flask.request, _public_url(), SAID)).partition(":")
     return (tone, text) if tone in TONES and text else None
+
+
+def heard(response: flask.Response) -> None:
+    """That sentence was said."""
+    cookies.drop(response, flask.request, _public_url(), SAID, site="Strict")
+
+
+def _public_url() -> str:
+    return road.current().settings.public_url
 
 
 def back(default: str) -> str:
@@ -94,7 +103,17 @@ def text(name: str, length: int = 300) -> str | None:
     return flask.request.form.get(name, "").strip()[:length] or None
 
 
+def whole(given: str) -> int | None:
+    """The whole number in a text of a form or a query; None: it is none, or has more than nine digits."""
+    return int(given) if re.fullmatch(r"[0-9]{1,9}", given) else None
+
+
+def check_typed(wanted: str) -> None:
+    """Raises NotConfirmed unless this was typed: what cannot be undone is confirmed by hand."""
+    if (text("confirm") or "").lower() != wanted.lower():
+        raise NotConfirmed(f"what was typed is not {wanted}: nothing was done")
+
+
 def number(name: str) -> int:
     """A whole number of the form that is being answered; 0 where there is none."""
-    given = flask.request.form.get(name, "")
-    return int(given) if re.fullmatch(r"[0-9]{1,9}", given) else 0
+    return whole(flask.request.form.get(name, "")) or 0

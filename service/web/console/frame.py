@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, NamedTuple
 
 import flask
 
 from service.domain import errors
 from service.domain.access import Permission
-from service.web import access, road
+from service.web import access, guard, road
 
 
 class Entry(NamedTuple):
@@ -53,8 +54,20 @@ def around() -> dict[str, Any]:
         "demo": here.settings.demo_broker,
         "user": None if someone is None else someone.name,
         "may": lambda name: access.may(Permission[name]),
-        "request_root": request.host_url.rstrip("/"),
+        "curl": curl,
     }
+
+
+def root() -> str:
+    """Where this Millrace is, as people and programs call it."""
+    return (road.current().settings.public_url or flask.request.host_url).rstrip("/")
+
+
+def curl(path: str, payload: str | None = None) -> str:
+    """A command that asks the API, or posts JSON; where access is on, with the key that the shell knows."""
+    key = '-H "Authorization: Bearer $MILLRACE_API_KEY"' if guard.current().is_on else ""
+    sent = "" if payload is None else f"--json {shlex.quote(payload)}"
+    return " ".join(part for part in ("curl", key, sent, f"{root()}{path}") if part)
 
 
 def _current(path: str, entries: list[Entry]) -> str:

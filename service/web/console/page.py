@@ -35,7 +35,7 @@ PRIVATE = "private, no-store"
 
 FILTERS = (
     words.at, words.badge, words.between, words.clock, words.count, words.many, words.percent, words.rate, words.reason,
-    words.short, words.slot, words.span, words.state_of, words.until, charts.spark, words.traceback,
+    words.short, words.slot, words.tail, words.span, words.state_of, words.until, charts.spark, words.traceback,
 )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def render(template: str, status: int = 200, **values: Any) -> flask.Response:
     values = frame.around() | values | {"said": said, "oob": ""}
     response = _response(templates().get_template(template).render(values), status)
     if said is not None:
-        response.delete_cookie(forms.SAID, path="/console")
+        forms.heard(response)
     return response
 
 

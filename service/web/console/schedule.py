@@ -39,8 +39,8 @@ def schedule(name: str) -> flask.Response:
     coming, fault = _coming(name, row)
     today = words.now()
     change, on_change = _at_change(row["plan"], coming[-1]["at"] if coming else today)
-    given = flask.request.args.get("year", "")
-    number = int(given) if given.isdigit() and int(given) in previews.YEARS else today.year
+    given = forms.whole(flask.request.args.get("year", "")) or 0
+    number = given if given in previews.YEARS else today.year
     return page.render(
         "schedule.html",
         one=shown,
@@ -84,6 +84,8 @@ def live_schedule(name: str) -> flask.Response:
 @access.needs(Permission.SCHEDULE)
 def ask_pause_schedule(name: str) -> flask.Response:
     """The form that asks why."""
+    with gate.reads():
+        road.current().operations.agenda.find(name)  # There may be none.
     place = f"/console/schedules/{name}"
     about = "No instant of it becomes an event until it is resumed; then it goes on with the next one."
     return page.dialog("pause.html", kind="schedule", name=name, place=f"{place}/pause", about=about, back=place)
@@ -120,7 +122,8 @@ def run_schedule(name: str) -> flask.Response:
 @access.needs(Permission.SCHEDULE)
 def ask_delete_schedule(name: str) -> flask.Response:
     """The form to delete it."""
-    return page.dialog("delete_schedule.html", one=road.current().operations.agenda.find(name))
+    with gate.reads():
+        return page.dialog("delete_schedule.html", one=road.current().operations.agenda.find(name))
 
 
 @page.pages.post("/schedules/<name>/delete")

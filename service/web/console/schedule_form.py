@@ -12,7 +12,7 @@ from service.application import schedules as application
 from service.domain import errors
 from service.domain.access import Permission
 from service.domain.backfill import Backfill
-from service.web import access, operations, road, sessions
+from service.web import access, body, gate, operations, road, sessions
 from service.web.console import forms, page, rules, schedule, words
 
 #: Kind of a plan → its other members; and those of a policy.
@@ -49,7 +49,8 @@ def create_schedule() -> flask.Response:
 @access.needs(Permission.SCHEDULE)
 def ask_edit_schedule(name: str) -> flask.Response:
     """The form with what stands there."""
-    row = road.current().operations.agenda.find(name)
+    with gate.reads():
+        row = road.current().operations.agenda.find(name)
     plan, policy = row["plan"], row["policy"] or {}
     kind = next(kind for kind, _ in KINDS if kind in plan)
     values = {member: str(plan[member]) for member in PLAN[kind] if member in plan}
@@ -86,7 +87,8 @@ def preview_schedule() -> flask.Response:
 @access.needs(Permission.SCHEDULE)
 def ask_backfill(name: str) -> flask.Response:
     """Which past instants, and what would come of them."""
-    row = road.current().operations.agenda.find(name)
+    with gate.reads():
+        row = road.current().operations.agenda.find(name)
     since, until = (flask.request.args.get(field, "") for field in ("since", "until"))
     found: Backfill | None = None
     faults: list[errors.Fault] = []
@@ -177,13 +179,19 @@ def _document(*, whole: bool = False) -> dict[str, Any]:
     """The document in the form; with ``whole`` its empty fields too, which take members away."""
     values = _given()
     try:
-        payload = json.loads(values.get("payload") or "{}")
-    except ValueError as error:
-        raise errors.InvalidSchedule([errors.Fault("/payload", f"this is no JSON: {error}")]) from None
+        payload = body.parse((values.get("payload") or "{}").encode(), road.current().settings.max_depth).value
+    except body.NotStrictJson as error:
+        faults = [errors.Fault(f"/payload{fault.pointer}", fault.detail) for fault in error.faults]
+        raise errors.InvalidSchedule(faults) from None
     found: dict[str, Any] = {"name": values.get("name", "").strip() or None, "type": values.get("type") or None}
     found |= {"plan": _plan(values), "payload": payload}
     for member in POLICY:
         value = values.get(member, "").strip()
         if value or whole:
-            found[member] = (int(value) if member == "max_runs" and value.isdigit() else value) if value else None
+            found[member] = _policy(member, value) if value else None
     return {member: value for member, value in found.items() if value is not None or (whole and member in POLICY)}
+
+
+def _policy(member: str, value: str) -> str | int:
+    """A member of a policy as the document has it."""
+    return value if member != "max_runs" or (number := forms.whole(value)) is None else number

@@ -7,8 +7,8 @@ import base64
 import flask
 
 from service.domain.access import Permission
-from service.web import access, gate, letters, operations, road, search, veil
-from service.web.console import forms, json_text, page, query
+from service.web import access, gate, letters, operations, road, search, unknown, veil
+from service.web.console import forms, json_text, page, query, words
 
 SHOWN = 10_000  #: characters of a body
 
@@ -27,7 +27,7 @@ def strays() -> flask.Response:
 @page.pages.get("/strays/<stray_id>")
 @access.needs(Permission.READ)
 def stray(stray_id: str) -> flask.Response:
-    """One with its headers, and the form to discard it. Nobody knows what it holds, so its body is masked."""
+    """One, and the way to discard it. What its sender wrote is masked."""
     return _show(stray_id, reveal=False)
 
 
@@ -35,7 +35,8 @@ def stray(stray_id: str) -> flask.Response:
 @access.needs(Permission.REVEAL)
 def ask_reveal_stray(stray_id: str) -> flask.Response:
     """The form that asks why its body must be seen."""
-    found = road.current().operations.strays.show(stray_id)
+    with gate.reads():
+        found = road.current().operations.strays.show(stray_id)
     return page.dialog("reveal.html", subject=found["queue"], id=found["id"], place=f"/console/strays/{found['id']}")
 
 
@@ -48,11 +49,21 @@ def reveal_stray(stray_id: str) -> flask.Response:
     return _show(stray_id, reveal=True)
 
 
+@page.pages.get("/strays/<stray_id>/discard")
+@access.needs(Permission.CONTROL)
+def ask_discard_stray(stray_id: str) -> flask.Response:
+    """The form to delete it."""
+    with gate.reads():
+        found = road.current().operations.strays.show(stray_id)
+    return page.dialog("discard_stray.html", stray=found)
+
+
 @page.pages.post("/strays/<stray_id>/discard")
 @forms.acts
 @access.needs(Permission.CONTROL)
 def discard_stray(stray_id: str) -> flask.Response:
-    """Delete it."""
+    """Delete it for good, if its last digits were typed."""
+    forms.check_typed(words.tail(stray_id))
     here = road.current().operations
     here.control.discard(stray_id, by=operations.by())
     here.figures.forget()
@@ -60,13 +71,15 @@ def discard_stray(stray_id: str) -> flask.Response:
 
 
 def _show(stray_id: str, *, reveal: bool) -> flask.Response:
-    found = road.current().operations.strays.show(stray_id)
+    with gate.reads():
+        found = road.current().operations.strays.show(stray_id)
     data = base64.b64decode(found["body"])
+    shown = found if reveal else unknown.masked(found)[0]
     return page.render(
         "stray.html",
         stray=found,
         text=data.decode("utf-8", "replace")[:SHOWN] if reveal else None,
         size=len(data),
         properties=json_text.shown(found["properties"]),
-        headers=json_text.shown(found["headers"]),
+        headers=json_text.shown(shown["headers"]),
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import re
-import zoneinfo
 from typing import Any
 
 import flask
 import markupsafe
 
-from service.domain import outcome
+from service.domain import errors, outcome
+from service.plans import zones
 
 #: What is shown → the class of its badge, where the word is not the class.
 CLASSES = {"held back": "held"}
@@ -31,8 +31,8 @@ def zone() -> datetime.tzinfo:
     if "zone" not in flask.g:
         name = flask.request.cookies.get("millrace_zone", "UTC")
         try:
-            flask.g.zone = zoneinfo.ZoneInfo(name[:100])
-        except (OSError, ValueError):
+            flask.g.zone = zones.get(name[:100])
+        except errors.DeclarationError:  # Of a newer tz database than ours, say.
             flask.g.zone = datetime.UTC
     found: datetime.tzinfo = flask.g.zone
     return found
@@ -129,7 +129,12 @@ def until(moment: datetime.datetime) -> markupsafe.Markup:
 
 def short(event_id: str) -> str:
     """An id by its last digits: the first ones are shared by neighbours."""
-    return f"…{event_id[-8:]}"
+    return f"…{tail(event_id)}"
+
+
+def tail(event_id: str) -> str:
+    """What of an id is typed to show that it is meant."""
+    return event_id[-8:].lower()
 
 
 def state_of(event: dict[str, Any]) -> str:

@@ -75,7 +75,8 @@ class Verdict(shapes.Shape):
     holds: bool
     rows: shapes.Count
     end: Annotated[str, msgspec.Meta(description="The hash of its last row: keep it where nobody can write both.")]
-    breaks: list[Broken]
+    breaks: Annotated[list[Broken], msgspec.Meta(description="The first hundred.")]
+    more_breaks: Annotated[shapes.Count, msgspec.Meta(description="Those beyond them.")]
     end_lost: Annotated[bool, msgspec.Meta(description="No row has the hash that was asked for.")]
 
 
@@ -113,3 +114,27 @@ class Users(shapes.Shape):
     """The local users by name."""
 
     users: list[User]
+
+
+class Session(shapes.Shape):
+    """Somebody who is signed in to the console."""
+
+    name: str
+    local: Annotated[bool, msgspec.Meta(description="Signed in by password; else at the issuer.")]
+    role: Role
+    created_at: shapes.Moment
+    seen_at: shapes.Moment
+    ends_at: shapes.Moment
+
+
+class Sessions(shapes.Shape):
+    """Those who were seen last first."""
+
+    sessions: list[Session]
+
+
+class Ended(shapes.Shape):
+    """Who was signed out."""
+
+    name: str
+    ended: Annotated[shapes.Count, msgspec.Meta(description="Sessions that there were.")]

@@ -212,6 +212,8 @@ OPERATIONS: dict[str, Operation] = {
         faults=(body.NotStrictJson, errors.InvalidAccess, errors.UserNotFound, errors.BeingWorked, *ACTS),
     ),
     "users.remove_user": Operation({204: None}, search.Why, faults=(errors.UserNotFound, errors.BeingWorked, *ACTS)),
+    "users.list_sessions": Operation({200: entry.Sessions}, faults=READS),
+    "users.end_sessions": Operation({200: entry.Ended}, search.Why, faults=(errors.BeingWorked, *ACTS)),
     "health.healthz": Operation({200: shapes.Health}),
     "health.readyz": Operation({200: shapes.Ready}, faults=(errors.NotAccepted,)),
     "openapi.show_document": Operation({200: {"type": "object"}}),

@@ -212,7 +212,10 @@ class StrayItself(Stray, kw_only=True):
     """The same with what is in it."""
 
     properties: dict[str, Any]
-    headers: dict[str, Any]
+    headers: Annotated[
+        dict[str, Any],
+        msgspec.Meta(description="Those that brokers do not write are masked, unless `reveal` says why."),
+    ]
     body: Annotated[str | None, msgspec.Meta(description="base64; null unless `reveal` says why it must be seen.")]
 
 

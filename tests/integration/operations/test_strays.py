@@ -29,7 +29,8 @@ def test_strays_are_listed_shown_and_discarded(ledger: Ledger, client: FlaskClie
     [last] = document(client.get(f"/v1/strays?limit=2&cursor={page['next_cursor']}"))["strays"]
     assert (len(page["strays"]), last["queue"], last["bytes"]) == (2, "events", 3)
     hidden = document(client.get(last["links"]["self"]))
-    assert (hidden["body"], hidden["masked"]) == (None, ["/body"])
+    assert (hidden["body"], hidden["headers"]) == (None, {"x-from": "***"})
+    assert hidden["masked"] == ["/body", "/headers/x-from"]
     found = document(client.get(f"{last['links']['self']}?reveal=who+sends+this"))
     assert base64.b64decode(found["body"]) == b"\x00\xff0"
     assert (found["headers"], found["properties"]) == ({"x-from": "elsewhere"}, {"content_type": "text/plain"})

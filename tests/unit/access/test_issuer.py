@@ -45,14 +45,14 @@ def known(realm: Realm, time: Time) -> issuer.Issuer:
 def test_a_key_that_the_issuer_took_away_does_no_longer_than_keys_are_fresh(
     known: issuer.Issuer, realm: Realm, time: Time
 ) -> None:
-    assert known.key("one")
+    assert known.keys("one")
     realm.keys = [key("two")]
     time.now += issuer.FRESH - 1
-    assert known.key("one")
+    assert known.keys("one")
     assert realm.asked["https://id.example/keys"] == 1
     time.now += 2
-    assert known.key("one") is None
-    assert known.key("two")
+    assert known.keys("one") == []
+    assert known.keys("two")
 
 
 @pytest.mark.parametrize("other", ["https://elsewhere.example", f"{URL}/", "http://id.example/realm", None])
@@ -61,7 +61,7 @@ def test_what_another_issuer_says_of_itself_is_not_believed(
 ) -> None:
     realm.metadata["issuer"] = other
     with pytest.raises(errors.IssuerUnavailable):
-        known.key("one")
+        known.keys("one")
     assert list(realm.asked) == [f"{URL}/.well-known/openid-configuration"]
 
 
@@ -69,5 +69,15 @@ def test_what_another_issuer_says_of_itself_is_not_believed(
 def test_keys_are_fetched_by_tls_alone(known: issuer.Issuer, realm: Realm, place: object) -> None:
     realm.metadata["jwks_uri"] = place
     with pytest.raises(errors.IssuerUnavailable):
-        known.key("one")
+        known.keys("one")
     assert list(realm.asked) == [f"{URL}/.well-known/openid-configuration"]
+
+
+def test_keys_without_an_id_do_not_take_each_others_place(known: issuer.Issuer, realm: Realm) -> None:
+    one, two = (dict(jwk.ECKey.generate_key("P-256").as_dict(private=False)) for _ in range(2))
+    realm.keys = [one, two, key("three")]
+    for nameless in (one, two):
+        nameless.pop("kid", None)
+    assert [found.as_dict(private=False)["x"] for found in known.keys(None)] == [one["x"], two["x"]]
+    assert len(known.keys("three")) == 1
+    assert known.keys("") == []

@@ -22,7 +22,19 @@
     next.querySelector("a[href]").focus();
   }
 
+  // The dead letter of the row, or the one that the page is about.
+  function replay() {
+    const box = here() && here().querySelector("input[data-pick]");
+    if (!box) { const link = document.querySelector('main a[data-dialog][href$="/replay"]'); if (link) link.click(); return; }
+    const way = Object.assign(document.createElement("a"), { href: `/console/events/${box.value}/replay`, hidden: true });
+    way.dataset.dialog = "";
+    document.body.append(way);
+    way.click();
+    way.remove();
+  }
+
   const does = {
+    r: replay,
     "/": () => document.getElementById("find").focus(),
     "?": () => help.showModal(),
     ".": () => { const newer = document.querySelector("[data-newer]"); if (newer) newer.click(); },
