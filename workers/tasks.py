@@ -19,7 +19,7 @@ from service.application.execute import Report
 from service.domain import handlers
 from service.domain import ticket as tickets
 from service.ledger import engine as engines
-from workers import presence, retiring
+from workers import limits, presence, retiring
 
 log = logging.getLogger("millrace.work")
 
@@ -46,7 +46,7 @@ class TicketTask(celery.Task[Any, Any]):
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
         delivery = tickets.join([tickets.read(each, redelivered=redelivered) for each in args])
         try:
-            with self.presence.holds(delivery):
+            with limits.believed(self.soft_time_limit), self.presence.holds(delivery):
                 report = self._work(delivery)
                 report.faults = self.presence.take_faults()
                 return report

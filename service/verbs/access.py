@@ -168,6 +168,39 @@ def remove_user(api: Api, name: str, yes: bool) -> None:
     click.echo(f"{name} is removed")
 
 
+@users.command("sessions")
+@common.AS_JSON
+@told
+@common.speaks
+def list_sessions(api: Api, as_json: bool) -> None:
+    """List who is signed in to the console, by password or at the issuer."""
+    found = api.get(path("users", "sessions"))
+    if as_json:
+        print_json(found)
+    else:
+        rows = [
+            (s["name"], s["role"], *(moment(s[when]) for when in ("created_at", "seen_at", "ends_at")))
+            for s in found["sessions"]
+        ]
+        print_table(("name", "role", "since (UTC)", "seen (UTC)", "until (UTC)"), rows)
+
+
+@users.command("sign-out")
+@click.argument("name")
+@common.YES
+@told
+@common.acts
+def sign_out(api: Api, name: str, yes: bool) -> None:
+    """Sign somebody out everywhere, at once; they may sign in again.
+
+    \b
+      millrace users sign-out oidc:ada@example.com
+    """
+    common.confirmed(yes, f"Sign {name} out everywhere?")
+    found = api.post(path("users", name, "sessions"), method="DELETE")
+    click.echo(f"{name} is signed out of {found['ended']} session{'s' * (found['ended'] != 1)}")
+
+
 @click.group()
 def audit() -> None:
     """The log of who did what: list it, verify it."""

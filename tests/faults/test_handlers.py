@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Callable
 
 import pytest
 
 from service.application import execute
+from tests.patience import wait
 from tests.road import Process, Road
+from workers import limits
 
 LOST = ("kill", "hang", "mask", "seize")  #: the process ends, or is ended by the hard limit
 FAILED = {"sleep": "TimeLimit", "commit_and_fail": "RuntimeError", "leave": "SystemExit", "cancel": "CancelledError"}
@@ -73,6 +77,31 @@ class TestHandlers:
         road.wait_until_closed((i for ids in bundles.values() for i in ids), 60)
         road.assert_books()
         assert worker.code is None
+
+
+@pytest.mark.fault(7)
+def test_a_time_limit_that_was_not_reached_is_not_believed(make_road: Callable[..., Road]) -> None:
+    """After an outage of the broker a worker's parent counts the time of tickets that were done long ago."""
+    road = make_road(soft_limit="40", hard_limit="50")
+    worker = road.worker(concurrency=1)
+    [first] = road.store("ledger.step", ['{"do": "apart"}'])
+    road.publish(first)
+    road.wait_until_closed(first.event_ids)
+    [child] = worker.children()
+
+    os.kill(child, limits.SIG_SOFT_TIMEOUT)  # It is idle.
+    [second] = road.store("ledger.step", ['{"do": "sleep", "seconds": 0.5}'])
+    road.publish(second)
+    wait(lambda: strike(child) or road.states(second.event_ids) == {"succeeded": 1}, 20, "it is worked")
+
+    assert worker.children() == [child]
+    assert road.sql("select count(*) from millrace.attempts") == [(0,)]
+
+
+def strike(child: int) -> None:
+    """The signal of a time limit; a child that it has ended fails the test later."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, limits.SIG_SOFT_TIMEOUT)
 
 
 def assert_only_the_bad_one_is_dead(road: Road, ids: tuple[str, ...], reason: str) -> str:

@@ -67,6 +67,8 @@ VERBS: dict[str, tuple[str, ...]] = {
     "GET /v1/users": ("users list",),
     "POST /v1/users": ("users add",),
     "DELETE /v1/users/{name}": ("users remove",),
+    "GET /v1/users/sessions": ("users sessions",),
+    "DELETE /v1/users/{name}/sessions": ("users sign-out",),
     "PUT /v1/users/{name}/password": ("users password",),
     "GET /v1/workers": ("workers",),
 }

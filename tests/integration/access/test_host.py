@@ -84,6 +84,8 @@ def test_users_are_added_changed_and_removed_on_the_host(millrace: Callable[...,
     assert millrace("users", "password", "ada", "--password-stdin", stdin=f"{PASSWORD} 2\n").exit_code == 0
     assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here") is Role.OPERATOR
     assert "ada" in millrace("users", "list").stdout
+    assert json.loads(millrace("users", "sessions", "--json").output) == {"sessions": []}
+    assert "0 sessions" in millrace("users", "sign-out", "ada", "--yes").output
     assert millrace("users", "remove", "ada", "--yes").exit_code == 0
     assert millrace("users", "remove", "ada", "--yes").exit_code == 1
     assert json.loads(millrace("users", "list", "--json").stdout) == {"users": []}
