@@ -1,8 +1,9 @@
 """A soft time limit that is believed only when it can be true.
 
-The worker's parent counts a ticket's time until it has read the result. While it looks for a broker that is away it reads
-none: so when it is back, it sends the signal of a limit for tickets that were done long ago. The child that gets it is
-idle, and would end; or it has another ticket in hand, to which a limit would be ascribed that it never reached.
+The worker's parent counts a ticket's time until it has read the result. While it looks for a broker that is away it
+reads none: so when that is back, it sends the signal of a limit for tickets that were done long ago. The child that
+gets it is idle, and would end; or it has another ticket in hand, to which a limit would be ascribed that it never
+reached.
 """
 
 from __future__ import annotations

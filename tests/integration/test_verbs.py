@@ -39,7 +39,8 @@ VERBS = (
     "types", "queues", "workers", "clocks", "processes", "deploys", "completion", "dead replay", "dead discard",
     "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
     *(f"schedules {verb}" for verb in OF_SCHEDULES), "keys", "keys create", "keys list", "keys rotate", "keys revoke",
-    "users", "users add", "users list", "users password", "users remove", "users sessions", "users sign-out", "audit", "audit list", "audit verify",
+    "users", "users add", "users list", "users password", "users remove",
+    "users sessions", "users sign-out", "audit", "audit list", "audit verify",
     "retention",
 )  # fmt: skip
 
