@@ -167,7 +167,7 @@ static void write_request(struct connection *c, long number)
     else
         strcpy(path, options.path);
     c->length = sprintf(c->buffer,
-        "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/%s\r\nContent-Length: %zu\r\n\r\n",
+        "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/%s\r\nContent-Length: %zu\r\n\r\n",
         path, lines ? "x-ndjson" : "json", length);
     memmove(c->buffer + c->length, body, length);
     c->length += length;
