@@ -117,11 +117,12 @@ def _bundle_of_detached(type_name: str, queue: str, bundle: int | str, bulk: boo
 
 def parser(model: Any) -> Callable[[Any], Any]:
     """A function that parses a payload to ``model``, or raises InvalidEvent with a fault per field."""
-    validate = pydantic.TypeAdapter(model).validator.validate_python
+    adapter = pydantic.TypeAdapter(model)
 
     def parse(payload: Any) -> Any:
         try:
-            return validate(payload)
+            # Looked up each time: of a model whose parts are defined later there is none yet.
+            return adapter.validator.validate_python(payload)
         except pydantic.ValidationError as error:
             raise errors.InvalidEvent([_fault(f) for f in error.errors(include_url=False)]) from None
 

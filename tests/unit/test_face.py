@@ -11,7 +11,7 @@ import pytest
 from schedules import cron, every
 from service import plugins
 from service.domain import errors, handlers, schedules
-from workers import Context, handler
+from workers import Context, face, handler
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +19,17 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> handlers.Registry:
     monkeypatch.setattr(plugins, "registry", handlers.Registry())
     monkeypatch.setattr(plugins, "calendar", schedules.Calendar())
     return plugins.registry
+
+
+class Whole(pydantic.BaseModel):
+    parts: list[Part]
+
+
+PARSE_WHOLE = face.parser(Whole)  # As a handler is declared above the classes that its model names.
+
+
+class Part(pydantic.BaseModel):
+    number: int
 
 
 class Order(pydantic.BaseModel):
@@ -63,6 +74,10 @@ def test_a_payload_that_does_not_fit_is_told_with_a_pointer_to_the_field(registr
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(errors.DeclarationError, match=next(iter(options))):
         handler("orders.created", **options)
+
+
+def test_a_model_may_name_classes_that_are_defined_after_the_handler() -> None:
+    assert PARSE_WHOLE({"parts": [{"number": 1}]}) == Whole(parts=[Part(number=1)])
 
 
 def test_functions_that_cannot_be_called_are_refused() -> None:
