@@ -21,7 +21,7 @@ from service.ledger.intake import IntakeLedger
 from service.ledger.leases import LeaseLedger
 from service.ledger.release import ReleaseLedger
 from service.ledger.work import WorkLedger
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 
 #: Effects that nothing but the road can make happen once.
 TABLES = """
@@ -60,7 +60,7 @@ class SilentBroker:
 class Ledger:
     """A road without wheels: real accept and execute on a real PostgreSQL, joined by the test."""
 
-    def __init__(self, url: str, *, deadline: float = 3.0) -> None:
+    def __init__(self, url: str, *, deadline: float = 10.0 * PATIENCE) -> None:
         self.url = url
         self._closed = False
         self.registry = handlers.Registry()

@@ -15,14 +15,23 @@ from service.application import accept
 from service.domain import errors, event
 from service.domain import ticket as tickets
 from tests.ledgers import Ledger
-from tests.patience import within
+from tests.patience import PATIENCE, within
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
 def ledger(database: str) -> Ledger:
-    ledger = Ledger(database, deadline=1.0)
+    return with_types(Ledger(database))
+
+
+@pytest.fixture
+def hurried(database: str) -> Ledger:
+    """The same with a short deadline, for a test that waits for it."""
+    return with_types(Ledger(database, deadline=PATIENCE))
+
+
+def with_types(ledger: Ledger) -> Ledger:
     ledger.handler("a.b", print, bundle=10)
     ledger.handler("a.c", print)
     return ledger
@@ -57,19 +66,19 @@ def test_confirmed_tickets_are_marked_out_soon(ledger: Ledger) -> None:
     ledger.until(lambda: ledger.sql(out) == [(1, True)])
 
 
-def test_a_flush_that_waits_for_a_lock_is_broken_off_by_the_ledger(ledger: Ledger) -> None:
+def test_a_flush_that_waits_for_a_lock_is_broken_off_by_the_ledger(hurried: Ledger) -> None:
     """While the lock is held: or there would be one more who waits for it at each flush, all with a connection."""
     waiting = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    lock = psycopg2.connect(ledger.url)
+    lock = psycopg2.connect(hurried.url)
     lock.cursor().execute("lock table millrace.events in access exclusive mode")
     with pytest.raises(errors.NotAccepted) as told:
-        ledger.post("a.b", 1)
+        hurried.post("a.b", 1)
     assert len(told.value.event_ids) == 1
-    assert ledger.sql(waiting) == [(1,)]
-    ledger.until(lambda: not ledger.sql(waiting))
+    assert hurried.sql(waiting) == [(1,)]
+    hurried.until(lambda: not hurried.sql(waiting))
     lock.close()
-    [stored] = ledger.post("a.b", 2)
-    assert ledger.sql("select id::text from millrace.events") == [(stored,)]
+    [stored] = hurried.post("a.b", 2)
+    assert hurried.sql("select id::text from millrace.events") == [(stored,)]
 
 
 def test_a_process_that_ends_leaves_nothing_of_its_own_for_the_clocks(
@@ -161,14 +170,14 @@ def hold(ledger: Ledger, table: str) -> psycopg2.extensions.connection:
 
 
 @pytest.mark.fault(20)
-def test_a_post_that_waits_too_long_says_whether_it_may_be_stored(ledger: Ledger) -> None:
-    ledger.post("a.b", 0)
-    lock = hold(ledger, "millrace.events")
+def test_a_post_that_waits_too_long_says_whether_it_may_be_stored(hurried: Ledger) -> None:
+    hurried.post("a.b", 0)
+    lock = hold(hurried, "millrace.events")
     taken: list[BaseException] = []
 
     def post() -> None:
         try:
-            ledger.post("a.b", 1)
+            hurried.post("a.b", 1)
         except errors.NotAccepted as error:
             taken.append(error)
 
@@ -183,9 +192,9 @@ def test_a_post_that_waits_too_long_says_whether_it_may_be_stored(ledger: Ledger
     assert len(unknown) >= 1
     assert len(unknown) + len(withdrawn) == 5
     lock.close()
-    ledger.post("a.b", 2)
+    hurried.post("a.b", 2)
     # What was withdrawn is not stored; what was in flight has the id that its client was told.
-    stored = {row[0] for row in ledger.sql("select id::text from millrace.events")}
+    stored = {row[0] for row in hurried.sql("select id::text from millrace.events")}
     assert len(stored) == 2 + len(unknown)
     assert all(e.event_ids[0] in stored for e in unknown)
 
@@ -193,7 +202,7 @@ def test_a_post_that_waits_too_long_says_whether_it_may_be_stored(ledger: Ledger
 def test_each_of_many_that_wait_too_long_is_told_its_own_id(ledger: Ledger) -> None:
     ledger.post("a.b", 0)
     with contextlib.closing(hold(ledger, "millrace.events")):
-        told = ledger.intake.submit_each([a_new(payload=str(n)) for n in range(30)], 0.3)
+        told = ledger.intake.submit_each([a_new(payload=str(n)) for n in range(30)], PATIENCE)
     assert all(isinstance(one, errors.NotAccepted) for one in told)
     ids = [one.event_ids for one in told if isinstance(one, errors.NotAccepted)]
     assert [len(found) for found in ids] == [1] * 30

@@ -18,7 +18,7 @@ from service.ledger.processes import ProcessLedger
 from service.ledger.release import ReleaseLedger
 from service.ledger.upkeep import Upkeep
 from tests.ledgers import Ledger, SilentBroker
-from tests.patience import within
+from tests.patience import PATIENCE, within
 
 pytestmark = pytest.mark.postgres
 
@@ -144,7 +144,7 @@ def test_stored_is_never_no_when_the_second_try_is_in_doubt(ledger: Ledger) -> N
             return found
 
     unlucky = Unlucky(engines.Engine(ledger.url), patience=300.0, window=20_000)
-    door = Intake(unlucky, Publisher(lambda: ledger.broker), ledger.registry, deadline=3.0, head_start=2.0)
+    door = Intake(unlucky, Publisher(lambda: ledger.broker), ledger.registry, deadline=10.0 * PATIENCE, head_start=2.0)
     with pytest.raises(errors.NotAccepted) as told:
         door.submit([event.NewEvent(type="a.a", payload="1")])
     assert ledger.sql("select id::text from millrace.events") == [(i,) for i in told.value.event_ids]
@@ -159,11 +159,11 @@ def test_a_request_that_gives_up_in_the_middle_of_a_flush_names_what_may_be_stor
 
         def flush(self) -> intake.Flush:
             entered.set()
-            go_on.wait(10)
+            go_on.wait(10 * PATIENCE)
             return super().flush()
 
     slow = Slow(engines.Engine(ledger.url), patience=300.0, window=20_000)
-    door = Intake(slow, Publisher(lambda: ledger.broker), ledger.registry, deadline=0.3, head_start=2.0)
+    door = Intake(slow, Publisher(lambda: ledger.broker), ledger.registry, deadline=PATIENCE, head_start=2.0)
     with pytest.raises(errors.NotAccepted) as told:
         door.submit([event.NewEvent(type="a.a", payload="1")])
     go_on.set()

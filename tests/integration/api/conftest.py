@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.local.postgres import PostgresServer
 from tests.integration.api.doors import Api
 
 
@@ -20,12 +19,10 @@ def api(database: str) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="module")
-def standing(postgres: PostgresServer, ledger_template: str) -> Iterator[Api]:
-    postgres.execute(f"create database api template {ledger_template}")
-    api = Api(postgres.dsn_of("api"))
+def standing(shared_database: str) -> Iterator[Api]:
+    api = Api(shared_database)
     yield api
     api.engine.dispose()
-    postgres.execute("drop database api with (force)")
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Api:
     """A door with a real ledger behind it, and the worker's part in the hands of the test."""
 
     def __init__(self, url: str) -> None:
-        self.ledger = Ledger(url, deadline=2.0)
+        self.ledger = Ledger(url)
         self.ledger.handler("orders.created", answered, payload=Order, parse=parser(Order), doc="Takes an order.")
         self.ledger.handler("echo", answered, attempts=2, queue="slow", bundle=7)
         self.ledger.handler("other", answered)
