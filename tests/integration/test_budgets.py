@@ -14,7 +14,7 @@ from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
 
-PROMISE = objective.Objective(start="5s", p=0.9, success=0.5)
+PROMISE = objective.Objective(start="30s", p=0.9, success=0.5)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_the_console_shows_what_is_left_of_both_promises(ledger: Ledger) -> None
     post(ledger, "a.promised", "fail", waited=60)
     found = {b.what: b for b in overview.budgets(ledger.registry, SpentLedger(ledger.engine).read())
              if b.type == "a.promised"}  # fmt: skip
-    success, start = found["succeeds"], found["starts within 5 s"]
+    success, start = found["succeeds"], found["starts within 30 s"]
     assert (success.kept, success.promised, success.counted) == (0.9, 0.5, "10 events ended")
     assert success.left == pytest.approx(0.8)
     assert (start.kept, start.promised, start.counted) == (0.9, 0.9, "10 starts")

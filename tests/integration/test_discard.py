@@ -133,6 +133,7 @@ def test_a_letter_that_another_operator_has_in_hand_is_left_to_them(ledger: Ledg
     assert (listed(client), listed(client, "?discarded=true")) == ([first], [second])
 
 
+@pytest.mark.usefixtures("patience_for_locks")
 def test_of_many_who_discard_and_replay_at_once_each_letter_has_one_fate(ledger: Ledger, client: FlaskClient) -> None:
     letters = dead(ledger, "a.fails", 40)
 

@@ -19,6 +19,7 @@ from service.ledger import engine as engines
 from service.ledger import fence, transactions
 from service.local import ports
 from tests.ledgers import Ledger
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.postgres
 
@@ -100,9 +101,9 @@ def test_a_deadlock_is_told_once_for_who_lost(ledger: Ledger, told: Counter[Faul
 
     def lock(first: str, second: str) -> None:
         with contextlib.suppress(errors.LedgerUnavailable), fence.transaction(engine) as connection:
-            connection.exec_driver_sql("set local idle_in_transaction_session_timeout = '20s'")
+            connection.exec_driver_sql("set local idle_in_transaction_session_timeout = '60s'")
             connection.exec_driver_sql("update millrace.queues set name = name where name = %s", (first,))
-            both.wait(10)
+            both.wait(20 * PATIENCE)
             connection.exec_driver_sql("update millrace.queues set name = name where name = %s", (second,))
 
     threads = [threading.Thread(target=lock, args=words) for words in (("a", "b"), ("b", "a"))]

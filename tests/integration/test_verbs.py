@@ -26,6 +26,7 @@ from service.verbs import chapters
 from tests import memory
 from tests.front import served
 from tests.ledgers import Ledger
+from tests.patience import PATIENCE
 from tests.producers import Moody
 from workers import face
 
@@ -202,7 +203,10 @@ def test_strays_are_listed_shown_and_discarded(ledger: Ledger, millrace: Millrac
     assert millrace("strays", "discard", stray["id"]).exit_code == 1
 
 
-def test_an_event_is_sent_shown_explained_and_waited_for(ledger: Ledger, millrace: Millrace) -> None:
+def test_an_event_is_sent_shown_explained_and_waited_for(
+    ledger: Ledger, millrace: Millrace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.client.calls.GLANCE", 20.0 * PATIENCE)
     sent = millrace("send", "ledger.alone", '{"order": 7}', "--by", "ada", "--key", "seven").stdout.strip()
     assert millrace("send", "ledger.alone", '{"order": 7}', "--by", "ada", "--key", "seven").stdout.strip() == sent
     assert ledger.sql("select id::text, producer from millrace.events") == [(sent, "ada")]

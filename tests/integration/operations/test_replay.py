@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -111,11 +112,13 @@ def test_a_replay_by_filter_keeps_its_limit_and_begins_with_the_oldest(
 
 def test_a_replay_is_throttled_by_when_its_tickets_are_due(ledger: Ledger, client: FlaskClient) -> None:
     dead(ledger, "a.fails", *range(20))
+    begun = time.monotonic()
     document(client.post("/v1/replay?rate=2"), 202)
     waits = "select round(extract(epoch from due_at - min(due_at) over ()))::int, cardinality(event_ids)"
     assert ledger.sql(f"{waits} from millrace.tickets order by due_at") == [(n, 2) for n in range(10)]
     ledger.check()
-    assert len(released(ledger)) <= 2
+    due = released(ledger)
+    assert len(due) <= 2 + time.monotonic() - begun
     later = document(client.get("/v1/events?state=pending"))["events"][-1]
     assert document(client.get(f"/v1/events/{later['id']}"))["reason"] in ("scheduled", "queued")
     last = "(select max(run_at) from millrace.events) - interval '0.5 s'"
@@ -142,6 +145,7 @@ def test_a_tick_is_replayed_as_a_tick(ledger: Ledger, client: FlaskClient) -> No
     ]
 
 
+@pytest.mark.usefixtures("patience_for_locks")
 def test_two_operators_at_once_make_one_replay(ledger: Ledger, client: FlaskClient) -> None:
     letters = dead(ledger, "a.fails", *range(10))
     for old in letters:
