@@ -144,7 +144,9 @@ class TestInOneProcess:
     """What the listeners do, told by signals as the road sends them."""
 
     @pytest.fixture
-    def traced(self) -> Iterator[Receiver]:
+    def traced(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+        monkeypatch.setattr(tracing, "FLUSH", 20.0 * PATIENCE)
+        monkeypatch.setattr(tracing, "EXPORT", 20.0 * PATIENCE)
         found = Receiver().start()
         tracing.install(Settings(otlp_url=found.url), "worker")
         yield found
