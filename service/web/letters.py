@@ -15,6 +15,7 @@ from service.ledger import letters as ledger
 from service.ledger import pages as lists
 from service.web import access, answer, body, gate, links, operations, road, search, timing, unknown, veil
 from service.web import errors as web
+from service.web.processes import Nothing
 
 pages = flask.Blueprint("letters", __name__, url_prefix="/v1")
 
@@ -84,6 +85,25 @@ def list_dead() -> answer.Json:
     with gate.reads():
         page = road.current().operations.letters.list(filters, limit=wanted.limit, cursor=wanted.cursor)
     return answer.Json({"dead": [links.added(row) for row in page.rows], "next_cursor": page.next_cursor})
+
+
+@pages.get("/dead/groups")
+@access.needs(Permission.READ)
+def list_groups() -> answer.Json:
+    """What is dead and was neither replayed nor discarded, by type, reason and error: the largest group first."""
+    search.read(flask.request.args, Nothing)
+    with gate.reads():
+        found = road.current().operations.figures.letters()
+    document = {
+        "groups": [
+            dataclasses.asdict(group) | {"links": {"example": links.place(group.example)}} for group in found.groups
+        ],
+        "open": found.open,
+        "exact": found.exact,
+        "grouped": found.grouped,
+        "strays": found.strays,
+    }
+    return answer.Json(document)
 
 
 @pages.post("/events/<event_id>/replay")

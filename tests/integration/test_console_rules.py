@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import shlex
 import types
-from typing import Any
+from typing import Any, cast
 
+import click
 import flask
 import pytest
 from flask.testing import FlaskClient
 
-from service import web
+from service import cli, web
 from service.domain import errors
 from service.domain.access import Permission, Role
 from service.ledger import audit
@@ -208,6 +211,20 @@ def test_commands_to_copy_name_the_public_address_and_the_key(ledger: Ledger) ->
     assert "Bearer" not in Front(ledger).client().get("/console/first-run").text
 
 
+def test_the_commands_to_copy_are_ones_that_there_are(client: FlaskClient) -> None:
+    page = html.unescape(client.get("/console/first-run").text)
+    found = [one for text in re.findall('data-copy="([^"]+)"', page) for one in text.split(" && ")]
+    commands = [shlex.split(one)[1:] for one in found if one.startswith("millrace ")]
+    assert [words[:2] for words in commands] == [["schedules", "create"], ["pause", "orders.created"], [
+        "resume", "orders.created",
+    ]]  # fmt: skip
+    for words in commands:
+        rest, command = list(words), cast(click.Command, cli.main)
+        while isinstance(command, click.Group):
+            command = command.commands[rest.pop(0)]
+        command.make_context("millrace", rest)  # Raises UsageError.
+
+
 # --- the console and the API ----------------------------------------------------------------------------------------
 
 #: An act of the console → the one of the API that does the same.
@@ -237,6 +254,41 @@ SAME = {
     "/console/<kind>/<name>/pause": "POST /v1/types/<name>/pause",
     "/console/<kind>/<name>/resume": "POST /v1/types/<name>/resume",
 }
+
+
+#: A page of the console → where the API shows the same.
+SHOWN = {
+    "/console": "GET /v1/overview",
+    "/console/audit": "GET /v1/audit",
+    "/console/dead": "GET /v1/dead/groups",
+    "/console/events": "GET /v1/events",
+    "/console/events/<event_id>": "GET /v1/events/<event_id>",
+    "/console/keys": "GET /v1/keys",
+    "/console/schedules": "GET /v1/schedules",
+    "/console/schedules/<name>": "GET /v1/schedules/<name>",
+    "/console/strays": "GET /v1/strays",
+    "/console/strays/<stray_id>": "GET /v1/strays/<stray_id>",
+    "/console/types": "GET /v1/overview",
+    "/console/workers": "GET /v1/processes",
+}
+#: Pages without figures.
+PLAIN = {"/console/first-run", "/console/send", "/console/static/<path:name>", "/console/<path:rest>"}
+
+
+def test_every_page_of_the_console_is_in_the_api_for_the_same_people(app: flask.Flask) -> None:
+    needed = {
+        rule.rule: access.all_needed(app.view_functions[rule.endpoint])
+        for rule in app.url_map.iter_rules()
+        if "GET" in (rule.methods or ())
+    }
+    # A form is no page: what it does is an act.
+    signing = ("/sign-in", "/sign-in/company", "/sign-in/return", "/sign-out")
+    forms = {"/console/schedules/new", *(f"/console{path}" for path in signing)}
+    forms |= {*SAME} - {"/console/keys", "/console/send"}
+    pages = {one for one in needed if one.startswith("/console") and not one.startswith("/console/live/")}
+    assert pages - forms - PLAIN == set(SHOWN)
+    for page, same in SHOWN.items():
+        assert set(needed[page]) <= set(needed[same.removeprefix("GET ")]), page
 
 
 def test_every_act_of_the_console_is_one_of_the_api_for_the_same_people(app: flask.Flask) -> None:

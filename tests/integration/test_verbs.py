@@ -36,7 +36,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 OF_SCHEDULES = ("show", "create", "edit", "pause", "resume", "run", "backfill", "delete", "slots", "preview", "year")
 VERBS = (
     "send", "events", "events list", "events show", "events explain", "events wait", "events cancel", "events replay",
-    "types", "queues", "workers", "clocks", "processes", "deploys", "completion", "dead replay", "dead discard",
+    "types", "queues", "workers", "clocks", "processes", "deploys", "completion", "status", "dead groups",
+    "dead replay", "dead discard",
     "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
     *(f"schedules {verb}" for verb in OF_SCHEDULES), "keys", "keys create", "keys list", "keys rotate", "keys revoke",
     "users", "users add", "users list", "users password", "users remove",

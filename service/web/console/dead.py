@@ -10,7 +10,7 @@ from typing import Any
 import flask
 import msgspec
 
-from service.application import replay
+from service.application import overview, replay
 from service.domain import errors, outcome
 from service.domain.access import Permission
 from service.web import access, gate, letters, operations, road, search
@@ -85,7 +85,7 @@ def live_dead() -> flask.Response:
 @access.needs(Permission.CONTROL)
 def ask_replay_dead() -> flask.Response:
     """What a replay would do, counted; nothing is changed. And the form to do it."""
-    chosen, ids = chosen_by("id", "show"), flask.request.args.getlist("id")[:SHOWN]
+    here, chosen, ids = road.current(), chosen_by("id", "show"), flask.request.args.getlist("id")[:SHOWN]
     if ids:
         return page.dialog("replay_chosen.html", ids=ids, count=len(ids), same=chosen.path())
     found = _dry_run(chosen, seconds=LOOKED)
@@ -94,7 +94,7 @@ def ask_replay_dead() -> flask.Response:
         chosen=chosen,
         found=found,
         takes=[(rate, words.span(math.ceil(found.replayed / rate))) for rate in RATES],
-        failing=_failing(chosen),
+        failing=None if chosen.type is None else overview.failing(here.operations.figures.flow(), chosen.type, few=1),
         same=chosen.path(),
     )
 
@@ -176,13 +176,3 @@ def _moment(text: str | None) -> datetime.datetime | None:
 
 def _is_in(group: Any, chosen: Chosen) -> bool:
     return chosen.type in (None, group.type) and chosen.reason in (None, group.reason)
-
-
-def _failing(chosen: Chosen) -> float | None:
-    """The share of attempts of the type that failed in the last minutes, where that is much."""
-    if chosen.type is None:
-        return None
-    flow = road.current().operations.figures.flow()
-    bad = sum(flow.series("retry", "dead", type=chosen.type)[-6:])
-    good = sum(flow.series("done", type=chosen.type)[-6:])
-    return bad / (bad + good) if bad and bad >= 0.2 * (bad + good) else None
