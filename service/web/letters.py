@@ -9,7 +9,7 @@ import flask
 import msgspec
 
 from service.application import replay
-from service.domain import errors, outcome
+from service.domain import errors, masks, outcome
 from service.domain.access import Permission
 from service.ledger import letters as ledger
 from service.ledger import pages as lists
@@ -111,8 +111,11 @@ def list_groups() -> answer.Json:
 def replay_event(event_id: str) -> answer.Json:
     """Work a dead letter again, as a new event; the body may hold another ``payload`` for it."""
     operations.asked(search.Why)
-    type_name, new_id = road.current().operations.replayer.one(
-        event_id, edited=_edited(), by=operations.by(), request_id=flask.g.request_id
+    here, edited = road.current(), _edited()
+    if edited is not None and masks.MASK in edited.text and (before := here.queries.find(event_id)) is not None:
+        veil.check_whole(edited.value, before["type"])
+    type_name, new_id = here.operations.replayer.one(
+        event_id, edited=edited, by=operations.by(), request_id=flask.g.request_id
     )
     place = links.place(new_id)
     document: dict[str, Any] = {"id": new_id, "type": type_name, "state": "pending", "replay_of": event_id}

@@ -40,6 +40,7 @@ def ledger(shared_database: str) -> Ledger:
     found = Ledger(shared_database)
     found.handler("orders.created", print)
     found.handler("a.fails", failing)
+    found.handler("a.busy", failing)
     return found
 
 
@@ -159,9 +160,13 @@ def test_a_chain_that_is_broken_everywhere_is_told_in_short(client: FlaskClient,
             client.post(f"/v1/types/orders.created/{act}")
     before = client.get("/v1/audit/verify").get_json()
     assert (before["holds"], before["more_breaks"]) == (True, 0)
+    assert f"<h1>The chain holds</h1><p>{before['rows']} entries were read" in client.get("/console/audit/verify").text
     ledger.sql("update millrace.audit set actor = 'eve'")
     found = client.get("/v1/audit/verify").get_json()
     assert (found["holds"], len(found["breaks"])) == (False, audit.MOST_BREAKS)
+    page = client.get("/console/audit/verify").text
+    assert f"and {found['more_breaks']:,} more" in page
+    assert all(one["what"] in html.unescape(page) for one in found["breaks"])
     assert found["more_breaks"] == found["rows"] - audit.MOST_BREAKS > 0
 
 
@@ -184,6 +189,25 @@ def test_a_dry_run_of_many_ends_in_time_and_what_it_counted_can_be_replayed(
         form = {"confirm": typed, "some": "1"}
         assert client.post("/console/dead/replay?type=a.fails", data=form).status_code == status, typed
     assert client.post("/console/dead/replay?type=a.fails", data={"confirm": "2"}).status_code == 409
+
+
+@pytest.mark.parametrize("place", ["/console/dead/replay?type=a.busy", "/console/events/cancel?type=a.busy"])
+def test_what_comes_while_somebody_types_hinders_nobody(client: FlaskClient, ledger: Ledger, place: str) -> None:
+    more = ledger.work if "dead" in place else lambda: []
+    ledger.post("a.busy", 1, 2)
+    more()
+    found = re.search('name="counted_at" value="([^"]+)"', client.get(place).text)
+    assert found is not None
+    [later] = ledger.post("a.busy", 3)
+    more()
+    state = client.get(f"/v1/events/{later}").get_json()["state"]
+    form = {"confirm": "2", "counted_at": html.unescape(found[1])}
+    assert client.post(place, data={"confirm": "2"}).status_code == 409  # By now they are three.
+    assert client.post(place, data=form).status_code == 303
+    now = client.get(f"/v1/events/{later}").get_json()
+    assert (now["state"], now["replayed_as"]) == (state, None)
+    assert client.post("/v1/cancel?type=a.busy").status_code == 200
+    assert client.post("/v1/discard?type=a.busy").status_code == 200
 
 
 # --- the first run --------------------------------------------------------------------------------------------------
@@ -260,6 +284,7 @@ SAME = {
 SHOWN = {
     "/console": "GET /v1/overview",
     "/console/audit": "GET /v1/audit",
+    "/console/audit/verify": "GET /v1/audit/verify",
     "/console/dead": "GET /v1/dead/groups",
     "/console/events": "GET /v1/events",
     "/console/events/<event_id>": "GET /v1/events/<event_id>",
