@@ -88,10 +88,9 @@ def _figures(found: dict[str, Any]) -> Iterator[str]:
     yield f"last hour: {hour['accepted']} accepted, {hour['done']} worked, {hour['dead']} ended as dead letters"
     oldest = f", the oldest for {words.span(waiting['out_for'])}" if waiting["out_for"] is not None else ""
     number = {n: words.count(waiting[n], waiting["exact"]) for n in ("events", "due", "later", "out")}
-    yield (
-        f"open: {number['events']} events, {number['due']} due, {number['later']} later, {number['out']} with the"
-        f" broker or workers{oldest}"
-    )
+    events = f"{number['events']} event{'s' * (waiting['events'] != 1)}"
+    out = f"{number['out']} with the broker or workers{oldest}"
+    yield f"open: {events}, {number['due']} due, {number['later']} later, {out}"
     look = " (millrace dead groups)" if dead["open"] else ""
     yield f"dead letters: {words.count(dead['open'], dead['exact'])} open{look}"
     broker = {True: "reachable", False: "not reachable", None: "not asked"}[found["broker"]]
@@ -115,6 +114,7 @@ def _tell_types(found: list[dict[str, Any]], everything: bool) -> None:
     rows = sorted(found, key=lambda one: (-one["open"], -one["accepted"], one["name"]))
     shown = rows if everything else [one for one in rows if _stands_out(one)][:MOST]
     if shown:
+        click.echo()
         print_table(("type", "in/s", "done/s", "open", "oldest", "fails", "dead"), [_type(one) for one in shown])
     _tell_left(len(found) - len(shown), "type")
 
