@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from service.application import attention
-from service.domain import budgets, figures, handlers
+from service.domain import budgets, figures, handlers, topology
 from service.domain.processes import Kind
 
 WORDS = ("accepted", "done", "retry", "dead")  #: that are told of each minute
@@ -129,7 +129,9 @@ def hands(processes: Iterable[Mapping[str, Any]]) -> Hands:
 
 def by_queue(depth: figures.Depth, known: Iterable[str]) -> list[QueueFigures]:
     """Each queue with what is open in it, the fullest first: those that are ``known``, and those that lanes name."""
-    lanes: dict[str, list[figures.Lane]] = {name: [] for name in ("events", "periodic", *known, *depth.queues)}
+    lanes: dict[str, list[figures.Lane]] = {
+        name: [] for name in (topology.EVENTS_QUEUE, topology.PERIODIC_QUEUE, *known, *depth.queues)
+    }
     for lane in depth.lanes:
         lanes.setdefault(lane.queue, []).append(lane)
     found = [

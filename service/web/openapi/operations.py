@@ -116,7 +116,9 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "processes.list_processes": Operation({200: standing.Processes}, processes.List, faults=READS),
     "processes.list_workers": Operation({200: standing.Processes}, processes.Nothing, faults=READS),
-    "processes.list_clocks": Operation({200: standing.Clocks}, processes.Nothing, faults=READS),
+    "processes.list_clocks": Operation(
+        {200: standing.Clocks}, processes.Nothing, faults=(*READS, errors.SearchTooSlow)
+    ),
     "processes.list_deploys": Operation({200: standing.Deploys}, processes.Deploys, faults=READS),
     "processes.list_queues": Operation({200: standing.Queues}, processes.Nothing, faults=READS),
     "operations.cancel_event": Operation(
