@@ -104,12 +104,12 @@ def sentence(flow: figures.Flow, depth: figures.Depth, items: list[Item]) -> str
 
 
 def _failing(flow: figures.Flow, clock: Clock) -> Iterator[Item]:
-    recent = range(-LOOK_BACK - 1, 0)
     for name in sorted(flow.types()):
-        failed, done = flow.series("retry", "dead", type=name), flow.series("done", type=name)
-        bad, good = sum(failed[n] for n in recent), sum(done[n] for n in recent)
+        bad = flow.recent(LOOK_BACK + 1, "retry", "dead", type=name)
+        good = flow.recent(LOOK_BACK + 1, "done", type=name)
         if bad < FAILED or bad < FAILING * (bad + good):
             continue
+        failed = flow.series("retry", "dead", type=name)
         since = next(m for m, n in zip(flow.minutes, failed, strict=True) if n)
         yield Item(
             "critical", What.FAILING, name,
@@ -142,8 +142,9 @@ def _paused(depth: figures.Depth, clock: Clock) -> Iterator[Item]:
 
 def _full(depth: figures.Depth, window: int) -> Iterator[Item]:
     for name, row in depth.types.items():
-        held = sum(lane.due for lane in depth.of_type(name))
-        if row["out_events"] >= window and held and row["paused_at"] is None:
+        if row["out_events"] < window or row["paused_at"] is not None:
+            continue
+        if held := sum(lane.due for lane in depth.of_type(name)):
             yield Item(
                 "warning", What.WINDOW_FULL, name,
                 f"fills its window, {words.many(held, 'event')} held back",

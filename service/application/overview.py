@@ -194,6 +194,6 @@ def by_type(
 
 def failing(flow: figures.Flow, type_name: str, few: int = FEW) -> float | None:
     """The share of attempts of a type that failed in the last minutes, where there were some and that is much."""
-    failed = sum(flow.series("retry", "dead", type=type_name)[-LATELY:])
-    done = sum(flow.series("done", type=type_name)[-LATELY:])
+    failed = flow.recent(LATELY, "retry", "dead", type=type_name)
+    done = flow.recent(LATELY, "done", type=type_name)
     return failed / (failed + done) if failed >= few and failed >= attention.FAILING * (failed + done) else None

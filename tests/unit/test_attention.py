@@ -134,6 +134,8 @@ def test_the_figures_of_one_type_cost_the_same_however_many_there_are() -> None:
     counts = {minute: Untouched({("a.b", "done"): 2, ("a.b", "dead"): 1}) for minute in MINUTES}
     found = figures.Flow(NOW, MINUTES, counts)
     assert found.series("done", "dead", type="a.b") == [3] * 61
+    assert found.recent(6, "done", type="a.b") == 12
+    assert found.rate("done", type="a.b") == pytest.approx(4 / 80)
     assert found.total("done", type="a.c") == 0
     with pytest.raises(AssertionError):
         found.series("done")
