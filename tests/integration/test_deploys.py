@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -64,6 +66,8 @@ def test_to_go_back_is_a_deploy_too(ledger: ProcessLedger, client: FlaskClient, 
     found = client.get("/v1/deploys?limit=1").get_json()["deploys"]
     assert [(one["kind"], one["version"]) for one in found] == [("worker", "1")]
     assert client.get("/v1/deploys?days=0").status_code == 422
+    page = client.get("/console/workers").text
+    assert re.findall("<code>(.)</code></li>", page[page.index('id="deployed"') :]) == ["1", "2", "1"]
 
 
 def test_the_overview_shows_them(ledger: ProcessLedger, client: FlaskClient, database: str) -> None:

@@ -11,6 +11,9 @@ from service.domain.processes import Kind
 from service.web import access, gate, processes, road
 from service.web.console import page
 
+DEPLOYED = 30 * 86_400.0  #: seconds back in which deploys are shown
+SHOWN = 10  #: of them
+
 
 @page.pages.get("/workers")
 @access.needs(Permission.READ)
@@ -40,4 +43,5 @@ def _values() -> dict[str, Any]:
         "webs": [one for one in found if one["kind"] == Kind.WEB],
         "slots": sum(clock["slots"] for clock in fired.values()),
         "broker": here.publisher.up,
+        "deploys": here.operations.processes.deploys(seconds=DEPLOYED, limit=SHOWN),
     }
