@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import click
 import flask
+import pydantic
 import pytest
 from flask.testing import FlaskClient
 
@@ -29,6 +30,10 @@ pytestmark = pytest.mark.postgres
 HERE: dict[str, Any] = {"type": "orders.created", "plan": {"every": "1h"}, "payload": {}}
 
 
+class Parcel(pydantic.BaseModel, json_schema_extra={"examples": [{"number": 7}]}):
+    number: int
+
+
 def failing(payload: Any, ctx: Any) -> None:
     from workers import Discard
 
@@ -41,6 +46,7 @@ def ledger(shared_database: str) -> Ledger:
     found.handler("orders.created", print)
     found.handler("a.fails", failing)
     found.handler("a.busy", failing)
+    found.handler("parcels.sent", print, payload=Parcel)
     return found
 
 
@@ -239,8 +245,8 @@ def test_the_commands_to_copy_are_ones_that_there_are(client: FlaskClient) -> No
     page = html.unescape(client.get("/console/first-run").text)
     found = [one for text in re.findall('data-copy="([^"]+)"', page) for one in text.split(" && ")]
     commands = [shlex.split(one)[1:] for one in found if one.startswith("millrace ")]
-    assert [words[:2] for words in commands] == [["schedules", "create"], ["pause", "orders.created"], [
-        "resume", "orders.created",
+    assert [words[:2] for words in commands] == [["schedules", "create"], ["pause", "parcels.sent"], [
+        "resume", "parcels.sent",
     ]]  # fmt: skip
     for words in commands:
         rest, command = list(words), cast(click.Command, cli.main)
