@@ -25,7 +25,8 @@ PATHS = (
     "/console/dead?show=discarded", "/console/types/orders.placed/pause", "/console/events/{buried}/discard",
     "/console/events/cancel?type=orders.placed", "/console/schedules", "/console/schedules/nightly",
     "/console/schedules/nightly/edit", "/console/schedules/nightly/backfill", "/console/schedules/new",
-    "/console/types", "/console/workers", "/console/send", "/console/keys", "/console/audit", "/console/strays",
+    "/console/types", "/console/workers", "/console/send", "/console/keys", "/console/audit", "/console/audit/verify",
+    "/console/strays",
     "/console/events?q=nothing.like.it", "/console/nowhere",
 )  # fmt: skip
 

@@ -267,3 +267,12 @@ def test_processes_put_side_by_side_and_one_of_them_sends(tmp_path: pathlib.Path
 def _put(spool: Spool, first: int) -> None:
     for number in range(first, first + 20):
         spool.put(TYPE, {"number": number})
+
+
+def test_a_folder_that_it_makes_is_its_owners_alone(tmp_path: pathlib.Path) -> None:
+    Spool(tmp_path / "made").close()
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "shared").mkdir(mode=0o770)
+    (tmp_path / "shared").chmod(0o770)
+    Spool(tmp_path / "shared").close()
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o770

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -71,6 +72,20 @@ def test_a_payload_may_be_edited_and_must_fit(ledger: Ledger, client: FlaskClien
     new = document(client.post(f"/v1/events/{old}/replay", json={"payload": {"number": 2}}), 202)["id"]
     assert document(client.get(f"/v1/events/{new}"))["payload"] == {"number": 2}
     assert document(client.get(f"/v1/events/{old}"))["payload"] == {"number": 1}
+
+
+def test_a_payload_with_its_masks_in_it_is_not_worked(ledger: Ledger, client: FlaskClient) -> None:
+    [old] = dead(ledger, "a.fails", {"n": 1, "card": "4111", "stars": "***"})
+    shown = document(client.get(f"/v1/events/{old}"))["payload"]  # As who mends it has copied it.
+    assert shown["card"] == "***"
+    wrong = problem(client.post(f"/v1/events/{old}/replay", json={"payload": shown | {"n": 2}}), 422)
+    [fault] = wrong["errors"]
+    assert (fault["pointer"], "reveal" in fault["detail"]) == ("/card", True)
+    page = client.post(f"/console/events/{old}/replay", data={"payload": json.dumps(shown | {"n": 2})})
+    assert (page.status_code, "<code>/card</code>" in page.text) == (422, True)
+    assert ledger.states() == {"dead": 1}
+    whole = document(client.get(f"/v1/events/{old}?reveal=to+mend+it"))["payload"]
+    document(client.post(f"/v1/events/{old}/replay", json={"payload": whole | {"n": 2}}), 202)
 
 
 def test_a_payload_that_fits_no_longer_must_be_edited(ledger: Ledger, client: FlaskClient) -> None:
