@@ -95,7 +95,7 @@ def granian_config() -> dict[str, Any]:
 
 
 def _install(sink: Sink, settings: Settings, role: str) -> None:
-    mask = masking.Mask([settings.database_url, settings.broker_url])
+    mask = masking.of(settings)
     formatter: Formatter = Json(role, mask)
     if settings.log_format == "text":
         formatter = Text(role, mask, colour=sink.is_terminal and not environment.environment("NO_COLOR"))
