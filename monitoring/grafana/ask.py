@@ -57,8 +57,14 @@ def canary() -> tuple[Query, ...]:
 
 
 def heat(histogram: str, *matchers: str) -> str:
-    """All buckets of a histogram, for a heat map."""
-    return _sum(f"increase({of(f'{histogram}_bucket', *matchers)}[$__rate_interval])", "le")
+    """All buckets of a histogram, for a heat map: what came since the step before, so that each is counted once."""
+    return _sum(f"increase({of(f'{histogram}_bucket', *matchers)}[$__interval])", "le")
+
+
+def of_ours(series: str, *labels: str) -> str:
+    """Of what RabbitMQ tells, which others may use too, that of our virtual hosts, or of other ``labels`` of ours."""
+    shared = ", ".join(labels or ("vhost",))
+    return f"{series} and on ({shared}) {highest('millrace_queue_info', by=shared)}"
 
 
 def share_below(bound: str, histogram: str, *matchers: str) -> str:
