@@ -38,8 +38,10 @@ def highest_rate(metric: str, *matchers: str, by: str = "") -> str:
 
 
 def highest_total(metric: str, *matchers: str, by: str = "") -> str:
-    """Of what every process counts for all: how many in the whole time that is looked at."""
-    return f"max{f' by ({by})' if by else ''} (increase({of(metric, *matchers)}[$__range]))"
+    """Of what every process counts for all, and goes on to where it is replaced: how many in the whole time that is
+    looked at. Not the highest of what each has seen, which is a part of it.
+    """
+    return f"increase({highest(metric, *matchers, by=by)}[$__range:$__interval])"
 
 
 def quantile(q: float, histogram: str, *matchers: str, by: str = "") -> str:

@@ -86,21 +86,33 @@ def test_a_worker_says_that_it_was_told_to_stop(road: Road) -> None:
 def test_one_that_cannot_start_says_why_in_json(
     words: tuple[str, ...], role: str, given: dict[str, str], said: str, tmp_path: pathlib.Path
 ) -> None:
+    done, found = ended(words, tmp_path, **given)
+    last = found[-1]
+    assert done == bootstrap.MISCONFIGURED
+    assert (last["action"], last["level"], last["role"]) == ("start.refused", "critical", role)
+    assert last["message"].startswith(said)
+    assert "***" not in last["message"]
+
+
+def test_an_error_that_ends_a_process_is_json(tmp_path: pathlib.Path) -> None:
+    done, found = ended((*CLOCK[:-1], f"--pidfile={tmp_path}/no/such/folder/pid"), tmp_path)
+    assert done == 1
+    assert (found[-1]["action"], found[-1]["error"], found[-1]["role"]) == ("process.ended", "LockFailed", "clock")
+    assert "No such file or directory" in found[-1]["traceback"]
+
+
+def ended(words: tuple[str, ...], folder: pathlib.Path, **given: str) -> tuple[int, list[dict[str, Any]]]:
+    """How a process without servers ends, and all that it says."""
     nowhere = {"database_url": "postgresql://u:p@127.0.0.1:1/x", "broker_url": "amqp://u:p@127.0.0.1:1/x"}
     settings = {**nowhere, "log_format": "json", "allow_root": "1", **given}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
     done = subprocess.run(
         [sys.executable, "-m", *words],
         env=kept | {f"MILLRACE_{name.upper()}": value for name, value in settings.items()} | {"PYTHONPATH": str(ROOT)},
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    found = [json.loads(line) for line in (done.stdout + done.stderr).splitlines()]
-    last = found[-1]
-    assert done.returncode == bootstrap.MISCONFIGURED
-    assert (last["action"], last["level"], last["role"]) == ("start.refused", "critical", role)
-    assert last["message"].startswith(said)
-    assert "***" not in last["message"]
+    return done.returncode, [json.loads(line) for line in (done.stdout + done.stderr).splitlines()]

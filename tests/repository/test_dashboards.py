@@ -105,7 +105,7 @@ def _check(node: Any, expr: str) -> None:
     if name == "histogram_quantile":
         assert "le" in str(node.args[1].modifier), expr
     if name in ("rate", "increase"):
-        counter = str(node.args[0].vector_selector.name)
+        [counter] = [str(n.name) for n in questions.nodes(node.args[0]) if type(n).__name__ == "VectorSelector"]
         assert counter.endswith(("_total", "_bucket", "_count", "_sum")), f"{name} of the gauge {counter}"
 
 
@@ -113,7 +113,7 @@ def _check(node: Any, expr: str) -> None:
 def test_a_counter_is_never_shown_as_it_is(panel: Panel) -> None:
     for query in panel.queries:
         counters = re.findall(r"(\w+_(?:total|bucket|sum|count))\b", query.expr)
-        under = re.findall(r"(?:rate|increase)\((\w+)\{?", query.expr)
+        under = re.findall(r"(?:rate|increase)\((?:max(?: by \([^)]*\))? \()?(\w+)\{?", query.expr)
         assert sorted(counters) == sorted(under)
 
 

@@ -1,13 +1,16 @@
-"""The marks of deploys: each is on the graph once, however long a time is looked at; a restart is none."""
+"""What dashboards ask, of series that begin and end: deploys are marked once, however long a time is looked at, and
+what is counted for all goes on when a clock takes the place of another.
+"""
 
 from __future__ import annotations
 
 import json
 import pathlib
+from typing import Any
 
 import pytest
 
-from monitoring.grafana import fill
+from monitoring.grafana import ask, fill
 from monitoring.grafana.model import Query
 from monitoring.grafana.write import DEPLOYS
 from tests.monitoring.test_rules import promtool
@@ -36,7 +39,23 @@ def test_a_deploy_is_marked_at_one_step_of_any_length(step: int, tmp_path: pathl
     # While version 1 starts again.
     again = DAY // 2 * 30
     looks += [{"expr": expr, "eval_time": f"{at}s", "exp_samples": []} for at in range(again - 300, again + 600, 30)]
-    story = {"interval": "30s", "input_series": [{"series": s, "values": v} for s, v in SERIES.items()]}
-    written = tmp_path / "case.json"
+    hold(tmp_path, SERIES, looks)
+
+
+def test_what_every_clock_counts_goes_on_when_another_takes_its_place(tmp_path: pathlib.Path) -> None:
+    """The ledger's count rises by one in 30 s, for an hour; after half of it one clock is gone and another is there."""
+    name = 'millrace_events_tallied_total{job="millrace-clock", instance="%s", type="a.b", word="dead"}'
+    series = {name % "old": "900+1x60 stale", name % "new": "_x60 960+1x60"}
+    query = Query(ask.highest_total("millrace_events_tallied_total", by="type"))
+    expr = fill.fill(query, {}, interval="1m", span="1h", step="1m")
+    asked = f"({expr} >= bool 115) * ({expr} <= bool 122)"
+    look = {"expr": asked, "eval_time": "60m", "exp_samples": [{"labels": '{type="a.b"}', "value": 1}]}
+    hold(tmp_path, series, [look])
+
+
+def hold(folder: pathlib.Path, series: dict[str, str], looks: list[dict[str, Any]]) -> None:
+    """Have Prometheus answer."""
+    story = {"interval": "30s", "input_series": [{"series": s, "values": v} for s, v in series.items()]}
+    written = folder / "case.json"
     written.write_text(json.dumps({"rule_files": [], "tests": [{**story, "promql_expr_test": looks}]}))
     promtool("test", "rules", str(written))
