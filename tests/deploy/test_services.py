@@ -62,7 +62,8 @@ class TestServices:
         page = (ROOT / "docs/runbooks/README.md").read_text()
         (functions,) = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "compose exec" in block]
         containers.shell.type_in(typed.Command(f"{functions}millrace dead --limit 10 > dead && echo well", "well\n"))
-        said = "exec -T postgres psql --username=postgres --dbname=millrace -c select"
+        within = "exec -T --env PGOPTIONS=-c statement_timeout=10s postgres"
+        said = f"{within} psql --username=postgres --dbname=millrace -c select"
         shown = f'{functions}docker() {{ echo "$@"; }}\npsql "$MILLRACE_DATABASE_URL" -c select'
         containers.shell.type_in(typed.Command(shown, f"…{said}\n"))
 
