@@ -279,9 +279,11 @@ class Work:
                 self._finish_failed(o, attempts[o.event_id])
         if by_word:
             rows: list[Any] = []
+            # The seconds are those of all that ran, and stand once. What expired took none of them.
+            timed = next((word for word in by_word if word is not outcome.Word.EXPIRED), None)
             for word, those in by_word.items():
-                # The seconds are those of all, and stand once.
-                rows += [delivery.type, word.value, len(those), delivery.queue, delivery.at, None if rows else ran]
+                seconds = ran if word is timed else None
+                rows += [delivery.type, word.value, len(those), delivery.queue, delivery.at, seconds]
             if late:
                 rows += late_tally(delivery.type, late)
             self._add(TALLIES + ",".join([TALLY] * (len(by_word) + bool(late))), *rows)
