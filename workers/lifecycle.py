@@ -12,7 +12,7 @@ from service import bootstrap, safety, signals
 from service.broker.factory import App
 from service.domain import errors, topology
 from service.telemetry import logging as logs
-from workers import presence, retiring
+from workers import cold, presence, retiring
 
 
 def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence) -> None:  # noqa: PLR0915
@@ -55,7 +55,9 @@ def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence
         sender.pulse.watched = not sender.pool.is_green and not isinstance(sender.pool, solo.TaskPool)
         bootstrap.watch(app.road.settings, "worker", health=sender.pulse.health)
         signals.connection_changed.send(None, peer="broker", up=True)  # It was said before anybody listened.
-        if not here.forks:
+        if here.forks:
+            cold.bound()
+        else:
             _note(app, here)
 
     def set_up_logging(loglevel: int | None = None, logfile: str | None = None, **_: Any) -> None:
