@@ -44,7 +44,7 @@ class Report:
 
     type: str
     words: dict[str, int] = dataclasses.field(default_factory=dict)
-    runs: list[float] = dataclasses.field(default_factory=list)  #: seconds in the handler, by event
+    runs: list[float] = dataclasses.field(default_factory=list)  #: seconds in the handler, by event that reached it
     latencies: list[float] = dataclasses.field(default_factory=list)  #: seconds from accepted to committed
     waits: list[float] = dataclasses.field(default_factory=list)  #: seconds from due to the handler's start, by event
     faults: dict[str, int] = dataclasses.field(default_factory=dict)  #: of the ledger, that this process met meanwhile
@@ -280,7 +280,7 @@ class Executor:
         dead = Outcome(event_id, Word.DEAD, failure=failure, reason=Reason.WORKER_LOST)
         with self._work(turn.handler) as work:
             runs = [_Run(c, dead, 0.0, None) for c in work.claim(turn.delivery, [event_id])]
-            work.finish(turn.delivery, [r.outcome for r in runs], _attempts(turn.handler, runs), 0.0)
+            work.finish(turn.delivery, [r.outcome for r in runs], _attempts(turn.handler, runs), None)
             turn.settle(work)
             work.commit()
         self._count(turn.report, runs, skipped=1 - len(runs))
@@ -381,8 +381,9 @@ class Executor:
         slowest = max(report.latencies, default=0.0)
         for word, number in Counter([run.outcome.word for run in runs]).items():
             report.count(word, number)
-        report.runs += [run.seconds for run in runs]
-        report.waits += [run.waited for run in runs if run.begun is not None]
+        begun = [run for run in runs if run.begun is not None]
+        report.runs += [run.seconds for run in begun]
+        report.waits += [run.waited for run in begun]
         for claimed in [run.claimed for run in runs if run.outcome.word is Word.DONE]:
             latency = max(0.0, claimed.age + now - claimed.at)
             report.latencies.append(latency)

@@ -197,7 +197,7 @@ class Work(Protocol):
         delivery: tickets.Delivery,
         outcomes: Sequence[outcome.Outcome],
         attempts: Attempts,
-        ran: float,
+        ran: float | None,
         late: int = 0,
     ) -> None: ...
     def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None: ...

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from service.domain import backoff, errors, event, objective, topology
 
 BUNDLE_WORK = 0.05  #: seconds of work that ride on one ticket, where the size is not fixed
-LARGEST_BUNDLE = 256  #: events, likewise
+LARGEST_BUNDLE = 512  #: events, likewise; so many that a flush of quick ones rides on one ticket
 UNKNOWN_BULK = 10  #: events for a function that wants many, while nobody knows how long they take
 
 

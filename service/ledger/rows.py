@@ -11,8 +11,8 @@ from service.domain import event
 EVENT = """
        id::text, type, payload, attempt + (state = 'pending')::int as attempt, accepted_at, crashes, producer,
        request_id, traceparent, attributes, schedule, slot_at,
-       extract(epoch from clock_timestamp() - accepted_at)::float8 as age,
-       extract(epoch from clock_timestamp() - greatest(accepted_at, run_at))::float8 as waited,
+       date_part('epoch', clock_timestamp() - accepted_at) as age,
+       date_part('epoch', clock_timestamp() - greatest(accepted_at, run_at)) as waited,
        coalesce(expires_at <= now(), false) as expired
 """.strip()
 

@@ -17,10 +17,14 @@ from sqlalchemy import orm
 from service.application import ports
 from service.domain import errors, objective, outcome
 from service.domain import ticket as tickets
+from service.ledger import arrays, resumed, rows
 from service.ledger import engine as engines
-from service.ledger import resumed, rows
 
 LOCKED_ELSEWHERE = 10.0  #: seconds until we look again at an event that another worker holds; it may still roll back
+
+#: The events with these ids, the least and the greatest of which tell the days to look in: see ``_named``. Of a plain
+#: array the planner would look at each element, to find its partition and to guess how rare it is.
+NAMED = "id = any((select %s::uuid[])::uuid[]) and id between %s and %s"
 
 # `for no key update` and not `for update`, which would also skip rows under a mere foreign-key check. The limit on an
 # idle transaction is the fence against a worker that froze: the server ends it, and with it the locks. `type || ''`
@@ -30,7 +34,7 @@ CLAIM = f"""
 set local idle_in_transaction_session_timeout = %s;
 select {rows.EVENT}
 from millrace.events
-where id = any(%s::uuid[]) and type || '' = %s and ticket_id = any(%s::uuid[]) and state = 'pending'
+where {NAMED} and type || '' = %s and ticket_id = any(%s::uuid[]) and state = 'pending'
 for no key update skip locked
 """
 
@@ -43,9 +47,9 @@ where id = (select id from millrace.events
 returning crashes
 """
 
-DONE = """
+DONE = f"""
 update millrace.events set state = 'succeeded', attempt = attempt + 1, crashes = 0, finished_at = clock_timestamp()
-where id = any(%s::uuid[]) and state = 'pending'
+where {NAMED} and state = 'pending'
 """
 
 DONE_WITH_RESULT = """
@@ -55,9 +59,9 @@ from unnest(%s::uuid[], %s::jsonb[]) as r (id, result)
 where e.id = r.id and e.id = any(%s::uuid[]) and state = 'pending'
 """
 
-EXPIRED = """
+EXPIRED = f"""
 update millrace.events set state = 'expired', finished_at = clock_timestamp()
-where id = any(%s::uuid[]) and state = 'pending'
+where {NAMED} and state = 'pending'
 """
 
 FAILED_ATTEMPT = """
@@ -120,8 +124,17 @@ kept as (
 delete from millrace.tickets t using left_open l where t.id = %s::uuid and t.event_ids <@ %s::uuid[] and l.ids is null
 """
 
-# A message that names only a part of the events must not end the ticket of the others.
-DROP = "delete from millrace.tickets where id = any(%s::uuid[]) and event_ids <@ %s::uuid[]"
+# After all that was named was claimed, by these tickets. A message that names only a part of their events must not end
+# the ticket of the others; so they are counted, for to compare two arrays takes the square of their length.
+DROP = """
+delete from millrace.tickets where id = any(%s::uuid[])
+and (select sum(cardinality(event_ids)) from millrace.tickets where id = any(%s::uuid[])) = %s
+"""
+
+
+def _named(ids: Sequence[str]) -> tuple[str, str, str]:
+    """The values of ``NAMED``: as texts, ids have the same order as in PostgreSQL."""
+    return arrays.uuids(ids), min(ids), max(ids)
 
 
 def late_tally(type_name: str, number: int) -> list[Any]:
@@ -221,7 +234,8 @@ class Work:
 
     def claim(self, delivery: tickets.Delivery, ids: Sequence[str]) -> list[ports.Claimed]:
         """Lock the open events among ``ids``. Others' locks are skipped, never waited for."""
-        found: Sequence[Any] = self._run(CLAIM, (self._idle_limit, list(ids), delivery.type, delivery.tickets)).all()
+        asked = (self._idle_limit, *_named(ids), delivery.type, delivery.tickets)
+        found: Sequence[Any] = self._run(CLAIM, asked).all()
         self._complete = len(found) == len(delivery.event_ids)
         read = [(rows.read(row), *row[rows.FIELDS :]) for row in found]
         at = time.monotonic()
@@ -273,15 +287,17 @@ class Work:
         done = by_word.get(outcome.Word.DONE, [])
         self._finish_done([o.event_id for o in done if o.result is None], [o for o in done if o.result is not None])
         if expired := by_word.get(outcome.Word.EXPIRED):
-            self._add(EXPIRED, [o.event_id for o in expired])
+            self._add(EXPIRED, *_named([o.event_id for o in expired]))
         for word in (outcome.Word.RETRY, outcome.Word.DEAD, outcome.Word.SNOOZED):
             for o in by_word.get(word, ()):
                 self._finish_failed(o, attempts[o.event_id])
         if by_word:
             rows: list[Any] = []
+            # The seconds are those of all that ran, and stand once. What expired took none of them.
+            timed = next((word for word in by_word if word is not outcome.Word.EXPIRED), None)
             for word, those in by_word.items():
-                # The seconds are those of all, and stand once.
-                rows += [delivery.type, word.value, len(those), delivery.queue, delivery.at, None if rows else ran]
+                seconds = ran if word is timed else None
+                rows += [delivery.type, word.value, len(those), delivery.queue, delivery.at, seconds]
             if late:
                 rows += late_tally(delivery.type, late)
             self._add(TALLIES + ",".join([TALLY] * (len(by_word) + bool(late))), *rows)
@@ -289,11 +305,11 @@ class Work:
     def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None:
         """End the ticket, or keep it for what is still open: ``rest`` at once, what others hold a little later."""
         if self._complete and not rest:
-            self._add(DROP, delivery.tickets, list(delivery.event_ids))
+            self._add(DROP, delivery.tickets, delivery.tickets, len(delivery.event_ids))
             return
         for part in delivery.parts:
             wait = 0.0 if set(rest).intersection(part.event_ids) else LOCKED_ELSEWHERE
-            found = (list(part.event_ids), part.ticket)
+            found = (arrays.uuids(part.event_ids), part.ticket)
             self._add(ADOPT, *found)
             self._add(SETTLE, *found, wait, part.careful, *found[::-1], *found[::-1])
 
@@ -311,9 +327,9 @@ class Work:
 
     def _finish_done(self, plain: list[str], with_result: list[outcome.Outcome]) -> None:
         if plain:
-            self._add(DONE, plain)
+            self._add(DONE, *_named(plain))
         if with_result:
-            found = [o.event_id for o in with_result]
+            found = arrays.uuids(o.event_id for o in with_result)
             self._add(DONE_WITH_RESULT, found, [json.dumps(o.result) for o in with_result], found)
 
     def _finish_failed(self, o: outcome.Outcome, attempt: ports.Attempt) -> None:

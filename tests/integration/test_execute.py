@@ -322,6 +322,19 @@ def test_an_event_that_is_too_late_expires_unworked(ledger: Ledger) -> None:
     ledger.check()
 
 
+@pytest.mark.parametrize("bulk", [False, True])
+def test_what_expires_says_nothing_of_how_long_its_type_takes(ledger: Ledger, bulk: bool) -> None:
+    ledger.handler("a.b", lambda payload, ctx: None, bulk=bulk)
+    first, *_ = ledger.post("a.b", *range(5))
+    ledger.sql("update millrace.events set expires_at = now() - interval '1 s' where id = %s", first)
+    [report] = ledger.work()
+    assert (report.words, len(report.runs)) == ({"expired": 1, "done": 4}, 4)
+    tallied = ledger.sql(
+        "select word, n, seconds is not null from millrace.tallies where word <> 'accepted' order by 1"
+    )
+    assert tallied == [("done", 4, True), ("expired", 1, False)]
+
+
 @pytest.mark.fault(23)
 def test_a_fault_of_the_infrastructure_uses_up_no_attempt(ledger: Ledger) -> None:
     def work(payload: int, ctx: Any) -> None:

@@ -87,3 +87,26 @@ def test_delivered_twice_they_are_worked_once(ledger: Ledger) -> None:
     again = dataclasses.replace(found, careful=True)
     assert json.loads(repr(ledger.executor.execute(again)))["skipped"] == 2
     assert ledger.balance() == 2
+
+
+def test_messages_that_mix_up_their_events_end_no_ticket_that_has_one_left(ledger: Ledger) -> None:
+    ledger.handler("a.b", add)
+    ledger.post("a.b", 1, 2)
+    ledger.post("a.b", 3, 4)
+    one, other = ledger.tickets()
+    mixed = dataclasses.replace(one, event_ids=(one.event_ids[0], other.event_ids[0]))
+    report = ledger.executor.execute(ticket.join([mixed, dataclasses.replace(other, event_ids=other.event_ids[1:])]))
+    assert (report.words, ledger.states()) == ({"done": 3}, {"succeeded": 3, "pending": 1})
+    ledger.check()
+    ledger.work()
+    assert (ledger.balance(), ledger.tickets()) == (4, [])
+
+
+def test_a_message_that_names_a_part_of_its_events_does_not_end_their_ticket(ledger: Ledger) -> None:
+    ledger.handler("a.b", add)
+    ledger.post("a.b", 1, 2)
+    [whole] = ledger.tickets()
+    ledger.executor.execute(dataclasses.replace(whole, event_ids=whole.event_ids[:1]))
+    ledger.check()
+    ledger.work()
+    assert (ledger.balance(), ledger.tickets()) == (2, [])
