@@ -15,6 +15,7 @@ from service.domain import errors, topology
 from service.domain.backoff import Backoff
 from service.domain.handlers import Handler
 from service.domain.objective import Objective
+from service.ledger import engine as engines
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -116,7 +117,11 @@ def _bundle_of_detached(type_name: str, queue: str, bundle: int | str, bulk: boo
 
 
 def parser(model: Any) -> Callable[[Any], Any]:
-    """A function that parses a payload to ``model``, or raises InvalidEvent with a fault per field."""
+    """A function that parses a payload to ``model``, or raises InvalidEvent with a fault per field.
+
+    ModelFailed, an InvalidEvent too, is raised for an error of the model's own code; a fault of the infrastructure that
+    it met is let through.
+    """
     adapter = pydantic.TypeAdapter(model)
 
     def parse(payload: Any) -> Any:
@@ -125,6 +130,12 @@ def parser(model: Any) -> Callable[[Any], Any]:
             return adapter.validator.validate_python(payload)
         except pydantic.ValidationError as error:
             raise errors.InvalidEvent([_fault(f) for f in error.errors(include_url=False)]) from None
+        except errors.InvalidEvent:
+            raise
+        except Exception as error:
+            if engines.is_infrastructure(error):
+                raise
+            raise errors.ModelFailed(error) from error
 
     return parse
 

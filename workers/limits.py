@@ -23,15 +23,18 @@ from workers import retiring
 LEAST = 0.5
 
 _not_before: float | None = None  #: by the monotonic clock; None: no ticket with a limit is in hand
+_held = False  #: what strikes now waits for ``release``
+_waits = False  #: and it has struck
 
 
 @contextmanager
 def believed(seconds: float | None) -> Iterator[None]:
     """While a child has a ticket of this limit in hand."""
-    global _not_before
+    global _not_before, _held, _waits
     # The pool has set a handler of its own after it has forked.
     if retiring.is_child() and signal.getsignal(SIG_SOFT_TIMEOUT) is not _strike:
         signal.signal(SIG_SOFT_TIMEOUT, _strike)
+    _held = _waits = False
     _not_before = None if seconds is None else time.monotonic() + LEAST * seconds
     try:
         yield
@@ -39,6 +42,27 @@ def believed(seconds: float | None) -> Iterator[None]:
         _not_before = None
 
 
+class Strikes:
+    """The limit of the ticket in hand, as its executor sees it (``application.ports.Strikes``)."""
+
+    def hold(self) -> None:
+        """The handler has ended: what is written of it is not to be disturbed, nor called a failure."""
+        global _held
+        _held = True
+
+    def release(self) -> None:
+        """Another handler's time begins; raises SoftTimeLimitExceeded if there is none left."""
+        global _held
+        _held = False
+        if _waits:
+            raise SoftTimeLimitExceeded()
+
+
 def _strike(number: int, frame: FrameType | None) -> None:
-    if _not_before is not None and time.monotonic() >= _not_before:
+    global _waits
+    if _not_before is None or time.monotonic() < _not_before:
+        return
+    if _held:
+        _waits = True
+    else:
         raise SoftTimeLimitExceeded()

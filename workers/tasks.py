@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import time
@@ -57,7 +58,8 @@ class TicketTask(celery.Task[Any, Any]):
 
     def _work(self, delivery: tickets.Delivery) -> Report:
         """Execute; while the servers are away, wait and try again."""
-        deadline = time.monotonic() + self.road.settings.fault_patience
+        # A detached handler's message was acked when a child took it, so there is nothing to be given back.
+        deadline = time.monotonic() + self.road.settings.fault_patience if self.acks_late else math.inf
         pause = PAUSE[0]
         while True:
             try:
@@ -66,22 +68,28 @@ class TicketTask(celery.Task[Any, Any]):
                 raise
             except Exception as error:
                 if not engines.is_infrastructure(error):
-                    # A fault of ours. Through the queue `dead` the ticket comes back, later each time.
+                    # A fault of ours. The ticket comes back, through the queue `dead` or as if so, later each time.
                     log.exception(
                         "A ticket failed in a way that nobody thought of",
                         extra={"action": "work.failed", **delivery.ids},
                     )
-                    raise Reject(f"{type(error).__name__}", requeue=False) from error
+                    raise self._given_back(delivery, type(error).__name__, requeue=False) from error
                 # No event is to blame: wait here, which also slows the worker down, then give the ticket back.
-                if time.monotonic() + pause > deadline:
+                if time.monotonic() + pause > deadline or (not self.acks_late and self.retirement.has_come()):
                     raise self._given_back(delivery, "the ledger stays away") from error
                 log.warning("The ledger is away: %s", _line(error), extra={"action": "work.waiting", **delivery.ids})
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(PAUSE[1], pause * 2)
 
-    def _given_back(self, delivery: tickets.Delivery, reason: str) -> Reject:
-        log.warning("A ticket goes back: %s", reason, extra={"action": "work.returned", **delivery.ids})
-        return Reject(reason, requeue=True)
+    def _given_back(self, delivery: tickets.Delivery, reason: str, *, requeue: bool = True) -> Reject:
+        found = {"action": "work.returned", **delivery.ids}
+        try:
+            if not self.acks_late:
+                self.executor.give_back(delivery)
+            log.warning("A ticket goes back: %s", reason, extra=found)
+        except Exception as error:
+            log.warning("A ticket lies until its patience ends: %s; %s", reason, _line(error), extra=found)
+        return Reject(reason, requeue=requeue)
 
     @property
     def executor(self) -> Executor:
@@ -91,6 +99,7 @@ class TicketTask(celery.Task[Any, Any]):
             self._executor = bootstrap.executor(
                 self.road,
                 (SoftTimeLimitExceeded,),
+                limits.Strikes(),
                 common.terminate_handler_fired,  # type: ignore[attr-defined]
                 retiring=self.retirement.has_come,
                 end_process=retiring.end if retiring.is_child() else None,

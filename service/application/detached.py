@@ -12,6 +12,7 @@ attempt, and a run that was taken over finds neither.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 import uuid
@@ -31,17 +32,21 @@ log = logging.getLogger("millrace.work")
 T = TypeVar("T")
 
 AFTER_FAULT = 5.0  #: seconds until a run that was stopped by a fault of the infrastructure begins again
+NO_LIMIT = (math.inf, 0.0)  #: for the statements of a handler that named none
 PAUSE = (0.2, 5.0)  #: seconds between tries to write an outcome while the ledger is away: first, longest
 
 
 class Context(context.Context):
     """The surroundings of a detached run."""
 
-    def __init__(self, leases: ports.LeaseLedger, lease: Lease, run: ports.Run) -> None:
+    def __init__(
+        self, leases: ports.LeaseLedger, lease: Lease, run: ports.Run, limit: tuple[float, float] = NO_LIMIT
+    ) -> None:
         self._events = [run.event]
         self.traceparent = run.event.traceparent
         self._leases = leases
         self._lease = lease
+        self._limit = limit  #: until when statements may run (monotonic time), and how many seconds too long
         self.opened: Any = None  #: the session, if the handler has asked for one
         self.log = logging.LoggerAdapter(context.log, {"action": "handler", "event_id": run.event.id})
 
@@ -53,7 +58,7 @@ class Context(context.Context):
         """
         self._lease.hold()
         if self.opened is None:
-            self.opened = self._leases.session()
+            self.opened = self._leases.session(*self._limit)
         return self.opened
 
     def progress(self, fraction: float, message: str = "") -> None:
@@ -74,6 +79,10 @@ class Context(context.Context):
     def is_infrastructure(self, error: BaseException) -> bool:
         """Whether the handler is not to blame for an error that it raised."""
         return self.opened is not None and bool(self.opened.is_infrastructure(error))
+
+    def is_overtime(self, error: BaseException) -> bool:
+        """Whether a statement was ended because the soft limit had passed."""
+        return self.opened is not None and bool(self.opened.is_overtime(error))
 
     def hang_up(self) -> None:
         """End what the handler waits for in its session, from another thread: it may do nothing more there."""
@@ -112,12 +121,20 @@ class Executor(atomic.Executor):
         if not handler.detached:
             return super().execute(delivery)
         report = atomic.Report(delivery.type)
+        self._strikes.release()
         since = time.monotonic()
         run = self._take(delivery, handler, report)
         if run is not None:
             crashpoints.reach("after_claim")
             self._work_through(delivery, handler, run, since, report)
         return report
+
+    def give_back(self, delivery: tickets.Delivery) -> None:
+        """Have the ticket of a run that could not begin due again, later each time: its message was acked long ago.
+
+        Raises what the ledger raises.
+        """
+        self._leases.return_ticket(delivery)
 
     # --- take ---------------------------------------------------------------------------------------------------
 
@@ -190,7 +207,7 @@ class Executor(atomic.Executor):
             leaving=self._retiring,
             hang_up=hang_up,
         )
-        ctx = Context(self._leases, lease, run)
+        ctx = Context(self._leases, lease, run, _limit(handler, delivery))
         word = Word.SKIPPED
         with lease:
             try:
@@ -221,10 +238,13 @@ class Executor(atomic.Executor):
         try:
             payload = handler.parse(run.event.payload) if handler.parse else run.event.payload
             crashpoints.reach("in_handler")
-            return self._answered(handler, run.event, calling.call(handler, payload, ctx))
+            answer = calling.call(handler, payload, ctx)
+            self._strikes.hold()  # Hours of work are not lost because its outcome waits for the ledger.
+            return self._answered(handler, run.event, answer)
         except errors.LeaseLost:
             raise
         except BaseException as error:
+            self._strikes.hold()
             if isinstance(error, errors.Cancelled) and lease.cancelled:
                 return Outcome(run.event.id, Word.CANCELLED)
             if not self._leaving() and ctx.is_infrastructure(error):
@@ -267,7 +287,7 @@ class Executor(atomic.Executor):
                 # The last part of the effect is undone with its transaction, so it is no success.
                 if ctx.is_infrastructure(error) or self._leases.is_infrastructure(error):
                     return self._insist(run, lambda: self._give_back(delivery, handler, run, AFTER_FAULT))
-                result = self._failed(handler, run.event, error)
+                result = self._failed(handler, run.event, error, overtime=ctx.is_overtime(error))
         ctx.undo()
         try:
             return self._insist(run, lambda: write(result))
@@ -286,8 +306,6 @@ class Executor(atomic.Executor):
         while True:
             try:
                 return action()
-            except self._time_limit_errors:
-                continue  # Too late: the handler has ended.
             except Exception as error:
                 if self._retiring() or not self._leases.is_infrastructure(error):
                     raise
@@ -340,6 +358,14 @@ class Executor(atomic.Executor):
 def _new_ticket(delivery: tickets.Delivery) -> str:
     """The id of the ticket of the run that a delivery begins. It keeps it: so it knows the run when it comes again."""
     return delivery.begun.setdefault(delivery.event_ids[0], str(uuid.uuid4()))
+
+
+def _limit(handler: handlers.Handler, delivery: tickets.Delivery) -> tuple[float, float]:
+    """Until when a handler's statements may run (monotonic time), and for how many seconds too long."""
+    if handler.soft_limit is None:
+        return NO_LIMIT
+    hard = handler.hard_limit or handler.soft_limit * 3 / 2
+    return delivery.since + handler.soft_limit, (hard - handler.soft_limit) / 2
 
 
 def _attempt(handler: handlers.Handler, run: ports.Run, seconds: float) -> ports.Attempt:

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
+import random
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -30,12 +32,17 @@ from service.domain import errors, event, handlers, outcome, topology
 from service.domain import ticket as tickets
 from service.domain.outcome import Outcome, Reason, Word
 
+log = logging.getLogger("millrace.work")
+
 CUT = 0.25  #: seconds of work after which a bundle is cut: what is done is committed, the rest is due at once
 CRASHES = 3  #: more than these, and the event is dead
 TRACEBACK = 16_384  #: characters kept
 MESSAGE = 2_048  #: characters kept
 FINE = (Word.DONE, Word.EXPIRED)  #: outcomes that are committed together with the handlers' effects
 TIME_LIMIT = "TimeLimit"  #: the error's name when a handler ran longer than its soft limit
+CONFLICTS = 5.0  #: seconds for which a ticket whose handler meets conflicts is tried again in place
+PUT_OFF = 0.25  #: of its age, for which an event is put off at the most while its handler cannot work
+PUT_OFF_RANGE = (1.0, 300.0)  #: seconds, likewise
 
 
 @dataclasses.dataclass(slots=True, repr=False)
@@ -100,6 +107,16 @@ class _Turn:
             self.settled = True
 
 
+class NoStrikes:
+    """Where no time limit strikes (``ports.Strikes``)."""
+
+    def hold(self) -> None:
+        """Nothing comes that could wait."""
+
+    def release(self) -> None:
+        """Nothing has waited."""
+
+
 class Executor:
     """Executes tickets, one at a time."""
 
@@ -110,18 +127,21 @@ class Executor:
         *,
         limits: tuple[float, float],
         time_limit_errors: tuple[type[BaseException], ...] = (),
+        strikes: ports.Strikes | None = None,
         leaving: Callable[[], bool] = lambda: False,
     ) -> None:
         self._ledger = ledger
         self._registry = registry
         self._limits = limits  #: seconds, soft and hard, for handlers that name none
         self._time_limit_errors = time_limit_errors
+        self._strikes = strikes or NoStrikes()
         self._leaving = leaving  #: whether this process was told to end, which raises SystemExit wherever it is
 
     def execute(self, delivery: tickets.Delivery) -> Report:
         """Work a delivery; raises UnknownEventType, and what the ledger raises when it is not to be had."""
         handler = self._registry.get(delivery.type)
         report = Report(delivery.type)
+        self._strikes.release()
         if delivery.careful:
             self._singly(delivery, handler, report, careful=True)
         elif len(delivery.event_ids) == 1 or not self._bundle(delivery, handler, report):
@@ -134,17 +154,18 @@ class Executor:
     def _bundle(self, delivery: tickets.Delivery, handler: handlers.Handler, report: Report) -> bool:
         """Work all events in one transaction; False if that was undone and they must be worked singly."""
         try:
-            with self._work(handler) as work:
+            with self._work(handler, delivery) as work:
                 claimed = work.claim(delivery, delivery.event_ids)
                 crashpoints.reach("after_claim")
-                runs, rest = self._run_bundle(work, handler, claimed)
+                runs, rest = self._run_bundle(work, delivery, handler, claimed)
                 fine = all(r.outcome.word in FINE for r in runs)
                 if fine:
-                    work.check_session()
+                    work.close_session()
+                    self._strikes.hold()
                     self._commit(work, delivery, handler, runs, rest)
         except Exception as error:
-            if self._ledger.is_infrastructure(error):
-                raise
+            if isinstance(error, self._time_limit_errors) or self._ledger.is_infrastructure(error):
+                raise  # No event is to blame; for each of them there is no time left.
             return False
         if fine:
             self._count(report, runs, skipped=len(delivery.event_ids) - len(claimed))
@@ -162,15 +183,15 @@ class Executor:
         return True
 
     def _run_bundle(
-        self, work: ports.Work, handler: handlers.Handler, claimed: list[ports.Claimed]
+        self, work: ports.Work, delivery: tickets.Delivery, handler: handlers.Handler, claimed: list[ports.Claimed]
     ) -> tuple[list[_Run], list[str]]:
         """The runs that were made, and the ids that are left because the bundle was cut."""
         if handler.bulk:
-            return self._run_bulk(work, handler, claimed, shared=True), []
+            return self._run_bulk(work, delivery, handler, claimed, shared=True), []
         begin = time.monotonic()
         runs: list[_Run] = []
         for number, one in enumerate(claimed):
-            runs.append(self._run(work, handler, one, shared=True))
+            runs.append(self._run(work, delivery, handler, one, shared=True))
             if runs[-1].outcome.word not in FINE:
                 break
             if time.monotonic() - begin > CUT:
@@ -184,11 +205,12 @@ class Executor:
     ) -> None:
         turn = _Turn(delivery, handler, report, left=list(delivery.event_ids))
         while turn.left:
+            self._strikes.release()
             event_id = turn.left.pop(0)
             crashes = self._count_crash(turn, event_id) if careful else 0
             if crashes is None:
                 # It is closed, or another worker has it. Nobody runs it uncounted.
-                with self._work(handler) as work:
+                with self._work(handler, delivery) as work:
                     self._skip(turn, work)
             elif crashes > CRASHES:
                 self._bury(turn, event_id)
@@ -204,7 +226,7 @@ class Executor:
         if event_id in counted:
             return counted[event_id]
         crashpoints.reach("before_crash_count")
-        with self._work(turn.handler) as work:
+        with self._work(turn.handler, turn.delivery) as work:
             crashes = work.count_crash(turn.delivery, event_id, 1)
             work.commit()
         if crashes is not None:
@@ -214,17 +236,29 @@ class Executor:
 
     @contextmanager
     def _no_crash_after_all(self, turn: _Turn, event_id: str) -> Iterator[None]:
-        """A run that ends in a fault of the infrastructure has left its process alive: its count is taken back."""
+        """A run that has left its process alive, or was ended with it from outside, has no crash to its name."""
         try:
             yield
         except Exception as error:
-            if event_id in turn.delivery.counted and self._ledger.is_infrastructure(error):
-                with self._work(turn.handler) as work:
-                    left = work.count_crash(turn.delivery, event_id, -1)
-                    work.commit()
-                if left is not None:
-                    del turn.delivery.counted[event_id]
+            if isinstance(error, self._time_limit_errors) or self._ledger.is_infrastructure(error):
+                self._take_back(turn, event_id)
             raise
+        except BaseException:
+            # The hard limit begins in this way, too.
+            soft, _ = turn.handler.limits(*self._limits)
+            if self._leaving() and time.monotonic() - turn.delivery.since < soft:
+                with suppress(Exception):
+                    self._take_back(turn, event_id)
+            raise
+
+    def _take_back(self, turn: _Turn, event_id: str) -> None:
+        if event_id not in turn.delivery.counted:
+            return
+        with self._work(turn.handler, turn.delivery) as work:
+            left = work.count_crash(turn.delivery, event_id, -1)
+            work.commit()
+        if left is not None:
+            del turn.delivery.counted[event_id]
 
     def _skip(self, turn: _Turn, work: ports.Work) -> None:
         turn.report.count(Word.SKIPPED)
@@ -232,16 +266,16 @@ class Executor:
         work.commit()
 
     def _one(self, turn: _Turn, event_id: str) -> None:
-        with self._work(turn.handler) as work:
+        with self._work(turn.handler, turn.delivery) as work:
             claimed = work.claim(turn.delivery, [event_id])
             crashpoints.reach("after_claim")
             if not claimed:
                 self._skip(turn, work)
                 return
             if turn.handler.bulk:
-                run = self._run_bulk(work, turn.handler, claimed, shared=False)[0]
+                run = self._run_bulk(work, turn.delivery, turn.handler, claimed, shared=False)[0]
             else:
-                run = self._run(work, turn.handler, claimed[0], shared=False)
+                run = self._run(work, turn.delivery, turn.handler, claimed[0], shared=False)
             if run.outcome.word in FINE:
                 run = self._try_commit(work, turn, run)
         if run.outcome.word not in FINE:
@@ -250,20 +284,22 @@ class Executor:
         self._count(turn.report, [run])
 
     def _try_commit(self, work: ports.Work, turn: _Turn, run: _Run) -> _Run:
-        """Commit a successful run; a fault of its data that shows at the commit only is a failed attempt."""
+        """Commit a successful run; what shows at the commit only is its outcome all the same."""
         try:
+            work.close_session()
+            self._strikes.hold()
             work.finish(turn.delivery, [run.outcome], {}, run.seconds, _late(turn.handler, [run]))
             turn.settle(work)
             work.commit()
             crashpoints.reach("after_commit_before_ack")
         except Exception as error:
-            if work.is_infrastructure(error):
-                raise
-            return dataclasses.replace(run, outcome=self._failed(turn.handler, run.claimed.event, error))
+            self._strikes.hold()
+            came = self._came_of(work, turn.delivery, turn.handler, run.claimed, error)
+            return dataclasses.replace(run, outcome=came)
         return run
 
     def _write_failure(self, turn: _Turn, run: _Run) -> None:
-        with self._work(turn.handler) as work:
+        with self._work(turn.handler, turn.delivery) as work:
             if work.claim(turn.delivery, [run.claimed.event.id]):
                 work.finish(
                     turn.delivery,
@@ -274,11 +310,14 @@ class Executor:
                 )
             turn.settle(work)
             work.commit()
+        if run.outcome.word is Word.SNOOZED and (failure := run.outcome.failure) is not None:
+            found = {"action": "work.put_off", "event_id": run.claimed.event.id}
+            log.warning("An event is put off: %s", failure.message.split("\n")[0], extra=found)
 
     def _bury(self, turn: _Turn, event_id: str) -> None:
         failure = outcome.Failure("WorkerLost", f"its worker was lost {CRASHES} times while it ran")
         dead = Outcome(event_id, Word.DEAD, failure=failure, reason=Reason.WORKER_LOST)
-        with self._work(turn.handler) as work:
+        with self._work(turn.handler, turn.delivery) as work:
             runs = [_Run(c, dead, 0.0, None) for c in work.claim(turn.delivery, [event_id])]
             work.finish(turn.delivery, [r.outcome for r in runs], _attempts(turn.handler, runs), None)
             turn.settle(work)
@@ -287,7 +326,15 @@ class Executor:
 
     # --- one run ------------------------------------------------------------------------------------------------
 
-    def _run(self, work: ports.Work, handler: handlers.Handler, claimed: ports.Claimed, *, shared: bool) -> _Run:
+    def _run(
+        self,
+        work: ports.Work,
+        delivery: tickets.Delivery,
+        handler: handlers.Handler,
+        claimed: ports.Claimed,
+        *,
+        shared: bool,
+    ) -> _Run:
         if claimed.expired:
             return _Run(claimed, Outcome(claimed.event.id, Word.EXPIRED), 0.0, None)
         begin = time.monotonic()
@@ -298,11 +345,18 @@ class Executor:
             answer = calling.call(handler, payload, context.Context(work, [found], shared=shared))
             result = self._answered(handler, found, answer)
         except BaseException as error:
-            result = self._raised(work, handler, claimed.event, error)
+            self._strikes.hold()
+            result = self._came_of(work, delivery, handler, claimed, error)
         return _Run(claimed, result, time.monotonic() - begin, begin)
 
     def _run_bulk(
-        self, work: ports.Work, handler: handlers.Handler, claimed: list[ports.Claimed], *, shared: bool
+        self,
+        work: ports.Work,
+        delivery: tickets.Delivery,
+        handler: handlers.Handler,
+        claimed: list[ports.Claimed],
+        *,
+        shared: bool,
     ) -> list[_Run]:
         late = [_Run(c, Outcome(c.event.id, Word.EXPIRED), 0.0, None) for c in claimed if c.expired]
         live = [c for c in claimed if not c.expired]
@@ -315,7 +369,8 @@ class Executor:
             answer = calling.call(handler, found, context.Context(work, found, shared=shared))
             first = self._answered(handler, live[0].event, answer)
         except BaseException as error:
-            first = self._raised(work, handler, live[0].event, error)
+            self._strikes.hold()
+            first = self._came_of(work, delivery, handler, live[0], error)
         each = (time.monotonic() - begin) / len(live)
         return late + [_Run(c, Outcome(c.event.id, *first[1:]), each, begin) for c in live]
 
@@ -326,11 +381,34 @@ class Executor:
         json.dumps(answer, allow_nan=False)
         return Outcome(found.id, Word.DONE, result=answer)
 
+    def _came_of(
+        self,
+        work: ports.Work,
+        delivery: tickets.Delivery,
+        handler: handlers.Handler,
+        claimed: ports.Claimed,
+        error: BaseException,
+    ) -> Outcome:
+        """What comes of an event whose handler has raised this; raises what is not its own."""
+        now = time.monotonic()
+        if self._leaving() or not work.is_infrastructure(error):
+            return self._raised(work, handler, claimed.event, error)
+        if work.lost or (work.is_conflict(error) and now - delivery.since < CONFLICTS):
+            raise error
+        # Our connection stands: it may be this handler alone who lacks something, so nobody else waits for it. If the
+        # ledger cannot write this either, its event waits with all others.
+        least, most = PUT_OFF_RANGE
+        wait = random.uniform(0.5, 1.0) * min(most, max(least, PUT_OFF * (claimed.age + now - claimed.at)))
+        failure = outcome.Failure(type(error).__name__, clean(_message(error))[:MESSAGE])
+        return Outcome(claimed.event.id, Word.SNOOZED, failure=failure, delay=wait)
+
     def _raised(
         self, work: ports.Faults, handler: handlers.Handler, found: event.Event, error: BaseException
     ) -> Outcome:
         # Whatever a handler raises is its outcome, an `asyncio.CancelledError` or `sys.exit()` too; but not what was
         # meant for its process, or befell the road.
+        if isinstance(error, errors.ModelFailed) and error.__cause__ is not None:
+            error = error.__cause__  # Code that fails is tried again, as a handler's is.
         if self._leaving() or work.is_infrastructure(error):
             raise error
         if isinstance(error, outcome.Answer):
@@ -339,7 +417,7 @@ class Executor:
             detail = "; ".join(f"{f.pointer or '/'}: {f.detail}" for f in error.faults)
             failure = outcome.Failure("InvalidEvent", clean(detail)[:MESSAGE])
             return Outcome(found.id, Word.DEAD, failure=failure, reason=Reason.INVALID)
-        return self._failed(handler, found, error)
+        return self._failed(handler, found, error, overtime=work.is_overtime(error))
 
     def _in_words(self, handler: handlers.Handler, found: event.Event, answer: outcome.Answer) -> Outcome:
         if isinstance(answer, outcome.Snooze):
@@ -351,9 +429,15 @@ class Executor:
         return self._failed(handler, found, answer, delay=answer.after)
 
     def _failed(
-        self, handler: handlers.Handler, found: event.Event, error: BaseException, delay: float | None = None
+        self,
+        handler: handlers.Handler,
+        found: event.Event,
+        error: BaseException,
+        delay: float | None = None,
+        *,
+        overtime: bool = False,
     ) -> Outcome:
-        if isinstance(error, self._time_limit_errors):
+        if overtime or isinstance(error, self._time_limit_errors):
             failure = outcome.Failure(TIME_LIMIT, "it ran longer than its soft limit")
         else:
             trace = places.shortened("".join(traceback.format_exception(error)))[-TRACEBACK:]
@@ -391,8 +475,8 @@ class Executor:
                 slowest, report.trace = latency, claimed.event.traceparent
         report.count(Word.SKIPPED, skipped)
 
-    def _work(self, handler: handlers.Handler) -> AbstractContextManager[ports.Work]:
-        return self._ledger.work(handler.limits(*self._limits)[1])
+    def _work(self, handler: handlers.Handler, delivery: tickets.Delivery) -> AbstractContextManager[ports.Work]:
+        return self._ledger.work(handler.limits(*self._limits), delivery.since)
 
 
 def _late(handler: handlers.Handler, runs: Sequence[_Run]) -> int:

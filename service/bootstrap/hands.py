@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 
 from service import plugins
+from service.application import ports
 from service.application.detached import Executor
 from service.application.lease import TRIES
 from service.bootstrap.start import prepare
@@ -46,6 +47,7 @@ def lease_engine_of(url: str, lease: float) -> engines.Engine:
 def executor(
     road: WorkRoad,
     time_limit_errors: tuple[type[BaseException], ...],
+    strikes: ports.Strikes,
     leaving: Callable[[], bool],
     *,
     retiring: Callable[[], bool],
@@ -62,5 +64,6 @@ def executor(
         retiring=retiring,
         limits=(settings.soft_limit, settings.hard_limit),
         time_limit_errors=time_limit_errors,
+        strikes=strikes,
         leaving=leaving,
     )

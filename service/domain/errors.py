@@ -118,6 +118,15 @@ class InvalidEvent(MillraceError):
         self.faults = faults or []
 
 
+class ModelFailed(InvalidEvent):
+    """The payload model of the type failed, which says nothing of the event."""
+
+    def __init__(self, error: Exception) -> None:
+        found = f"the model raised {type(error).__name__}, where it may raise ValueError or AssertionError"
+        super().__init__([Fault("", found)], f"{found}: its code is to be mended")
+        self.__cause__ = error  #: what it raised
+
+
 class InvalidSchedule(InvalidEvent):
     """The schedule cannot be as it is described."""
 

@@ -17,7 +17,7 @@ class Word(enum.StrEnum):
     DONE = "done"  #: succeeded
     RETRY = "retry"  #: an attempt failed, another follows
     DEAD = "dead"  #: became a dead letter
-    SNOOZED = "snoozed"  #: put off by its handler, no attempt used
+    SNOOZED = "snoozed"  #: put off, by its handler or for what that lacks; no attempt used
     EXPIRED = "expired"  #: too late to be worked
     CANCELLED = "cancelled"  #: withdrawn while its detached handler ran
     SKIPPED = "skipped"  #: found nothing to do: worked before, or being worked elsewhere
@@ -78,7 +78,7 @@ class Outcome(NamedTuple):
     event_id: str
     word: Word
     result: Any = None  #: for DONE: what the handler returned, as JSON
-    failure: Failure | None = None  #: for RETRY and DEAD
+    failure: Failure | None = None  #: for RETRY and DEAD; for SNOOZED, what its handler lacks
     reason: str | None = None  #: for DEAD: a ``Reason``
     delay: float | None = None  #: for RETRY and SNOOZED: seconds until it is due again
     until: datetime.datetime | None = None  #: for SNOOZED: the instant when it is due again

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,8 @@ class Delivery:
     counted: dict[str, int] = dataclasses.field(default_factory=dict)  #: crashes that it has counted, by event
     begun: dict[str, str] = dataclasses.field(default_factory=dict)  #: tickets of the runs that it began, by event
     joined: tuple[Delivery, ...] = ()  #: the tickets that were joined
+    #: Monotonic time at which it was taken in hand; its time limits count from here, however often it is tried.
+    since: float = dataclasses.field(default_factory=time.monotonic, compare=False)
 
     @property
     def parts(self) -> tuple[Delivery, ...]:

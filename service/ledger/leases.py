@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -22,7 +23,7 @@ from service.application import ports
 from service.domain import errors, outcome, topology
 from service.domain import ticket as tickets
 from service.ledger import engine as engines
-from service.ledger import rows, work
+from service.ledger import rows, upkeep, work
 
 #: Seconds that a transaction in a handler's session may stand idle before the server ends it.
 IDLE = 600.0
@@ -173,6 +174,7 @@ class DetachedSession(orm.Session):
     """The session that a detached handler is given: transactions of its own, which it commits as it likes."""
 
     lost = False  #: the ledger went away under it
+    until = math.inf  #: monotonic time until which its statements may run
     used_at = 0.0  #: monotonic time of its last statement
     line: Callable[[], None] | None = None  #: breaks the connection of its last transaction; None: it was broken
 
@@ -196,6 +198,10 @@ class DetachedSession(orm.Session):
         """Whether a handler is not to blame for an error that it raised."""
         return self.lost or (engines.sqlstate(error) is not None and engines.is_infrastructure(error))
 
+    def is_overtime(self, error: BaseException) -> bool:
+        """Whether a statement was ended because the soft limit had passed."""
+        return time.monotonic() >= self.until and engines.sqlstate(error) == engines.QUERY_CANCELED
+
 
 class LeaseLedger:
     """The ledger as a detached handler's worker sees it (``application.ports.LeaseLedger``).
@@ -216,13 +222,16 @@ class LeaseLedger:
         """A transaction; in a handler's session it takes along what was not committed there yet."""
         return LeaseWork(self._engine, self._worker, self._lease, session)
 
-    def session(self) -> DetachedSession:
-        """A session for one run."""
+    def session(self, until: float, spare: float) -> DetachedSession:
+        """A session for one run, whose statements end at ``until`` (monotonic time), or ``spare`` seconds later."""
         # An engine that shares the pool and has listeners of its own.
         bind = self._handlers.get().execution_options()
         session = DetachedSession(bind=bind, expire_on_commit=False)
+        session.until = until
 
         def begin(connection: sqlalchemy.Connection) -> None:
+            driver: Any = connection.connection
+            driver.limit(until, spare)
             session.used_at = time.monotonic()
             session.line = functools.partial(self._handlers.hang_up, connection.connection.driver_connection)
             connection.exec_driver_sql(f"set local idle_in_transaction_session_timeout = '{round(IDLE * 1000)}ms'")
@@ -247,6 +256,12 @@ class LeaseLedger:
             row = connection.exec_driver_sql(FENCE + RENEW, values).first()
         return None if row is None else ports.Renewal(row.cancelled, row.overtime)
 
+    def return_ticket(self, delivery: tickets.Delivery) -> None:
+        """The ticket of a run that could not begin is due again, as if it had come back through the queue ``dead``."""
+        values = {"ticket": delivery.ticket, "careful": False, "base": upkeep.RETURN_BASE}
+        with self._engine.get().begin() as connection:
+            connection.exec_driver_sql(FENCE + upkeep.RETURN, values)
+
     def is_infrastructure(self, error: BaseException) -> bool:
         """Whether no event is to blame for this fault of our own statements."""
         return engines.is_infrastructure(error)
@@ -266,6 +281,8 @@ class LeaseWork:
         if self._session is not None:
             self._session.flush()
             self._connection = self._session.connection()
+            driver: Any = self._connection.connection
+            driver.unlimit()
         else:
             self._connection = self._engine.get().connect()
         return self

@@ -8,6 +8,8 @@ trips and not seven. Each trip wakes two processes, and on a busy machine that i
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +18,16 @@ from psycopg2 import extensions
 
 #: Statements that can wait for the next one.
 UNASKED = ("SAVEPOINT ", "RELEASE SAVEPOINT ")
+
+# What the role, the database or the handler itself has said holds where it is shorter. Where nobody can have said
+# anything yet, the first one does, which costs the server less.
+STANDING = "select current_setting('statement_timeout') <> '0'"
+LIMIT = "set local statement_timeout = '{0}ms'"
+SHORTEN = """
+select set_config('statement_timeout', '{0}ms', true)
+where current_setting('statement_timeout')::interval not between '1ms' and '{0}ms'
+"""
+UNLIMIT = "set local statement_timeout to default"
 
 
 class Cursor(extensions.cursor):
@@ -69,6 +81,28 @@ class Connection(extensions.connection):
         self.autocommit = True  # Else psycopg2 begins transactions, and sends its ``begin`` alone.
         self._plain = False  # For the rest of this transaction it does.
         self.cursor_factory = Cursor
+        self._until, self._spare = math.inf, 0.0  # See ``limit``.
+        self._limit_at = math.inf  # When the server is told the next time, by the monotonic clock.
+        self._limited = False  # Whether it was told in this transaction.
+        with super().cursor(cursor_factory=extensions.cursor) as cursor:
+            cursor.execute(STANDING)
+            self._has_limit = cursor.fetchone() == (True,)  # One of the role's or the database's.
+
+    def limit(self, until: float, spare: float) -> None:
+        """Have the server end statements that run beyond ``until`` (monotonic time), up to the end of the transaction.
+
+        It knows durations only, and is told anew when ``spare`` seconds have passed: so a statement may run for so much
+        longer, and one that is begun after ``until`` has as much.
+        """
+        self._until, self._spare = until, spare
+        self._limit_at = -math.inf if until < math.inf else math.inf
+
+    def unlimit(self) -> None:
+        """No limit for what follows in this transaction, but that of the role or the database."""
+        self._limit_at = math.inf
+        if self._limited:
+            self._limited = False
+            self.wait(UNLIMIT)
 
     def wait(self, statement: str) -> None:
         """Send this with the next statement, or with the commit."""
@@ -77,12 +111,17 @@ class Connection(extensions.connection):
     @contextlib.contextmanager
     def sending(self) -> Iterator[str]:
         """What goes before the next statement, ``begin`` included."""
-        idle = self.autocommit and self._is_idle()
+        first = ["begin"] if self.autocommit and self._is_idle() else []
+        limit_at = self._limit_at
+        if time.monotonic() >= limit_at and not self._has_failed():
+            first.append(self._limit())
         try:
-            yield "".join(f"{statement};" for statement in (["begin"] if idle else []) + self._waiting)
+            yield "".join(f"{statement};" for statement in first + self._waiting)
         except psycopg2.Error as error:
             if error.pgcode is not None:
                 self._waiting.clear()
+            else:
+                self._limit_at = limit_at
             raise  # Without a code it never left this process: a value that has no form in SQL, say.
         self._waiting.clear()
 
@@ -128,8 +167,18 @@ class Connection(extensions.connection):
             self._execute("rollback")
         self._be_ours()
 
+    def _limit(self) -> str:
+        now = time.monotonic()
+        statement = SHORTEN if self._limited or self._has_limit else LIMIT
+        self._limit_at, self._limited = now + self._spare, True
+        return statement.format(math.ceil(max(self._until - now, self._spare) * 1000))
+
     def _is_idle(self) -> bool:
         return self.info.transaction_status == extensions.TRANSACTION_STATUS_IDLE
+
+    def _has_failed(self) -> bool:
+        """Whether nothing but a rollback is of use now."""
+        return self.info.transaction_status == extensions.TRANSACTION_STATUS_INERROR
 
     def _execute(self, statements: str) -> None:
         with super().cursor(cursor_factory=extensions.cursor) as cursor:
@@ -143,5 +192,6 @@ class Connection(extensions.connection):
             self._execute("select")  # Now it believes to have begun it.
 
     def _be_ours(self) -> None:
+        self._limit_at, self._limited = math.inf, False
         if self._plain:
             self._plain, self.autocommit = False, True

@@ -20,6 +20,8 @@ from service.domain import ticket as tickets
 from service.ledger import arrays, resumed, rows
 from service.ledger import engine as engines
 
+IDLE_BEYOND = 10.0  #: seconds after the hard limit at which the server ends a transaction that stands idle
+CONFLICT = "40"  #: SQLSTATE class: deadlocks, and transactions that cannot be put in an order
 LOCKED_ELSEWHERE = 10.0  #: seconds until we look again at an event that another worker holds; it may still roll back
 
 #: The events with these ids, the least and the greatest of which tell the days to look in: see ``_named``. Of a plain
@@ -173,9 +175,13 @@ class WorkLedger:
         self.worker = worker  #: kept with failed attempts
         self._resumed = resumed.Resumed()
 
-    def work(self, hard_limit: float) -> Work:
-        """A transaction whose connection the server ends if it stays idle longer than a handler may run."""
-        return Work(self._engine, self.worker, idle_limit=hard_limit + 10.0, pauses=self._resumed)
+    def work(self, limits: tuple[float, float], since: float) -> Work:
+        """A transaction for a ticket that was taken at ``since`` (monotonic time).
+
+        The server ends it if it stays idle longer than a handler may run, by the hard one of the limits (seconds), and
+        a handler's statement at the soft one.
+        """
+        return Work(self._engine, self.worker, limits=limits, since=since, pauses=self._resumed)
 
     def is_infrastructure(self, error: BaseException) -> bool:
         """Whether no event is to blame for this fault."""
@@ -185,11 +191,21 @@ class WorkLedger:
 class Work:
     """One transaction of a worker (``application.ports.Work``)."""
 
-    def __init__(self, engine: engines.Engine, worker: str, *, idle_limit: float, pauses: resumed.Resumed) -> None:
+    def __init__(
+        self,
+        engine: engines.Engine,
+        worker: str,
+        *,
+        limits: tuple[float, float],
+        since: float,
+        pauses: resumed.Resumed,
+    ) -> None:
         self._engine = engine
         self._worker = worker
         self._pauses = pauses
-        self._idle_limit = f"{round(idle_limit * 1000)}ms"
+        soft, hard = limits
+        self._idle_limit = f"{round((hard + IDLE_BEYOND) * 1000)}ms"
+        self._until, self._spare = since + soft, (hard - soft) / 2
         self._connection: sqlalchemy.Connection | None = None
         self._session: HandlerSession | None = None
         self._shared = False
@@ -232,6 +248,14 @@ class Work:
         """
         return self.lost or (engines.sqlstate(error) is not None and engines.is_infrastructure(error))
 
+    def is_conflict(self, error: BaseException) -> bool:
+        """Whether another transaction stood in the way: tried again at once, it may well succeed."""
+        return (engines.sqlstate(error) or "").startswith(CONFLICT)
+
+    def is_overtime(self, error: BaseException) -> bool:
+        """Whether a statement was ended because the soft limit had passed."""
+        return time.monotonic() >= self._until and engines.sqlstate(error) == engines.QUERY_CANCELED
+
     def claim(self, delivery: tickets.Delivery, ids: Sequence[str]) -> list[ports.Claimed]:
         """Lock the open events among ``ids``. Others' locks are skipped, never waited for."""
         asked = (self._idle_limit, *_named(ids), delivery.type, delivery.tickets)
@@ -257,16 +281,29 @@ class Work:
     def session(self, *, shared: bool) -> HandlerSession:
         """The handler's session; ``shared`` by a whole bundle."""
         if self._session is None:
+            assert self._connection is not None
+            driver: Any = self._connection.connection
+            driver.limit(self._until, self._spare)
             self._shared = shared
             self._session = HandlerSession(
                 bind=self._connection, join_transaction_mode="create_savepoint", expire_on_commit=False
             )
         return self._session
 
-    def check_session(self) -> None:
-        """Raises PoisonedSession when one handler of a bundle has undone the work of the others."""
-        if self._shared and self._session is not None and self._session.spoiled:
+    def close_session(self) -> None:
+        """Send the last of the handlers' own work, if they have asked for a session; what follows has no time limit.
+
+        Raises PoisonedSession when one handler of a bundle has undone the work of the others.
+        """
+        if self._session is None:
+            return
+        if self._shared and self._session.spoiled:
             raise errors.PoisonedSession()
+        self._session.commit()  # Flushes, and releases the savepoint; the transaction stays ours.
+        self._session.close()
+        assert self._connection is not None
+        driver: Any = self._connection.connection
+        driver.unlimit()
 
     def finish(
         self,
@@ -316,9 +353,6 @@ class Work:
     def commit(self) -> None:
         """Send what was gathered, and commit it with the handler's work."""
         assert self._connection is not None
-        if self._session is not None:
-            self._session.commit()  # Flushes, and releases the savepoint; the transaction stays ours.
-            self._session.close()
         if self._statements:
             driver: Any = self._connection.connection
             with driver.cursor() as cursor:
@@ -337,6 +371,7 @@ class Work:
         error = None
         if o.failure is not None:
             error = json.dumps({"error": o.failure.error, "message": o.failure.message})
+        if o.failure is not None and o.word is not outcome.Word.SNOOZED:
             self._add(
                 FAILED_ATTEMPT, o.event_id, attempt.event.attempt, attempt.seconds, self._worker,
                 o.failure.error, o.failure.message, o.failure.traceback,

@@ -63,7 +63,7 @@ def new_event(
             parse(sent.document.value)
         except errors.InvalidEvent as error:
             signals.events_accepted.send(None, counts={sent.type: 1}, outcome="invalid")
-            if sent.pointer:
+            if sent.pointer and not isinstance(error, errors.ModelFailed):
                 faults = [errors.Fault(f"{sent.pointer}{f.pointer}", f.detail) for f in error.faults]
                 raise errors.InvalidEvent(faults, str(error)) from None
             raise

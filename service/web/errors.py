@@ -96,6 +96,7 @@ STATUS: dict[type[errors.MillraceError], int] = {
     errors.ExpiresTooSoon: 422,
     MatchRequired: 428,
     errors.TooManyRequests: 429,
+    errors.ModelFailed: 500,
     errors.NotAccepted: 503,
     errors.Overloaded: 503,
     errors.LedgerUnavailable: 503,
@@ -172,6 +173,8 @@ def _parts(error: errors.MillraceError, known: type) -> tuple[dict[str, Any], di
     if isinstance(error, DISCREET):
         log.warning("A request cannot be answered: %s", error, extra={"action": "request.unavailable"})
         detail, headers = f"{title}.", {"Retry-After": str(RETRY_AFTER)}
+    if isinstance(error, errors.ModelFailed):
+        log.error("A payload model failed", exc_info=error.__cause__, extra={"action": "request.failed"})
     if isinstance(error, errors.NotAccepted):
         members, headers = _stored(error), {"Retry-After": str(error.retry_after)}
     if isinstance(error, errors.Overloaded):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests.apps.detached_app import QUEUE
 from tests.patience import PATIENCE, wait
@@ -186,6 +187,36 @@ def test_a_worker_that_is_told_to_end_gives_its_run_back_after_the_grace(make_ro
     gate.open()
     road.wait_until_closed([event_id])
     assert outcomes(road, event_id) == ("succeeded", 1, 0, heir)
+
+
+@pytest.mark.fault(15)
+def test_a_run_that_cannot_begin_waits_for_its_ledger(make_road: MakeRoad, ledger_server: PostgresServer) -> None:
+    """Its message was acked when a child took it: nobody would deliver it again."""
+    road = start(make_road, fault_patience="0.5", patience="600", head_start="60", broker_heartbeat="60")
+    door, worker = road.web(), road.worker(queues=QUEUE, concurrency=1)
+    worker.freeze()
+    event_id = post(door)
+    wait(lambda: road.tickets([event_id])[0]["published_at"], 10, "it is with the broker")
+    ledger_server.stop()
+    try:
+        worker.thaw()
+        said = worker.text
+        wait(lambda: said().count("work.waiting") > 4 or "work.returned" in said(), 20, "its patience would be over")
+    finally:
+        ledger_server.start()
+    road.assert_worked_once([event_id], 20)
+
+
+@pytest.mark.heavy
+def test_a_run_that_cannot_begin_for_a_fault_of_ours_comes_back(make_road: MakeRoad) -> None:
+    road = start(make_road, patience="600", head_start="60")
+    door, worker = road.web(), road.worker(queues=QUEUE, concurrency=1)
+    road.sql("alter table millrace.tickets rename column held_since to away")
+    event_id = post(door)
+    worker.wait_for_text("work.returned")
+    road.sql("alter table millrace.tickets rename column away to held_since")
+    assert road.tickets([event_id])[0]["returns"] == 1
+    road.assert_worked_once([event_id])
 
 
 def test_in_a_pool_of_threads_nothing_is_ended_by_force(make_road: MakeRoad) -> None:

@@ -15,7 +15,13 @@ from tests.road import Process, Road
 from workers import limits
 
 LOST = ("kill", "hang", "mask", "seize")  #: the process ends, or is ended by the hard limit
-FAILED = {"sleep": "TimeLimit", "commit_and_fail": "RuntimeError", "leave": "SystemExit", "cancel": "CancelledError"}
+FAILED = {
+    "sleep": "TimeLimit",
+    "query": "TimeLimit",
+    "commit_and_fail": "RuntimeError",
+    "leave": "SystemExit",
+    "cancel": "CancelledError",
+}
 HARMLESS = ("commit", "rollback", "close")
 
 Bundles = dict[str, tuple[str, ...]]  #: what its bad event does → the ids of a bundle

@@ -8,9 +8,10 @@ import dataclasses
 import math
 import sqlite3
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import psycopg2
+import pydantic
 import pytest
 import sqlalchemy
 
@@ -19,6 +20,7 @@ from service.application.execute import Executor
 from service.domain import backoff, errors, outcome
 from service.ledger.work import WorkLedger
 from tests.ledgers import EFFECT, Ledger
+from workers import face
 
 pytestmark = pytest.mark.postgres
 
@@ -142,6 +144,96 @@ def test_a_ledger_that_is_away_again_and_again_is_no_crash(ledger: Ledger) -> No
         assert ledger.sql("select crashes from millrace.events") == [(0,)]
     assert ledger.executor.execute(delivery).words == {"done": 1}
     assert ledger.balance() == 1
+
+
+def read_only_elsewhere(ledger: Ledger) -> Callable[[Any], None]:
+    """A database that the handler reaches by a connection of its own, and that takes no writes."""
+
+    def act(ctx: Any) -> None:
+        with contextlib.closing(psycopg2.connect(ledger.url)) as connection, connection.cursor() as cursor:
+            cursor.execute("set transaction read only")
+            cursor.execute(EFFECT)
+
+    return act
+
+
+def full_disk(ledger: Ledger) -> Callable[[Any], None]:
+    """Where the handler's tables are, and not those of the road."""
+    return running("do $$ begin raise 'no space left' using errcode = 'disk_full'; end $$")
+
+
+WAITS = "select extract(epoch from due_at - clock_timestamp())::float8 from millrace.tickets"
+
+
+@pytest.mark.parametrize("careful", [False, True])
+@pytest.mark.parametrize("bulk", [False, True])
+@pytest.mark.parametrize("make", [read_only_elsewhere, full_disk])
+def test_a_fault_of_servers_that_the_road_does_not_share_puts_its_event_off_and_no_other(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, make: Callable[[Ledger], Any], bulk: bool, careful: bool
+) -> None:
+    monkeypatch.setattr(execute, "PUT_OFF_RANGE", (60.0, 600.0))
+    act = make(ledger)
+
+    def work(given: Any, ctx: Any) -> None:
+        payloads = [each.payload for each in given] if bulk else [given]
+        ctx.session.execute(sqlalchemy.text("update account set balance = balance + :n"), {"n": len(payloads)})
+        if 1 in payloads:
+            act(ctx)
+
+    ledger.handler("a.b", work, attempts=1, bulk=bulk)
+    bad = ledger.post("a.b", 0, 1, 2)[1]
+    delivery = dataclasses.replace(ledger.tickets()[0], careful=careful)
+    assert ledger.executor.execute(delivery).words == {"done": 2, "snoozed": 1}
+    row = "select state, attempt, crashes, error is not null from millrace.events where id = %s"
+    assert ledger.sql(row, bad) == [("pending", 0, 0, True)]
+    assert ledger.sql("select count(*) from millrace.attempts") == [(0,)]
+    assert (ledger.states(), ledger.balance()) == ({"succeeded": 2, "pending": 1}, 2)
+    [(wait,)] = ledger.sql(WAITS)
+    assert 0 < wait <= 60
+    ledger.check()
+
+    ledger.sql("update millrace.events set accepted_at = accepted_at - interval '20 min', run_at = null")
+    assert ledger.work()[0].words == {"snoozed": 1}
+    [(wait,)] = ledger.sql(WAITS)
+    assert 60 < wait <= 310  # The longer it has waited.
+
+
+def test_a_conflict_that_does_not_end_puts_the_event_off(ledger: Ledger) -> None:
+    ledger.handler("a.b", lambda payload, ctx: running("do $$ begin raise sqlstate '40001'; end $$")(ctx))
+    ledger.post("a.b", 1)
+    [delivery] = ledger.tickets()
+    with pytest.raises(sqlalchemy.exc.OperationalError):
+        ledger.executor.execute(delivery)  # In place, it is tried again at once.
+    old = dataclasses.replace(delivery, since=delivery.since - execute.CONFLICTS)
+    assert ledger.executor.execute(old).words == {"snoozed": 1}
+    assert ledger.sql("select state, attempt from millrace.events") == [("pending", 0)]
+
+
+@pytest.mark.fault(21)
+def test_what_the_ledger_cannot_write_either_is_waited_out(ledger: Ledger) -> None:
+    """The disk is full for all: nobody is put off, and the worker slows down."""
+    ledger.handler("a.b", lambda payload, ctx: full_disk(ledger)(ctx))
+    ledger.post("a.b", 1)
+    ledger.sql("create function full_disk() returns trigger language plpgsql"
+               " as $$ begin raise 'full' using errcode = 'disk_full'; end $$;"
+               "create trigger full_disk before insert on millrace.tickets execute function full_disk()")  # fmt: skip
+    with pytest.raises(sqlalchemy.exc.OperationalError):
+        ledger.executor.execute(ledger.tickets()[0])
+    assert ledger.sql("select state, attempt, crashes from millrace.events") == [("pending", 0, 0)]
+
+
+def test_a_model_that_fails_is_a_failed_attempt(ledger: Ledger) -> None:
+    """It says nothing of the event: with mended code it is worked."""
+
+    def price(value: dict[str, int]) -> int:
+        return value["price"]
+
+    parse = face.parser(Annotated[Any, pydantic.BeforeValidator(price)])
+    ledger.handler("a.b", lambda payload, ctx: None, parse=parse, backoff=LATER)
+    ledger.post("a.b", {}, {"price": 1})
+    assert ledger.work()[0].words == {"done": 1, "retry": 1}
+    [(name, told)] = ledger.sql("select error, traceback from millrace.attempts")
+    assert (name, "return value[" in told) == ("KeyError", True)
 
 
 def test_an_end_that_was_meant_for_the_process_is_no_attempt(ledger: Ledger) -> None:

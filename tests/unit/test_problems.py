@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import flask
 import psycopg2
+import pydantic
 import pytest
 import sqlalchemy
 from flask.testing import FlaskClient
@@ -70,6 +71,7 @@ KNOWN: dict[int, list[errors.MillraceError]] = {
     ],
     428: [web_errors.MatchRequired()],
     429: [errors.TooManyRequests(retry_after=7)],
+    500: [errors.ModelFailed(KeyError("currency"))],
     503: [
         errors.NotAccepted(event_ids=("1", "2"), retry_after=7),
         accept.NotStored(),
@@ -292,3 +294,28 @@ def test_a_payload_that_does_not_fit_is_told_field_by_field() -> None:
     client = Road(handlers.Handler("a.b", print, parse=parse)).client()
     found = problem(client.post("/v1/events/a.b", json={"x/y": "1a", "b": 2, "~": None}), 422)
     assert [fault["pointer"] for fault in found["errors"]] == ["/x~1y", "/~0"]
+
+
+def test_a_model_that_fails_is_told_as_a_fault_of_ours_and_sinks_no_other_event(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def price(value: dict[str, int]) -> int:
+        return value["price"]  # KeyError, which pydantic lets through.
+
+    parse = face.parser(Annotated[Any, pydantic.BeforeValidator(price)])
+    client = Road(handlers.Handler("a.b", print, parse=parse)).client()
+    found = problem(client.post("/v1/events/a.b", json={}), 500)
+    assert (found["type"], "KeyError" in found["detail"]) == ("/problems/model-failed", True)
+    assert "return value[" in caplog.text  # Where to look.
+    lines = b"\n".join(json.dumps({"type": "a.b", "payload": {n: 1}}).encode() for n in ("price", "prise"))
+    many = client.post("/v1/events", data=lines, content_type="application/x-ndjson")
+    assert [item["status"] for item in json.loads(many.data)["items"]] == [202, 500]
+
+
+def test_a_ledger_that_is_away_in_a_model_is_no_fault_of_the_model() -> None:
+    def ask(value: Any) -> None:
+        raise psycopg2.OperationalError(SECRET)
+
+    parse = face.parser(Annotated[Any, pydantic.BeforeValidator(ask)])
+    found = problem(Road(handlers.Handler("a.b", print, parse=parse)).client().post("/v1/events/a.b", json={}), 503)
+    assert found["type"] == "/problems/ledger-unavailable"

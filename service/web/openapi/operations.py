@@ -25,7 +25,7 @@ READS: Faults = (errors.LedgerUnavailable, errors.Overloaded)
 #: What an operator's act may meet.
 ACTS: Faults = (errors.LedgerUnavailable,)
 #: What a body may have wrong.
-BODY: Faults = (body.NotStrictJson, errors.InvalidEvent)
+BODY: Faults = (body.NotStrictJson, errors.InvalidEvent, errors.ModelFailed)
 #: What storing events may meet.
 STORES: Faults = (*BODY, errors.UnknownEventType, errors.KeyReused, errors.ExpiresTooSoon, errors.NotAccepted)
 

@@ -23,7 +23,7 @@ class Step(pydantic.BaseModel):
     """What one event shall do before it adds one to the balance."""
 
     do: str = "add"
-    seconds: float = 0.0  #: for slow, sleep, hang and mask
+    seconds: float = 0.0  #: for slow, sleep, query, hang and mask
     times: int = 0  #: for fail: how many attempts fail
     megabytes: int = 0  #: for eat
     gate: str = ""  #: for gate, need and seize: the folder with the files ``started``, ``go`` and ``fail``
@@ -114,6 +114,12 @@ def _sleep(payload: Step, ctx: Context) -> None:
     """Hears the soft limit."""
     add_apart(ctx, ctx.event)
     time.sleep(payload.seconds)
+
+
+def _query(payload: Step, ctx: Context) -> None:
+    """Waits in the ledger, where no signal reaches it."""
+    add_apart(ctx, ctx.event)
+    ctx.session.execute(text("select pg_sleep(:seconds)"), {"seconds": payload.seconds})
 
 
 def _fail(payload: Step, ctx: Context) -> None:
@@ -235,6 +241,7 @@ ACTIONS = {
     "apart": _apart,
     "slow": _slow,
     "sleep": _sleep,
+    "query": _query,
     "fail": _fail,
     "need": _need,
     "kill": _kill,

@@ -7,7 +7,9 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
+import pydantic
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -16,6 +18,7 @@ from service.domain import outcome
 from tests.answers import document, problem
 from tests.integration.operations.desk import dead, fail, released
 from tests.ledgers import Ledger
+from workers import face
 
 pytestmark = pytest.mark.postgres
 
@@ -109,6 +112,33 @@ def test_a_dry_run_counts_by_type_and_finds_what_no_longer_fits(ledger: Ledger, 
         assert (found["dry_run"], found["replayed"], found["left"]) == (dry_run, 2, 3)
         assert ledger.states() == states
         ledger.check()
+
+
+def test_a_letter_that_its_model_fails_at_is_left_alone_and_those_behind_it_are_replayed(
+    ledger: Ledger, client: FlaskClient
+) -> None:
+    class Priced(pydantic.BaseModel):
+        price: int
+
+        @pydantic.model_validator(mode="before")
+        @classmethod
+        def flatten(cls, value: Any) -> Any:
+            return {"price": value["order"]["price"]}  # KeyError, which pydantic lets through.
+
+    fits = {"order": {"price": 3}}
+    old = dead(ledger, "a.fails", fits, {}, fits)
+    ledger.handler("a.priced", fail, payload=Priced, parse=face.parser(Priced))
+    ledger.registry._handlers["a.fails"] = ledger.registry.get("a.priced")
+    for dry_run, states in ((True, {"dead": 3}), (False, {"dead": 3, "pending": 2})):
+        found = document(client.post(f"/v1/replay?dry_run={dry_run}"), 200 if dry_run else 202)
+        [counts] = found["types"]
+        assert (counts["replayed"], counts["unfit"], found["complete"]) == (2, 1, True)
+        assert old[1] in counts["example"]
+        assert "KeyError" in counts["example"]
+        assert ledger.states() == states
+    wrong = problem(client.post(f"/v1/events/{old[1]}/replay"), 500)
+    assert (wrong["type"], "KeyError" in wrong["detail"]) == ("/problems/model-failed", True)
+    document(client.post(f"/v1/events/{old[1]}/replay", json={"payload": fits}), 202)
 
 
 def test_a_replay_by_filter_keeps_its_limit_and_begins_with_the_oldest(
