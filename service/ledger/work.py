@@ -87,7 +87,11 @@ where id = %s::uuid and state = 'pending'
 """
 
 TALLIES = "insert into millrace.tallies (minute, type, word, n, queue, mark, seconds) values "
-TALLY = "(date_trunc('minute', now()), %s, %s, %s, %s, %s, %s)"
+# The mark is evidence that others were passed by. A ticket's own word is believed no further than until now: it may be
+# forged, and a door's clock may be a little ahead.
+TALLY = "(date_trunc('minute', now()), %s, %s, %s, %s, least(%s, clock_timestamp()), %s)"
+# It is no outcome, so it says nothing of a queue, nor of how far that was worked.
+LATE_TALLY = f"(date_trunc('minute', now()), %s, '{objective.LATE}', %s, null, null, null)"
 
 # A run that was lost, of a type whose handler was detached then and is atomic now. Who was asked to stop, ends here.
 ADOPT = """
@@ -122,11 +126,6 @@ delete from millrace.tickets t using left_open l where t.id = %s::uuid and t.eve
 
 # A message that names only a part of the events must not end the ticket of the others.
 DROP = "delete from millrace.tickets where id = any(%s::uuid[]) and event_ids <@ %s::uuid[]"
-
-
-def late_tally(type_name: str, number: int) -> list[Any]:
-    """The values of a ``TALLY``: it is no outcome, so it says nothing of a queue, nor of how far that was worked."""
-    return [type_name, objective.LATE, number, None, None, None]
 
 
 class HandlerSession(orm.Session):
@@ -282,9 +281,11 @@ class Work:
             for word, those in by_word.items():
                 # The seconds are those of all, and stand once.
                 rows += [delivery.type, word.value, len(those), delivery.queue, delivery.at, None if rows else ran]
+            written = [TALLY] * len(by_word)
             if late:
-                rows += late_tally(delivery.type, late)
-            self._add(TALLIES + ",".join([TALLY] * (len(by_word) + bool(late))), *rows)
+                written.append(LATE_TALLY)
+                rows += [delivery.type, late]
+            self._add(TALLIES + ",".join(written), *rows)
 
     def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None:
         """End the ticket, or keep it for what is still open: ``rest`` at once, what others hold a little later."""
