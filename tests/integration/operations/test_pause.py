@@ -141,7 +141,7 @@ def test_a_long_backlog_that_is_paused_is_not_read_in_every_round(ledger: Ledger
     with connection.cursor() as cursor:
         cursor.execute(
             "explain (analyze, format json) " + release.TAKE_DUE,
-            {"window": 20_000, "limit": 256, "lead": 10.0, "recount": False},
+            {"window": 20_000, "limit": 256, "lead": 10.0, "without": [], "recount": False},
         )
         [(plan,)] = cursor.fetchall()
     connection.close()
