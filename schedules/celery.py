@@ -6,12 +6,13 @@ from typing import Any
 
 from celery import signals
 
+from schedules import output
 from service import bootstrap
 from service.broker import factory
 from service.domain import errors
 from service.telemetry import logging as logs
 
-app = factory.App("schedules")
+app = output.App("schedules")
 
 
 @app.on_configure.connect
@@ -20,7 +21,7 @@ def configure(**_: object) -> None:
     try:
         app.road = bootstrap.clock()
     except errors.MillraceError as error:
-        bootstrap.give_up(error)
+        bootstrap.give_up(error, "clock")
     app.conf.update(factory.configuration(app.road.settings, ()))
 
 

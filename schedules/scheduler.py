@@ -67,7 +67,7 @@ class Scheduler(celery.beat.Scheduler):
         try:
             bootstrap.check_or_wait(self.road.settings, action="clock.waiting")
         except errors.SchemaNotReady as error:
-            bootstrap.give_up(error)
+            bootstrap.give_up(error, "clock")
         road, keep = self.road, self.road.settings.retention
         release = duty.Duty("release", self._release, longest=ROAD_REST, hang_up=road.release_engine.hang_up)
         emptied = duty.Duty("returned", self._empty_dead, longest=UPKEEP_REST, hang_up=road.upkeep_engine.hang_up)

@@ -11,6 +11,7 @@ import click
 
 from service import __version__, bootstrap, plugins, rollout, verbs
 from service import doctor as doctors
+from service.domain import errors
 from service.ledger import schema
 from service.telemetry import objectives as rules
 from service.terminal import told
@@ -77,11 +78,14 @@ def monitor() -> None:
 @told
 def web() -> None:
     """Serve HTTP on MILLRACE_HTTP."""
-    settings = bootstrap.prepare("web")
-    settings.require_servers().require_access()
-    from service.web import server
+    try:
+        settings = bootstrap.prepare("web")
+        settings.require_servers().require_access()
+        from service.web import server
 
-    server.serve(settings)
+        server.serve(settings)
+    except errors.MillraceError as error:
+        bootstrap.give_up(error, "web")
 
 
 @main.command()

@@ -142,7 +142,7 @@ class Settings(pydantic_settings.BaseSettings):
     canary_key: str = pydantic.Field("", repr=False)
     #: debug, info, warning or error.
     log_level: str = pydantic.Field("info", pattern="^(debug|info|warning|error)$")
-    #: ``json`` for machines, ``text`` for people.
+    #: ``json`` for machines, what is printed included; ``text`` for people.
     log_format: str = pydantic.Field("text", pattern="^(json|text)$")
     #: Where traces go: an OTLP receiver over HTTP, as ``http://host:4318``. Empty: none. Needs ``millrace[otel]``.
     otlp_url: str = pydantic.Field("", pattern="^(https?://[^/]+.*)?$")

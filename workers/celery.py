@@ -19,7 +19,7 @@ def configure(**_: object) -> None:
     try:
         app.road = bootstrap.worker()
     except errors.MillraceError as error:
-        bootstrap.give_up(error)
+        bootstrap.give_up(error, "worker")
     app.conf.update(factory.configuration(app.road.settings, app.road.registry.queues()))
 
 

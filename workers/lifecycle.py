@@ -12,34 +12,35 @@ from service import bootstrap, safety, signals
 from service.broker.factory import App
 from service.domain import errors, topology
 from service.telemetry import logging as logs
-from workers import presence, retiring
+from workers import cold, output, presence, retiring
 
 
 def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence) -> None:  # noqa: PLR0915
     """Listen to Celery's signals for this app."""
 
-    def before_queues(options: Any, **_: Any) -> None:
+    def before_queues(instance: Any, options: Any, **_: Any) -> None:
+        output.keep(app.road.settings, instance)
         known = [queue.name for queue in app.conf.task_queues]
         taken = str_to_list(options.get("queues")) or known
         for name in taken:
             if name not in known:
                 found = f"-Q: there is no queue {name!r}; there are {', '.join(known)}"
-                bootstrap.give_up(errors.SettingsError(found))
+                bootstrap.give_up(errors.SettingsError(found), "worker")
         left_out = str_to_list(options.get("exclude_queues")) or ()
         here.queues = tuple(name for name in taken if name not in left_out)
         # Those that come with Millrace are always there; on a queue of their own they are of use without any others.
         own = [h for h in app.road.registry if not h.function.__module__.startswith(("service.", "workers."))]
         if not own and {*taken} <= {topology.EVENTS_QUEUE, topology.PERIODIC_QUEUE}:
             found = "there are no handlers: name packages that declare some in MILLRACE_APPS"
-            bootstrap.give_up(errors.SettingsError(found))
+            bootstrap.give_up(errors.SettingsError(found), "worker")
 
     def before_start(**_: Any) -> None:
         if fault := safety.accepts(app.conf.accept_content):  # An app may have changed it.
-            bootstrap.give_up(errors.SettingsError(fault))
+            bootstrap.give_up(errors.SettingsError(fault), "worker")
         try:
             bootstrap.check_or_wait(app.road.settings, action="work.waiting")  # What is taken meanwhile waits, too.
         except errors.SchemaNotReady as error:
-            bootstrap.give_up(error)
+            bootstrap.give_up(error, "worker")
         _forget_builtin_tasks(app)
 
     def before_pool(instance: Any, **_: Any) -> None:
@@ -55,7 +56,9 @@ def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence
         sender.pulse.watched = not sender.pool.is_green and not isinstance(sender.pool, solo.TaskPool)
         bootstrap.watch(app.road.settings, "worker", health=sender.pulse.health)
         signals.connection_changed.send(None, peer="broker", up=True)  # It was said before anybody listened.
-        if not here.forks:
+        if here.forks:
+            cold.bound()
+        else:
             _note(app, here)
 
     def set_up_logging(loglevel: int | None = None, logfile: str | None = None, **_: Any) -> None:

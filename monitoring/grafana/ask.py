@@ -38,8 +38,10 @@ def highest_rate(metric: str, *matchers: str, by: str = "") -> str:
 
 
 def highest_total(metric: str, *matchers: str, by: str = "") -> str:
-    """Of what every process counts for all: how many in the whole time that is looked at."""
-    return f"max{f' by ({by})' if by else ''} (increase({of(metric, *matchers)}[$__range]))"
+    """Of what every process counts for all, and goes on to where it is replaced: how many in the whole time that is
+    looked at. Not the highest of what each has seen, which is a part of it.
+    """
+    return f"increase({highest(metric, *matchers, by=by)}[$__range:$__interval])"
 
 
 def quantile(q: float, histogram: str, *matchers: str, by: str = "") -> str:
@@ -57,8 +59,14 @@ def canary() -> tuple[Query, ...]:
 
 
 def heat(histogram: str, *matchers: str) -> str:
-    """All buckets of a histogram, for a heat map."""
-    return _sum(f"increase({of(f'{histogram}_bucket', *matchers)}[$__rate_interval])", "le")
+    """All buckets of a histogram, for a heat map: what came since the step before, so that each is counted once."""
+    return _sum(f"increase({of(f'{histogram}_bucket', *matchers)}[$__interval])", "le")
+
+
+def of_ours(series: str, *labels: str) -> str:
+    """Of what RabbitMQ tells, which others may use too, that of our virtual hosts, or of other ``labels`` of ours."""
+    shared = ", ".join(labels or ("vhost",))
+    return f"{series} and on ({shared}) {highest('millrace_queue_info', by=shared)}"
 
 
 def share_below(bound: str, histogram: str, *matchers: str) -> str:

@@ -14,10 +14,9 @@ def defaults(panel: Panel) -> dict[str, Any]:
     found["color"] = {"mode": "palette-classic" if panel.kind is Kind.GRAPH else "thresholds"}
     found["custom"] = _custom(panel)
     if panel.kind in (Kind.GRAPH, Kind.STAT):
-        found["min"] = 0
         found["noValue"] = "-"
-    if panel.top is not None:
-        found["max"] = panel.top
+    if panel.kind is Kind.STAT:
+        found["min"] = 0
     if panel.decimals is not None:
         found["decimals"] = panel.decimals
     if panel.words:
@@ -37,6 +36,9 @@ def _custom(panel: Panel) -> dict[str, Any]:
             "spanNulls": False,
             "stacking": {"mode": "normal" if panel.stacked else "none", "group": "A"},
             "thresholdsStyle": {"mode": "dashed" if panel.limits else "off"},
+            # Soft: what lies beyond is drawn all the same. A certificate that has ended has less than 0 s left.
+            "axisSoftMin": 0,
+            **({"axisSoftMax": panel.top} if panel.top is not None else {}),
         }
     if panel.kind is Kind.STATES:
         return {"fillOpacity": 80, "lineWidth": 0}

@@ -87,7 +87,7 @@ class Panel:
     width: int = 8  #: of 24
     height: int = 8  #: rows of 30 pixels
     stacked: bool = False
-    top: float | None = None  #: the axis ends here
+    top: float | None = None  #: the axis reaches so far, and further where a value does
     words: tuple[tuple[str, str, str], ...] = ()  #: of states: value, word, colour
     decimals: int | None = None
     hidden: tuple[str, ...] = ()  #: labels that a table does not show
@@ -108,13 +108,14 @@ class Variable:
 
     name: str
     label: str
-    metric: str  #: whose label gives the values
+    series: str  #: whose label gives the values
     source: str  #: that label
+    ours: bool = True  #: only our own metrics have it, so that *All* may stand for anything, and not for what was found
 
     @property
     def query(self) -> str:
         """The question that Grafana asks for the values."""
-        return f"label_values({self.metric}, {self.source})"
+        return f"label_values({self.series}, {self.source})"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,9 +135,10 @@ class Board:
         return tuple(panel for row in self.rows for panel in row.panels)
 
 
-JOB = Variable("job", "Job", "millrace_build_info", "job")
+#: Also a job that has been down for longer than is looked at. The alerts take the same names for granted.
+JOB = Variable("job", "Job", 'up{job=~"millrace-.+"}', "job", ours=False)
 TYPE = Variable("type", "Event type", "millrace_events_finished_total", "type")
 ROUTE = Variable("route", "Route", "millrace_http_request_duration_seconds_bucket", "route")
 SCHEDULE = Variable("schedule", "Schedule", "millrace_slots_fired_total", "schedule")
-VHOST = Variable("vhost", "Virtual host", "rabbitmq_detailed_queue_messages_ready", "vhost")
-QUEUE = Variable("queue", "Queue", "rabbitmq_detailed_queue_messages_ready", "queue")
+VHOST = Variable("vhost", "Virtual host", "millrace_queue_info", "vhost", ours=False)
+QUEUE = Variable("queue", "Queue", "millrace_queue_info", "queue", ours=False)

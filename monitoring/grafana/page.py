@@ -16,14 +16,20 @@ description (the *i* in its corner) what it tells and what to do: the same words
 
 `make monitor` starts Millrace with Prometheus and Alertmanager on one machine; a Grafana is yours to bring. Copy
 `monitoring/grafana/dashboards` to `/var/lib/grafana/dashboards/millrace`, and the two files under
-`monitoring/grafana/provisioning` to `/etc/grafana/provisioning`. What Prometheus scrapes stands in
-`monitoring/prometheus/prometheus.yml`: the processes of Millrace, and RabbitMQ's plugin `rabbitmq_prometheus`, by node
-and by queue.
+`monitoring/grafana/provisioning` to `/etc/grafana/provisioning`; Grafana reads `PROMETHEUS_URL` from its environment,
+and `TRACES_URL`: where your traces are shown, up to the id, such as `https://jaeger.example/trace/`. What Prometheus
+scrapes stands in `monitoring/prometheus/prometheus.yml`: the processes of Millrace, and RabbitMQ's plugin
+`rabbitmq_prometheus`, by node and by queue.
 
-- Above each dashboard you choose the jobs, and types, routes, schedules or queues. *All* is the default.
-- Purple marks on the graphs are deploys: a version that was not there before. Grey ones, which you may switch on, are
-  processes that start.
+- Above each dashboard you choose the jobs, and types, routes, schedules or queues. *All* is the default: of jobs those
+  that are called `millrace-…`, as in `prometheus.yml`, of queues and virtual hosts those that our clocks know. Others
+  may use the same Prometheus and RabbitMQ.
+- Purple marks on the graphs are deploys: a version that was not there in the five minutes before. Grey ones, which you
+  may switch on, are processes that start.
+- Diamonds on quantiles are single requests and events: a touch leads to the trace, where Prometheus keeps exemplars
+  (`--enable-feature=exemplar-storage`).
 - Rates are over `$__rate_interval`, at least four scrapes. Big numbers are for the whole time that is chosen.
+- An axis that begins at 0 goes on below it where there is less than nothing left.
 - A colour means the same everywhere: blue came in, green is done, orange is tried again, red is lost or refused.
 
 The pictures below are drawn from a real run with `make pictures`: a road of web, worker and clocks on RabbitMQ and

@@ -12,12 +12,20 @@ from monitoring.grafana.model import COLOURS, Board, Kind, Panel, Query, Row, Va
 COLUMNS = 24
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
-#: Marks on every graph: a version that was not there a moment ago, and processes as they start.
+#: Marks on every graph: a version that was not there at the step before, nor in the five minutes until then, for a
+#: restart is none, and for so long Prometheus takes a series for alive. And processes as they start.
 DEPLOYS = (
-    'count by (role, version) (millrace_build_info{job=~"$job"})'
-    ' unless on (role, version) count by (role, version) (millrace_build_info{job=~"$job"} offset 2m)'
+    'count by (role, version) (millrace_build_info{job=~"$job"}) unless on (role, version)'
+    ' count by (role, version) (present_over_time(millrace_build_info{job=~"$job"}[5m] offset $__interval))'
 )
 STARTS = 'process_start_time_seconds{job=~"$job"} * 1000 and on (job, instance) millrace_build_info'
+#: Histograms that carry trace ids.
+TRACED = (
+    "millrace_http_request_duration_seconds",
+    "millrace_event_commit_latency_seconds",
+    "millrace_event_start_latency_seconds",
+    "millrace_event_run_duration_seconds",
+)
 
 
 def text(board: Board, boards: tuple[Board, ...]) -> str:
@@ -104,7 +112,10 @@ def _target(panel: Panel, query: Query, place: int) -> dict[str, Any]:
         "range": not once,
         "editorMode": "code",
         # A point of a quantile leads to a trace that was so slow.
-        "exemplar": panel.kind is Kind.GRAPH and "histogram_quantile" in query.expr,
+        "exemplar": panel.kind is Kind.GRAPH and any(f"{name}_bucket" in query.expr for name in TRACED),
+        # Steps as long as `$__interval`, and no shorter than four scrapes: a column of a heat map counts what no other
+        # one counts.
+        **({"interval": "1m"} if panel.kind is Kind.HEAT else {}),
     }
 
 
@@ -161,7 +172,7 @@ def _variable(variable: Variable) -> dict[str, Any]:
         "sort": 1,
         "multi": True,
         "includeAll": True,
-        "allValue": ".*",
+        **({"allValue": ".*"} if variable.ours else {}),
         "current": {"text": ["All"], "value": ["$__all"]},
         "hide": 0,
     }

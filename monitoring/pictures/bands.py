@@ -66,12 +66,12 @@ def heat(lines: Sequence[Line], time: Time, unit: str, width: int, height: int) 
 
 
 def _cells(lines: Sequence[Line], bounds: Sequence[float]) -> list[tuple[int, dict[float, float]]]:
-    """Of each bucket: its number, and how many fell into it at which moment. Every fourth moment is enough."""
+    """Of each bucket: its number, and how many fell into it at which moment."""
     ordered = sorted(lines, key=lambda line: math.inf if line.name == "+Inf" else float(line.name))
     before: dict[float, float] = {}
     found = []
     for row, line in enumerate(ordered):
-        now = {at: value for at, value in line.points[::4] if math.isfinite(value)}
+        now = {at: value for at, value in line.points if math.isfinite(value)}
         own = {at: value - before.get(at, 0.0) for at, value in now.items()}
         found.append((row, {at: n for at, n in own.items() if n > 0.01}))
         before = now

@@ -214,6 +214,7 @@ class Executor(atomic.Executor):
             report.waits.append(max(0.0, run.waited))
         if word is Word.DONE:
             report.latencies.append(run.age + time.monotonic() - since)
+            report.trace = run.event.traceparent
 
     def _call(self, handler: handlers.Handler, run: ports.Run, ctx: Context, lease: Lease) -> Outcome | None:
         """Run the handler: what came of it, or None when the run shall be as if it had not begun."""

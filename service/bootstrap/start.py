@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import sys
@@ -14,7 +15,7 @@ from service.ledger import engine as engines
 from service.ledger import schema
 from service.settings import Settings, load
 from service.telemetry import logging as logs
-from service.telemetry import tracing
+from service.telemetry import printed, tracing
 
 log = logging.getLogger("millrace")
 
@@ -35,7 +36,9 @@ def prepare(role: str, settings: Settings | None = None) -> Settings:
         crashpoints.arm(settings.crash_at)
     except ValueError as error:
         raise errors.SettingsError(str(error)) from None
-    _import_apps(settings, views=role == "web")
+    # What an app prints while it is imported.
+    with printed.taken() if logs.is_json() else contextlib.nullcontext():
+        _import_apps(settings, views=role == "web")
     return settings
 
 
@@ -81,10 +84,13 @@ def check_or_wait(settings: Settings, *, action: str) -> None:
         log.warning("%s; waiting for it", explain(error), extra={"action": action})
 
 
-def give_up(error: errors.MillraceError) -> NoReturn:
-    """End a process that cannot start: a line for each fault."""
-    for line in explain(error).splitlines():
-        sys.stderr.write(f"millrace: {line}\n")
+def give_up(error: errors.MillraceError, role: str) -> NoReturn:
+    """End a process that cannot start: a line for each fault, in the form of its log."""
+    lines = explain(error).splitlines()
+    if logs.is_json():
+        logs.refuse(role, lines)
+    else:
+        sys.stderr.writelines(f"millrace: {line}\n" for line in lines)
     sys.exit(exit_code(error))
 
 

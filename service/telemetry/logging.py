@@ -9,12 +9,14 @@ they were.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
+import types
 from typing import Any
 
 from service import settings as environment
 from service.settings import Settings
-from service.telemetry import masking
+from service.telemetry import masking, printed
 from service.telemetry.lines import Formatter, Json, Text, bind, bound, unbind
 from service.telemetry.sink import Sink
 
@@ -66,6 +68,29 @@ def configure(settings: Settings, role: str, *, fd: int = STDERR) -> None:
     logging.captureWarnings(True)
     logging.raiseExceptions = False
     threading.excepthook = _on_thread_end
+    sys.excepthook = _on_end
+
+
+def take_output(settings: Settings) -> None:
+    """Of a process that is read by its log: where that is JSON, what is printed is a line of it, too."""
+    if settings.log_format == "json":
+        printed.take()
+
+
+def is_json() -> bool:
+    """Whether this process writes JSON; before its logs are set up, whether it is to."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Handler):
+            return isinstance(handler.formatter, Json)
+    return environment.environment(f"{environment.PREFIX}LOG_FORMAT").strip() == "json"
+
+
+def refuse(role: str, lines: list[str]) -> None:
+    """Say in JSON why a process cannot start, perhaps because of the settings of its logs."""
+    if not any(isinstance(handler, Handler) for handler in logging.getLogger().handlers):
+        configure(Settings.model_construct(log_format="json"), role)
+    for line in lines:
+        log.critical("%s", line, extra={"action": "start.refused"})
 
 
 def set_level(level: int) -> None:
@@ -95,7 +120,7 @@ def granian_config() -> dict[str, Any]:
 
 
 def _install(sink: Sink, settings: Settings, role: str) -> None:
-    mask = masking.Mask([settings.database_url, settings.broker_url])
+    mask = masking.of(settings)
     formatter: Formatter = Json(role, mask)
     if settings.log_format == "text":
         formatter = Text(role, mask, colour=sink.is_terminal and not environment.environment("NO_COLOR"))
@@ -139,4 +164,23 @@ def _on_thread_end(args: threading.ExceptHookArgs) -> None:
     log.error("The thread %s has ended", name, exc_info=found, extra={"action": "thread.ended"})
 
 
-__all__ = ["bind", "bound", "configure", "granian_config", "obey_celery", "set_level", "unbind"]
+def _on_end(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    found = (kind, error, trace)
+    log.critical("The process ends by an error", exc_info=found, extra={"action": "process.ended"})
+
+
+__all__ = [
+    "bind",
+    "bound",
+    "configure",
+    "granian_config",
+    "is_json",
+    "obey_celery",
+    "refuse",
+    "set_level",
+    "take_output",
+    "unbind",
+]

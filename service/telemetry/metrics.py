@@ -90,14 +90,14 @@ class Metrics(listening.Listener):
         for word in outcomes.Word:
             if n := report.get(word.value, 0):
                 self._to.add("millrace_events_finished_total", n, type=type_name, outcome=word.value)
-        self._to.observe("millrace_event_run_duration_seconds", report.get("runs", ()), type=type_name)
+        runs, waits, latencies = (report.get(name, ()) for name in ("runs", "waits", "latencies"))
+        trace = report.get("trace")  # Of the slowest; which one of several waited or ran longest is not told.
+        alone = trace if len(runs) == 1 else None
+        self._to.observe("millrace_event_run_duration_seconds", runs, example=alone, type=type_name)
         for fault, n in report.get("faults", {}).items():
             self._to.add("millrace_ledger_faults_total", n, fault=fault)
-        latencies = report.get("latencies", ())
-        self._to.observe(
-            "millrace_event_commit_latency_seconds", latencies, example=report.get("trace"), type=type_name
-        )
-        self._to.observe("millrace_event_start_latency_seconds", report.get("waits", ()), type=type_name)
+        self._to.observe("millrace_event_commit_latency_seconds", latencies, example=trace, type=type_name)
+        self._to.observe("millrace_event_start_latency_seconds", waits, example=alone, type=type_name)
         self._runs(-1, type_name)
 
     def on_ticket_failed(self, *, type: str, outcome: str) -> None:

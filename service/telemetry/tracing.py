@@ -23,8 +23,7 @@ import service
 from service.domain import errors, topology
 from service.domain.outcome import Answer
 from service.settings import Settings
-from service.telemetry import conventions, listening
-from service.telemetry.masking import Mask
+from service.telemetry import conventions, listening, masking
 
 log = logging.getLogger("millrace.traces")
 
@@ -46,7 +45,7 @@ class Tracing(listening.Listener):
 
         super().__init__(log, "Something could not be traced", "traces.failed")
         self._trace, self._context = trace, context
-        self._mask = Mask([settings.database_url, settings.broker_url])
+        self._mask = masking.of(settings)
         facts = {"service.namespace": "millrace", "service.name": f"millrace-{role}"}
         resource = Resource.create({**facts, "service.version": service.__version__, "process.pid": self.pid})
         exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_url.rstrip('/')}/v1/traces", timeout=EXPORT)

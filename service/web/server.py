@@ -27,6 +27,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 def serve(settings: Settings) -> None:
     """Serve until told to stop; raises SettingsError when the address is taken, SchemaNotReady before a migration."""
+    logs.take_output(settings)
     is_open = handed.is_open(settings)
     if not is_open:
         _check_address(settings)

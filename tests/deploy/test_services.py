@@ -18,7 +18,7 @@ from tests import servers
 from tests.deploy import compose, manifests, typed
 from tests.deploy.containers import Containers
 from tests.deploy.watchers import Watchers
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.processes import ROOT
 
 PAGE = (ROOT / "docs/deploy.md").read_text()
@@ -62,7 +62,8 @@ class TestServices:
         page = (ROOT / "docs/runbooks/README.md").read_text()
         (functions,) = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "compose exec" in block]
         containers.shell.type_in(typed.Command(f"{functions}millrace dead --limit 10 > dead && echo well", "well\n"))
-        said = "exec -T postgres psql --username=postgres --dbname=millrace -c select"
+        within = "exec -T --env PGOPTIONS=-c statement_timeout=10s postgres"
+        said = f"{within} psql --username=postgres --dbname=millrace -c select"
         shown = f'{functions}docker() {{ echo "$@"; }}\npsql "$MILLRACE_DATABASE_URL" -c select'
         containers.shell.type_in(typed.Command(shown, f"…{said}\n"))
 
@@ -76,7 +77,7 @@ class TestServices:
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 get = container[probe]["httpGet"]
                 place = containers.address if ports[get["port"]] == 5000 else f"127.0.0.1:{containers.metrics[service]}"
-                with urllib.request.urlopen(f"http://{place}{get['path']}", timeout=20) as answer:
+                with urllib.request.urlopen(f"http://{place}{get['path']}", timeout=20 * PATIENCE) as answer:
                     asked += answer.status == 200
         assert asked == 5 * 3
 

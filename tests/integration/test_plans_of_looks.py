@@ -1,7 +1,10 @@
-"""What clocks look at again and again is found by indexes: no look reads a table of the ledger from end to end."""
+"""What clocks look at again and again is found by indexes: no look reads a table of the ledger from end to end.
+Nor does what an operator asks in an incident, by the runbooks.
+"""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +15,7 @@ from bench import filling
 from service.ledger import engine as engines
 from service.ledger import kept, upkeep, watching
 from service.local.postgres import PostgresServer
+from tests.monitoring import rules
 
 EVENTS = 30_000  #: enough for statistics that make an index cheaper than a table
 #: Tables that grow with what comes; all others are as long as what was declared.
@@ -95,6 +99,25 @@ def test_a_look_reads_no_table_from_end_to_end(plans: Plans, name: str) -> None:
     LOOKS[name](plans.watch, plans.engine)
     assert plans.found, "nothing was asked"
     assert {table for table in plans.scanned() if (name, table) not in BOUNDED} == set()
+
+
+#: The checks of runbooks that ask the ledger, and where they stand.
+CHECKS = {
+    words[-1]: book.stem
+    for book in rules.BOOKS
+    for words in map(shlex.split, rules.checks(book))
+    if words[0] == "psql" and "millrace." in words[-1]
+}
+#: What is open, and what is dead, may be counted whole.
+WHOLE = ("tickets", "dead", "events_default")
+
+
+@pytest.mark.parametrize("query", [pytest.param(query, id=name) for query, name in CHECKS.items()])
+def test_a_check_of_a_runbook_reads_no_long_table_from_end_to_end(plans: Plans, query: str) -> None:
+    with plans.engine.get().begin() as connection:
+        connection.exec_driver_sql(query.replace("%", "%%"))
+    assert plans.found, "nothing was asked"
+    assert {table for table in plans.scanned() if not table.startswith(WHOLE)} == set()
 
 
 @pytest.mark.parametrize("table", ["events", "tickets", "tallies", "dead"])

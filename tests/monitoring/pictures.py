@@ -29,6 +29,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 KEPT = ROOT / "var/pictures.json"
 PLACE = ROOT / "docs/monitoring"
 INTERVAL = "15s"  #: for $__rate_interval
+COLUMN = 15.0  #: seconds, of a heat map: as long, so that each counts what no other does
 POINTS = 240  #: on a graph
 
 
@@ -68,14 +69,15 @@ def _plot(story: Story, seconds: float) -> list[tuple[float, Any]]:
 def _ask(story: Story, begin: float, end: float) -> dict[str, Any]:
     span = f"{round(end - begin)}s"
     step = max(1.0, (end - begin) / POINTS)
+    words = fill.found({v for board in boards.BOARDS for v in board.variables}, story.prometheus.now)
 
     def answer(panel: Panel, query: Query) -> list[Any]:
-        expr = fill.fill(query, interval=INTERVAL, span=span)
+        expr = fill.fill(query, words, interval=INTERVAL, span=span)
         if panel.kind is Kind.TABLE or "$__range" in query.expr:
             return story.prometheus.now(expr)
-        return story.prometheus.over(expr, begin, end, step)
+        return story.prometheus.over(expr, begin, end, COLUMN if panel.kind is Kind.HEAT else step)
 
-    starts = story.prometheus.over(fill.fill(Query(STARTS), interval=INTERVAL, span=span), begin, end, step)
+    starts = story.prometheus.over(fill.fill(Query(STARTS), words, interval=INTERVAL, span=span), begin, end, step)
     return {
         "begin": begin,
         "end": end,

@@ -8,7 +8,7 @@ from typing import Any
 import promql_parser
 
 #: What a parser takes in the place of Grafana's own variables.
-DURATIONS = {"$__rate_interval": "1m", "$__range": "1h"}
+DURATIONS = {"$__rate_interval": "1m", "$__range": "1h", "$__interval": "1m"}
 
 
 def parsed(expr: str) -> Any:

@@ -11,10 +11,10 @@ from typing import Any
 import promql_parser
 import pytest
 
-from monitoring.grafana import boards, files
+from monitoring.grafana import boards, files, looks
 from monitoring.grafana.boards import unlimited
 from monitoring.grafana.model import Kind, Panel
-from monitoring.grafana.write import variables_in
+from monitoring.grafana.write import TRACED, variables_in
 from service.telemetry import catalogue
 from tests.monitoring import questions
 from tests.repository import pages
@@ -105,7 +105,7 @@ def _check(node: Any, expr: str) -> None:
     if name == "histogram_quantile":
         assert "le" in str(node.args[1].modifier), expr
     if name in ("rate", "increase"):
-        counter = str(node.args[0].vector_selector.name)
+        [counter] = [str(n.name) for n in questions.nodes(node.args[0]) if type(n).__name__ == "VectorSelector"]
         assert counter.endswith(("_total", "_bucket", "_count", "_sum")), f"{name} of the gauge {counter}"
 
 
@@ -113,7 +113,7 @@ def _check(node: Any, expr: str) -> None:
 def test_a_counter_is_never_shown_as_it_is(panel: Panel) -> None:
     for query in panel.queries:
         counters = re.findall(r"(\w+_(?:total|bucket|sum|count))\b", query.expr)
-        under = re.findall(r"(?:rate|increase)\((\w+)\{?", query.expr)
+        under = re.findall(r"(?:rate|increase)\((?:max(?: by \([^)]*\))? \()?(\w+)\{?", query.expr)
         assert sorted(counters) == sorted(under)
 
 
@@ -148,7 +148,7 @@ def test_variables_are_defined_and_used_and_are_labels_that_there_are(uid: str) 
     board = next(b for b in boards.BOARDS if b.uid == uid)
     used = {name for p in board.panels for q in p.queries for name in variables_in(q.expr)}
     assert used == {variable.name for variable in board.variables}
-    assert {variable.metric for variable in board.variables} <= _known()
+    assert {name for variable in board.variables for name in questions.metrics(variable.series)} <= _known()
 
 
 @pytest.mark.parametrize("uid", sorted(UIDS))
@@ -166,6 +166,69 @@ def test_every_metric_of_the_catalogue_is_on_a_dashboard() -> None:
     shown = {name for b in boards.BOARDS for p in b.panels for q in p.queries for name in questions.metrics(q.expr)}
     missing = {metric.name for metric in catalogue.CATALOGUE if not shown & _names(metric)}
     assert missing == set()
+
+
+def test_all_of_what_others_have_too_is_what_is_ours() -> None:
+    """On a Prometheus that others use, *All* must not mean their processes, on a RabbitMQ not their queues."""
+    anything = {
+        one["name"]: one["allValue"]
+        for document in DOCUMENTS.values()
+        for one in document["templating"]["list"]
+        if "allValue" in one
+    }
+    assert set(anything) == {"type", "route", "schedule"}
+    for query in (query for board in boards.BOARDS for panel in board.panels for query in panel.queries):
+        for selector in questions.selectors(query.expr):
+            asked = {matcher.name: str(matcher.value) for matcher in selector.matchers.matchers}
+            if not str(selector.name).startswith(("millrace_", "millrace:")):
+                assert not {f"${name}" for name in anything} & set(asked.values()), query.expr
+            if str(selector.name) == "up" or str(selector.name).startswith("process_"):
+                assert asked.get("job") == "$job", query.expr
+            if str(selector.name).startswith("rabbitmq_detailed_queue_"):
+                assert asked.get("vhost") == "$vhost" or "and on (vhost" in query.expr, query.expr
+            if str(selector.name) == "ALERTS":
+                assert asked["alertname"].startswith("Millrace"), query.expr
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_no_value_is_beyond_the_axis(panel: Panel) -> None:
+    """What is left of a disk, or of a certificate, is less than nothing just when it matters."""
+    given = looks.defaults(panel)
+    assert panel.kind is not Kind.GRAPH or not {"min", "max"} & given.keys()
+    for query in panel.queries:
+        amounts = [
+            node
+            for node in questions.nodes(questions.parsed(query.expr))
+            if type(node).__name__ == "BinaryExpr"
+            and str(node.op) == "-"
+            and type(node.lhs).__name__ != "NumberLiteral"
+        ]
+        assert not amounts or "min" not in given, query.expr
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_column_of_a_heat_map_counts_what_no_other_does(panel: Panel) -> None:
+    for query in panel.queries:
+        assert ("[$__interval]" in query.expr) is (panel.kind is Kind.HEAT)
+        assert panel.kind is not Kind.HEAT or "$__rate_interval" not in query.expr
+    shown = [p for document in DOCUMENTS.values() for p in document["panels"] if p["type"] == Kind.HEAT]
+    assert len(shown) == 4
+    assert {target["interval"] for p in shown for target in p["targets"]} == {"1m"}, "no shorter than four scrapes"
+
+
+def test_examples_are_asked_for_where_there_are_some() -> None:
+    """Which histograms carry trace ids: ``tests/unit/metrics/test_serving.py``."""
+    asked = {
+        re.sub(r"_bucket$", "", name)
+        for document in DOCUMENTS.values()
+        for found in document["panels"]
+        for target in found.get("targets", ())
+        if target["exemplar"]
+        for name in questions.metrics(target["expr"])
+    }
+    assert asked == set(TRACED)
+    source = (pages.ROOT / "monitoring/grafana/provisioning/datasources/prometheus.yml").read_text()
+    assert re.search(r"exemplarTraceIdDestinations:\n *- name: trace_id\n", source), "they lead to nothing"
 
 
 def test_what_every_clock_counts_for_all_is_not_summed_over_clocks() -> None:

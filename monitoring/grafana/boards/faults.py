@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.grafana.ask import highest, of, rate
+from monitoring.grafana.ask import highest, of, of_ours, rate
 from monitoring.grafana.model import GREEN, ORANGE, RED, YELLOW, Kind, Limit, Panel, Query, Row
 
 #: On Ingest.
@@ -52,8 +52,7 @@ LEDGER = Row(
             Kind.GRAPH, "short",
             (
                 Query(
-                    "sum by (vhost, queue) (rabbitmq_detailed_queue_consumers) and on (vhost, queue)"
-                    f" {highest('millrace_queue_info', by='vhost, queue')}",
+                    of_ours("sum by (vhost, queue) (rabbitmq_detailed_queue_consumers)", "vhost", "queue"),
                     "{{queue}}",
                 ),
             ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.grafana.ask import TYPE as OF_TYPE
-from monitoring.grafana.ask import highest, highest_rate, highest_total, rate, ratio, total
+from monitoring.grafana.ask import highest, highest_rate, highest_total, of_ours, rate, ratio, total
 from monitoring.grafana.boards import faults
 from monitoring.grafana.model import JOB, ORANGE, RED, TYPE, YELLOW, Board, Kind, Limit, Panel, Query, Row
 
@@ -12,6 +12,7 @@ RETURNED = "millrace_messages_returned_total"
 FAILED = "millrace_tickets_failed_total"
 TALLIED = "millrace_events_tallied_total"
 DEAD = 'outcome="dead"'
+RETURNING = of_ours('rabbitmq_detailed_queue_messages{queue="dead"}')
 ENDED = 'word=~"done|dead|expired|cancelled"'
 
 
@@ -130,7 +131,7 @@ MESSAGES = Row(
             "Messages on the queue dead",
             "What no clock has read yet.",
             "It does not fall to nothing: no clock runs, or the ledger does not take what is not ours.",
-            Kind.GRAPH, "short", (Query('sum(rabbitmq_detailed_queue_messages{queue="dead"})', "messages"),),
+            Kind.GRAPH, "short", (Query(f"sum({RETURNING})", "messages"),),
             (Limit(1, YELLOW), Limit(1000, RED)),
         ),
         Panel(

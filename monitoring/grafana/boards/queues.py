@@ -20,13 +20,13 @@ from monitoring.grafana.model import (
     Row,
 )
 
-#: Celery's own queues are no work.
-OURS = '{vhost=~"$vhost", queue=~"$queue", queue!~".*[.]pidbox|celeryev.*"}'
+#: Other applications on the same RabbitMQ have queues of their own, and perhaps of the same names.
+OURS = '{vhost=~"$vhost", queue=~"$queue"}'
 SEEN = "nobody has signed in since the broker started"
 
 
 def _depth(what: str) -> tuple[Query, ...]:
-    return (Query(f"sum by (queue) (rabbitmq_detailed_queue_{what}{OURS})", "{{queue}}"),)
+    return (Query(f"sum by (vhost, queue) (rabbitmq_detailed_queue_{what}{OURS})", "{{queue}} {{vhost}}"),)
 
 
 def _rate(*what: str) -> str:
@@ -78,8 +78,7 @@ WAITING = Row(
         Panel(
             "Workers of a queue",
             "Consumers by queue.",
-            "None for a queue that has messages: start a worker with `-Q` and its name. The queue `dead` is emptied"
-            " without one.",
+            "None for a queue that has messages: start a worker with `-Q` and its name. Of `dead` tells Dead letters.",
             Kind.GRAPH, "short", _depth("consumers"), (Limit(1, GREEN),), ground=RED,
         ),
         Panel(

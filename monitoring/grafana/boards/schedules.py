@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.grafana.ask import heat, highest, quantile, rate, ratio, share_below, total
+from monitoring.grafana.ask import heat, highest, of_ours, quantile, rate, ratio, share_below, total
 from monitoring.grafana.boards import faults
 from monitoring.grafana.model import (
     GREEN,
@@ -22,6 +22,7 @@ from monitoring.grafana.model import (
 FIRED = "millrace_slots_fired_total"
 SKIPPED = "millrace_slots_skipped_total"
 LATE = "millrace_slot_lateness_seconds"
+WAITING = of_ours('rabbitmq_detailed_queue_messages_ready{queue="periodic"}')
 OF = 'schedule=~"$schedule"'
 QUIET = "no slot fired in the time that is looked at"
 
@@ -52,7 +53,7 @@ NOW = Row(
             "Ticks that wait",
             "Messages on the queue of ticks that no worker has taken.",
             "More than a few: no worker has `-Q periodic`, or ticks take longer than their period.",
-            Kind.STAT, "short", (Query('sum(rabbitmq_detailed_queue_messages_ready{queue="periodic"})'),),
+            Kind.STAT, "short", (Query(f"sum({WAITING})"),),
             (Limit(10, ORANGE), Limit(1000, RED)), width=6, height=4, decimals=0,
         ),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import urllib.parse
@@ -32,10 +33,17 @@ def _panels() -> list[tuple[str, str, Query]]:
     return [(b.uid, p.title, q) for b in boards.BOARDS for p in b.panels for q in p.queries]
 
 
+def _words(story: Story, at: float) -> dict[str, str]:
+    """What *All* means."""
+    variables = {variable for board in boards.BOARDS for variable in board.variables}
+    return fill.found(variables, functools.partial(story.prometheus.now, at=at))
+
+
 def test_every_question_of_every_panel_is_answered(story: Story, told: Told) -> None:
-    empty = []
+    empty, words = [], _words(story, told.end)
+    assert words["job"] == r"(millrace\\-clock|millrace\\-web|millrace\\-worker)"
     for uid, title, query in _panels():
-        found = story.prometheus.now(fill.fill(query, interval=INTERVAL, span=SPAN), at=told.end)
+        found = story.prometheus.now(fill.fill(query, words, interval=INTERVAL, span=SPAN), at=told.end)
         if not any(math.isfinite(float(series["value"][1])) for series in found):
             empty.append(f"{uid}: {title}: {query.expr}")
     assert [place for place in empty if not place.startswith(tuple(EMPTY))] == []
@@ -61,14 +69,15 @@ def test_the_brokers_death_is_in_the_numbers(story: Story, told: Told) -> None:
 
 def test_every_choice_above_a_dashboard_has_values(story: Story, told: Told) -> None:
     for variable in {v for board in boards.BOARDS for v in board.variables}:
-        found = story.prometheus.now(f"count by ({variable.source}) ({variable.metric})", at=told.end)
+        found = story.prometheus.now(f"count by ({variable.source}) ({variable.series})", at=told.end)
         assert [s["metric"][variable.source] for s in found if s["metric"].get(variable.source)], variable
 
 
 def test_deploys_and_starts_of_every_role_are_marked(story: Story, told: Told) -> None:
     document = json.loads((files.FOLDER / "millrace-overview.json").read_text())
+    words = _words(story, told.end)
     for mark in document["annotations"]["list"]:
-        expr = fill.fill(Query(mark["expr"]), interval=INTERVAL, span=SPAN)
+        expr = fill.fill(Query(mark["expr"]), words, interval=INTERVAL, span=SPAN, step="1s")
         labels = [series["metric"] for series in story.prometheus.over(expr, told.begin, told.end, 1)]
         marked = {one.get("role") or one["job"].removeprefix("millrace-") for one in labels}
         assert marked == set(catalogue.ROLES), mark["name"]

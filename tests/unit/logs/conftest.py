@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pathlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,7 +22,7 @@ def _as_before() -> Iterator[None]:
     root = logging.getLogger()
     names = ["", *logs.GUESTS, *logs.CHATTY]
     before = [(n, (found := logging.getLogger(n)).level, found.handlers[:], found.propagate) for n in names]
-    hook, raising = threading.excepthook, logging.raiseExceptions
+    hooks, raising = (threading.excepthook, sys.excepthook), logging.raiseExceptions
     yield
     for handler in root.handlers:
         if isinstance(handler, logs.Handler):
@@ -31,7 +32,7 @@ def _as_before() -> Iterator[None]:
         logger.setLevel(level)
         logger.handlers[:] = handlers
         logger.propagate = propagate
-    threading.excepthook, logging.raiseExceptions = hook, raising
+    (threading.excepthook, sys.excepthook), logging.raiseExceptions = hooks, raising
     logging.captureWarnings(False)
 
 

@@ -6,6 +6,7 @@ import datetime
 import logging
 import os
 import pathlib
+import sys
 import threading
 import warnings
 from typing import Any
@@ -91,6 +92,17 @@ def test_a_thread_that_ends_by_an_error_says_so(written: Any) -> None:
         thread.join()
     (line,) = json_lines(written())
     assert (line["message"], line["error"]) == ("The thread loop has ended", "ValueError")
+
+
+def test_a_process_that_ends_by_an_error_says_so_without_its_secrets(written: Any) -> None:
+    written(log_format="json")
+    try:
+        _raise(ValueError("no way to amqp://road:geheim@rabbit/v"))
+    except ValueError as error:
+        sys.excepthook(ValueError, error, error.__traceback__)
+    (line,) = json_lines(written())
+    assert (line["level"], line["action"], line["error"]) == ("critical", "process.ended", "ValueError")
+    assert "amqp://road:***@rabbit/v" in line["traceback"]
 
 
 def _raise(error: BaseException) -> None:

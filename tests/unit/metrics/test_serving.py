@@ -11,6 +11,7 @@ import prometheus_client
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 
+from monitoring.grafana.write import TRACED
 from service import settings, signals
 from service.telemetry import exposition, metrics
 from tests.unit.metrics.scraping import REPORT, counting, free_ports, get, listening, serving, value
@@ -132,10 +133,34 @@ def test_the_longest_is_the_example_of_its_bucket_if_its_trace_is_kept(seconds: 
         with counting("worker", types=["a.b"]) as found, serving(found.registry) as port:
             signals.ticket_finished.send(None, report=given)
             _, _, body = get(port, accept="application/openmetrics-text; version=1.0.0")
-        shown = [
-            (sample.exemplar.value, sample.exemplar.labels["trace_id"])
-            for family in openmetrics.text_string_to_metric_families(body)
-            for sample in family.samples
-            if sample.exemplar
-        ]
-        assert shown == expected
+        shown = [found for name, *found in _examples(body) if name == "millrace_event_commit_latency_seconds_bucket"]
+        assert shown == [list(one) for one in expected]
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_of_an_event_that_rode_alone_all_is_an_example(runs: int) -> None:
+    """Of several it is not told which one waited longest."""
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    seconds = {name: [0.02] * runs for name in ("runs", "waits", "latencies")}
+    report = {**REPORT, **seconds, "trace": f"00-{trace}-b7ad6b7169203331-01"}
+    request = {"method": "POST", "route": "/v1/events/<name>", "code": 202, "seconds": 0.02}
+    with counting("worker", types=["a.b"]) as found, serving(found.registry) as port:
+        signals.ticket_finished.send(None, report=report)
+        _, _, body = get(port, accept="application/openmetrics-text; version=1.0.0")
+    named = {name.removesuffix("_bucket") for name, *_ in _examples(body)}
+    with counting("web", routes=[("POST", "/v1/events/<name>")]) as found, serving(found.registry) as port:
+        signals.request_finished.send(None, traceparent=report["trace"], **request)
+        _, _, body = get(port, accept="application/openmetrics-text; version=1.0.0")
+    named |= {name.removesuffix("_bucket") for name, *_ in _examples(body)}
+    traced = {"millrace_http_request_duration_seconds", "millrace_event_commit_latency_seconds"}
+    assert named == (set(TRACED) if runs == 1 else traced)
+
+
+def _examples(body: str) -> list[tuple[str, float, str]]:
+    """Series, value and trace of each."""
+    return [
+        (sample.name, sample.exemplar.value, sample.exemplar.labels["trace_id"])
+        for family in openmetrics.text_string_to_metric_families(body)
+        for sample in family.samples
+        if sample.exemplar
+    ]
