@@ -66,6 +66,9 @@ class _Silent:
     def ready(self, queue: str) -> int:
         return 0
 
+    def resting(self) -> frozenset[str]:
+        return frozenset()
+
 
 class Road:
     """A road on one ledger: the product's own parts, joined without processes."""

@@ -201,10 +201,10 @@ def definitions(passwords: TextIO | None) -> None:
 @topology.command()
 @told
 def policies() -> None:
-    """Print the command that sets the policies, for an administrator.
+    """Print the commands that set the policies, for an administrator.
 
     They hold what may be changed later: how often a message is delivered
-    before it is taken for deadly.
+    before it is taken for deadly, and that none is in the queue `dead`.
     """
     click.echo(bootstrap.policies(bootstrap.prepare("topology")))
 

@@ -56,6 +56,9 @@ class SilentBroker:
     def ready(self, queue: str) -> int:
         return 0
 
+    def resting(self) -> frozenset[str]:
+        return frozenset()
+
 
 class Ledger:
     """A road without wheels: real accept and execute on a real PostgreSQL, joined by the test."""

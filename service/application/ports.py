@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
@@ -120,8 +120,12 @@ class Broker(Protocol):
     def publish(self, batch: Sequence[tickets.Ticket], timeout: float) -> set[str]:
         """Publish, and the ids that the broker has confirmed within ``timeout`` seconds.
 
-        Raises BrokerUnavailable; some may have been published then.
+        Queues that do not answer while others do are left out, and nothing of them is confirmed. Raises
+        BrokerUnavailable when nothing was; some may have been published then.
         """
+
+    def resting(self) -> frozenset[str]:
+        """The queues that are left out now."""
 
     def tick(self) -> None:
         """Connect if need be, and see to heartbeats; to be called every second or so. Raises BrokerUnavailable."""
@@ -144,7 +148,7 @@ class Due:
 class ReleaseLedger(Protocol):
     """The ledger as the clock's publisher sees it."""
 
-    def take_due(self, limit: int, lead: float) -> list[Due]: ...
+    def take_due(self, limit: int, lead: float, without: Collection[str] = ()) -> list[Due]: ...
     def take_overdue(self, queue: str, empty: bool, limit: int, lead: float) -> list[Due]: ...
     def overdue_queues(self) -> list[str]: ...
     def mark_out(self, confirmed: Sequence[tuple[str, int]]) -> None: ...

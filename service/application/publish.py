@@ -156,7 +156,7 @@ class Release:
     def run_once(self) -> int:
         """Publish one batch of what is due; how many tickets were published."""
         self._broker.tick()  # Without a broker nothing is taken, so that nothing is late when it is back.
-        due = self._ledger.take_due(self._size, LEAD)
+        due = self._ledger.take_due(self._size, LEAD, self._broker.resting())
         crashpoints.reach("clock_before_publish" if due else "")
         return self._send(due)
 
@@ -169,6 +169,8 @@ class Release:
         """
         sent = 0
         for queue in self._ledger.overdue_queues():
+            if queue in self._broker.resting():
+                continue
             empty = self._broker.ready(queue) == 0
             sent += self._send(self._ledger.take_overdue(queue, empty, self._size, LEAD))
         return sent
@@ -177,13 +179,17 @@ class Release:
         if not due:
             return 0
         revisions = {d.ticket.id: d.revision for d in due}
+        begin = time.monotonic()
         try:
             confirmed = publish(self._broker, [d.ticket for d in due])
         except errors.BrokerUnavailable:
             self._size = max(SMALLEST, self._size // 2)
             self._ledger.give_back(list(revisions.items()))
             raise
-        # What costs time is each wait for the ledger and for the broker, not each ticket.
-        self._size = min(LARGEST, self._size * 2) if len(due) == self._size else max(self._size, BATCH)
+        if time.monotonic() - begin > TIMEOUT / 2:
+            self._size = max(SMALLEST, self._size // 2)
+        else:
+            # What costs time is each wait for the ledger and for the broker, not each ticket.
+            self._size = min(LARGEST, self._size * 2) if len(due) == self._size else max(self._size, BATCH)
         self._ledger.mark_out([(i, revisions[i]) for i in confirmed])
         return len(confirmed)

@@ -63,6 +63,6 @@ def definitions(settings: Settings, passwords: str | None = None) -> str:
 
 
 def policies(settings: Settings) -> str:
-    """The command that sets the policies, for an administrator's shell."""
+    """The commands that set the policies, for an administrator's shell."""
     vhost = connections.vhost(settings.broker_url) if settings.broker_url else "/"
-    return shlex.join(["rabbitmqctl", "-p", vhost, *topology.policy_words()])
+    return "\n".join(shlex.join(["rabbitmqctl", "-p", vhost, *words]) for words in topology.policies())

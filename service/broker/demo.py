@@ -49,6 +49,10 @@ class DemoPublisher:
         """Make the folders if need be; files need no heartbeat."""
         self._ensure()
 
+    def resting(self) -> frozenset[str]:
+        """None: a folder always answers."""
+        return frozenset()
+
     def ready(self, queue: str) -> int:
         """How many messages lie in a queue."""
         try:

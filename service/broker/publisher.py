@@ -19,7 +19,7 @@ import amqp
 
 from service import crashpoints, signals
 from service.broker import connection as connections
-from service.broker import message, topology
+from service.broker import message, silence, topology
 from service.domain import errors
 from service.domain import ticket as tickets
 
@@ -70,17 +70,36 @@ class Publisher:
         self._connection: Any = None
         self._channel: Any = None
         self._sent = 0  # Delivery tags count from one on each channel.
-        self._open: dict[int, str] = {}  # Tag → ticket, until the broker has answered.
+        self._open: dict[int, tickets.Ticket] = {}  # By tag, until the broker has answered.
         self._confirmed: set[str] = set()
         self._returned: dict[str, str] = {}
         self._refused: set[str] = set()
         self._blocked = ""
+        self._declares = True  # With the next connection.
+        self._silence = silence.Silence()
 
     def publish(self, batch: Sequence[tickets.Ticket], timeout: float) -> set[str]:
         """Publish, and the ids that the broker has confirmed within ``timeout`` seconds; see the port."""
-        deadline = time.monotonic() + timeout
+        confirmed: set[str] = set()
+        for part, limit in self._silence.parts(batch, timeout):
+            try:
+                confirmed |= self._publish(part, limit)
+            except errors.BrokerUnavailable:
+                if not confirmed:
+                    raise
+            if self._connection is None:
+                break  # What was confirmed counts; the next one who publishes sees whether the broker is there.
+        return confirmed
+
+    def resting(self) -> frozenset[str]:
+        """Queues that are left alone for a while; see the port."""
+        return self._silence.resting()
+
+    def _publish(self, batch: Sequence[tickets.Ticket], timeout: float) -> set[str]:
         self._ensure()
+        deadline = time.monotonic() + timeout
         self._confirmed, self._returned, self._refused = set(), {}, set()
+        fault: BaseException | None = None
         try:
             for ticket in batch:
                 self._send(ticket, deadline)
@@ -91,21 +110,38 @@ class Publisher:
                 if time.monotonic() > deadline and self._open:
                     raise TimeoutError
         except connections.FAULTS as error:
-            self.drop()
-            detail = self._blocked or connections.reason(error)
-            raise errors.BrokerUnavailable(f"{len(batch)} tickets were not confirmed: {detail}") from error
+            fault = error
         # A returned message is confirmed too: the broker has dealt with it, by giving it back.
         returned = self._returned.keys() | self._refused
+        found = self._confirmed - returned
+        self._tell_returned([t for t in batch if t.id in returned])
+        waiting = {ticket.queue for ticket in self._open.values()}
+        answered = {t.queue for t in batch if t.id in self._confirmed or t.id in returned}
+        self._silence.heard(answered)
+        if fault is not None:
+            self.drop()
+            is_late = time.monotonic() >= deadline and not self._blocked
+            rests = is_late and self._silence.missed(waiting - answered)
+            # What has a queue be silent, has whoever declares wait.
+            self._declares = not is_late
+            detail = (
+                f"{len(batch) - len(found)} tickets were not confirmed: {self._blocked or connections.reason(fault)}"
+            )
+            if not found and not rests:
+                raise errors.BrokerUnavailable(detail) from fault
+            log.warning("Of %d, %s", len(batch), detail, extra={"action": "publish.unconfirmed"})
+        elif self._returned:
+            self._declare_again()
+        return found
+
+    def _tell_returned(self, returned: Sequence[tickets.Ticket]) -> None:
         if returned:
-            queues = sorted({t.queue for t in batch if t.id in returned})
+            queues = sorted({ticket.queue for ticket in returned})
             reason = next(iter(self._returned.values()), "refused, as by a full queue")
             log.warning(
-                "The broker does not take %d of %d tickets (%s): %s",
-                len(returned), len(batch), ", ".join(queues), reason, extra={"action": "publish.returned"},
+                "The broker does not take %d tickets (%s): %s",
+                len(returned), ", ".join(queues), reason, extra={"action": "publish.returned"},
             )  # fmt: skip
-        if self._returned:
-            self._declare_again()
-        return self._confirmed - returned
 
     def tick(self) -> None:
         """Connect if need be, send and check heartbeats; see the port."""
@@ -119,6 +155,8 @@ class Publisher:
 
     def ready(self, queue: str) -> int:
         """How many messages are ready in a queue; see the port."""
+        if queue in self._silence.queues:
+            return 1  # Nobody knows.
         self._ensure()
         try:
             channel = self._connection.channel()
@@ -152,7 +190,8 @@ class Publisher:
             on_unblocked=self._on_unblocked,
         )
         try:
-            topology.ensure(self._connection, self._queues)
+            if self._declares:
+                topology.ensure(self._connection, self._queues)
             self._channel = self._connection.channel()
             self._channel.confirm_select()
         except connections.FAULTS as error:
@@ -173,7 +212,7 @@ class Publisher:
 
     def _send(self, ticket: tickets.Ticket, deadline: float) -> None:
         self._sent += 1
-        self._open[self._sent] = ticket.id
+        self._open[self._sent] = ticket
         self._channel.basic_publish(
             Letter(ticket),
             exchange=ticket.exchange,
@@ -199,7 +238,7 @@ class Publisher:
     def _answered(self, tag: int, multiple: bool) -> list[str]:
         # They stand in their order; of thousands that are open, most are not looked at.
         tags = list(itertools.takewhile(lambda t: t <= tag, self._open)) if multiple else [tag]
-        return [self._open.pop(t) for t in tags if t in self._open]
+        return [self._open.pop(t).id for t in tags if t in self._open]
 
     def _on_return(self, error: Exception, exchange: str, key: str, returned: Any) -> None:
         # No queue takes it. It comes back before its confirm.

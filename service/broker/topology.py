@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import amqp
@@ -17,18 +18,27 @@ from service.domain import errors, topology
 
 log = logging.getLogger("millrace.topology")
 
-#: Changeable things are policies. They are set by an administrator (`millrace topology policies` prints the command).
-POLICY = {
-    "name": "millrace",
-    "pattern": r"^(?!dead$|amq\.|celery|.*\.pidbox$|.*\.reply\.).*$",
-    "definition": {"delivery-limit": topology.DELIVERY_LIMIT},
-}
+#: Changeable things are policies. They are set by an administrator (`millrace topology policies` prints the commands).
+#: A queue has one of them, and may not have none: RabbitMQ 4 has a limit of its own.
+POLICIES: tuple[dict[str, Any], ...] = (
+    {
+        "name": "millrace",
+        "pattern": rf"^(?!{topology.DEAD_QUEUE}$|amq\.|celery|.*\.pidbox$|.*\.reply\.).*$",
+        "definition": {"delivery-limit": topology.DELIVERY_LIMIT},
+    },
+    {
+        "name": "millrace-dead",
+        "pattern": rf"^{topology.DEAD_QUEUE}$",
+        "definition": {"delivery-limit": topology.NO_LIMIT},
+    },
+)
 
 
-def policy_words() -> list[str]:
-    """What an administrator tells ``rabbitmqctl``, beside ``-p <vhost>``."""
-    definition = json.dumps(POLICY["definition"])
-    return ["set_policy", "--apply-to", "queues", str(POLICY["name"]), str(POLICY["pattern"]), definition]
+def policies() -> list[list[str]]:
+    """What an administrator tells ``rabbitmqctl``, beside ``-p <vhost>``: words for each policy."""
+    return [
+        ["set_policy", "--apply-to", "queues", p["name"], p["pattern"], json.dumps(p["definition"])] for p in POLICIES
+    ]
 
 
 def apply(url: str, named: frozenset[str], *, heartbeat: int = 10) -> list[str]:
@@ -52,18 +62,37 @@ def apply(url: str, named: frozenset[str], *, heartbeat: int = 10) -> list[str]:
 
 
 def declare(connection: Any, named: frozenset[str]) -> list[str]:
-    """Declare everything on an open connection; a line for each thing."""
-    done = []
+    """Declare everything on an open connection; a line for each thing.
+
+    What is there in another form keeps nothing else from being declared: the first PreconditionFailed comes at the end.
+    """
+    done: list[str] = []
+    differs: amqp.exceptions.PreconditionFailed | None = None
+    things: list[tuple[str, Callable[[Any], None]]] = [
+        *((f"exchange {name}", functools.partial(_exchange, name)) for name in topology.EXCHANGES),
+        *((f"queue {q.name} ← {q.exchange} {q.binding}", functools.partial(_queue, q)) for q in topology.queues(named)),
+    ]
     channel = connection.channel()
-    for exchange in topology.EXCHANGES:
-        channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False)
-        done.append(f"exchange {exchange}")
-    for queue in topology.queues(named):
-        channel.queue_declare(queue.name, durable=True, auto_delete=False, arguments=queue.arguments)
-        channel.queue_bind(queue.name, queue.exchange, queue.binding)
-        done.append(f"queue {queue.name} ← {queue.exchange} {queue.binding}")
+    for line, make in things:
+        try:
+            make(channel)
+            done.append(line)
+        except amqp.exceptions.PreconditionFailed as error:
+            differs = differs or error
+            channel = connection.channel()  # The broker has closed the other one.
     channel.close()
+    if differs is not None:
+        raise differs
     return done
+
+
+def _exchange(name: str, channel: Any) -> None:
+    channel.exchange_declare(name, "topic", durable=True, auto_delete=False)
+
+
+def _queue(queue: topology.Queue, channel: Any) -> None:
+    channel.queue_declare(queue.name, durable=True, auto_delete=False, arguments=queue.arguments)
+    channel.queue_bind(queue.name, queue.exchange, queue.binding)
 
 
 def ensure(connection: Any, named: frozenset[str]) -> None:
@@ -108,7 +137,7 @@ def definitions(named: frozenset[str], vhost: str = "/", passwords: Mapping[str,
              "routing_key": q.binding, "arguments": {}}
             for q in topology.queues(named)
         ],
-        "policies": [{**POLICY, "vhost": vhost, "apply-to": "queues", "priority": 0}],
+        "policies": [{**policy, "vhost": vhost, "apply-to": "queues", "priority": 0} for policy in POLICIES],
     }  # fmt: skip
     return json.dumps(document, indent=2)
 

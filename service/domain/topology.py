@@ -17,6 +17,7 @@ DEAD_QUEUE = "dead"
 
 #: The queues that a handler may name beside ``events``. A dot would make one queue's binding take another's tickets.
 QUEUE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,99}")
+PARALLEL = ".parallel"
 RESERVED_QUEUES = frozenset({PERIODIC_QUEUE, DEAD_QUEUE, "event"})
 
 EXCHANGES = (EVENTS, PERIODIC, DEAD)
@@ -32,6 +33,12 @@ DEAD_ARGUMENTS = {"x-queue-type": "quorum"}
 
 #: How often the broker may hand out one message before it is dead. A policy: RabbitMQ 3.10 has no default.
 DELIVERY_LIMIT = 100
+#: Of the queue ``dead``, behind which there is none: RabbitMQ 4 would delete a message that was read in vain 20 times.
+#: It knows -1 for no limit, and 3.10 does not.
+NO_LIMIT = 1_000_000_000
+
+#: Why a queue gives a message up, in the broker's words.
+DEATHS = ("delivery_limit", "rejected", "expired", "maxlen")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,7 +71,12 @@ def work_queue(name: str) -> Queue:
 
 def parallel(name: str) -> str:
     """The queue that takes what is published while the queue of that name is made anew. No handler can name it."""
-    return f"{name}.parallel"
+    return f"{name}{PARALLEL}"
+
+
+def may_be_ours(queue: str) -> bool:
+    """Whether a queue may have that name, in whatever version of the code."""
+    return QUEUE_NAME.fullmatch(queue.removesuffix(PARALLEL)) is not None
 
 
 def queues(named: frozenset[str] = frozenset()) -> list[Queue]:

@@ -363,7 +363,7 @@ class LeaseWork:
             self._run(DEAD, found | {"reason": result.reason})
         self._tally(delivery, word)
         if late:
-            self._run(work.TALLIES + work.TALLY, tuple(work.late_tally(delivery.type, 1)))
+            self._run(work.TALLIES + work.LATE_TALLY, (delivery.type, 1))
         return word
 
     def give_back(self, delivery: tickets.Delivery, run: ports.Run, queue: str, delay: float) -> outcome.Word:

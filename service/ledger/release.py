@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from service.application import ports
@@ -27,7 +27,8 @@ with recursive {scans.LANES},
 open_lanes as (
     select l.type, l.queue, least(%(window)s, s.most_out) - coalesce(s.out_events, 0) as room
     from lanes l left join millrace.types s on s.name = l.type left join millrace.queues q on q.name = l.queue
-    where s.paused_at is null and q.paused_at is null and coalesce(s.out_events, 0) < least(%(window)s, s.most_out)
+    where l.queue <> all(%(without)s::text[]) and s.paused_at is null and q.paused_at is null
+      and coalesce(s.out_events, 0) < least(%(window)s, s.most_out)
       -- What has nothing due takes no part of a batch from those who have.
       and (select min(t.due_at) from millrace.tickets t
            where t.type = l.type and t.queue = l.queue and t.published_at is null) <= clock_timestamp()),
@@ -106,9 +107,15 @@ class ReleaseLedger:
         self._window = window
         self._forgetful = forgetful
 
-    def take_due(self, limit: int, lead: float) -> list[ports.Due]:
-        """Take tickets that are due, and keep the other clocks away from them for ``lead`` seconds."""
-        values = {"limit": limit, "lead": lead, "window": self._window, "recount": self._forgetful}
+    def take_due(self, limit: int, lead: float, without: Collection[str] = ()) -> list[ports.Due]:
+        """Take tickets that are due, and keep the other clocks away from them for ``lead`` seconds.
+
+        ``without``: queues of which nothing is taken.
+        """
+        values = {
+            "limit": limit, "lead": lead, "without": list(without), "window": self._window,
+            "recount": self._forgetful,
+        }  # fmt: skip
         return [_due(row) for row in self._run(TAKE_DUE, values)]
 
     def overdue_queues(self) -> list[str]:

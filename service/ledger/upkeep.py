@@ -95,6 +95,7 @@ update millrace.tickets
 set published_at = null, returns = least(returns + 1, 1000), revision = revision + 1, careful = careful or %(careful)s,
     due_at = clock_timestamp() + least(make_interval(secs => %(base)s) * power(2, least(returns, 10)), interval '5 min')
 where id = %(ticket)s::uuid
+returning id
 """
 
 FILE_STRAY = """
@@ -153,9 +154,13 @@ class Upkeep:
                 self._expired = expiring.expire(connection, self._expired)
                 connection.exec_driver_sql(DUTY_DONE, ("expiry",))
 
-    def give_back(self, ticket: str, *, careful: bool) -> None:
-        """A ticket came back through the dead queue: due again, later each time. Nothing if its row is gone."""
-        self._run(RETURN, {"ticket": ticket, "careful": careful, "base": RETURN_BASE})
+    def answers(self) -> None:
+        """Raises LedgerUnavailable while it does not."""
+        self._run("select 1", {})
+
+    def give_back(self, ticket: str, *, careful: bool) -> bool:
+        """A ticket came back through the dead queue: due again, later each time. Whether there is its row."""
+        return bool(self._run(RETURN, {"ticket": ticket, "careful": careful, "base": RETURN_BASE}))
 
     def file_stray(self, queue: str, reason: str, message: Any) -> None:
         """Keep a foreign message, bytes and headers."""
@@ -189,8 +194,15 @@ class Upkeep:
 def dump(value: Any) -> str:
     """JSON for jsonb of whatever an AMQP header may hold: what JSON or PostgreSQL do not know becomes its repr."""
     try:
-        text = json.dumps(value, default=repr, skipkeys=True, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(_named(value), default=repr, allow_nan=False, ensure_ascii=False)
     except (ValueError, RecursionError):
         text = json.dumps(repr(value))
     # Neither a lone surrogate nor a NUL can be kept.
     return text.encode("utf-8", "replace").decode().replace("\\u0000", "\\ufffd")
+
+
+def _named(value: Any) -> Any:
+    """The same with names that JSON knows: AMQP's may be any bytes."""
+    if isinstance(value, dict):
+        return {name if isinstance(name, str) else repr(name): _named(one) for name, one in value.items()}
+    return [_named(one) for one in value] if isinstance(value, list) else value

@@ -13,7 +13,8 @@ WORK_OUT = 3  #: seconds of work of a type that are with the broker, for each ha
 LEAST_OUT = 2  #: events likewise, however long one takes
 COUNTED = 1_000  #: tickets that wait behind a full window are counted up to here; nobody knows how long more will take
 
-# Rows are taken in order of their names, as by whoever publishes, so that they do not wait for each other in a circle.
+# Rows are taken in order of their names, as by whoever publishes, and those of queues first, as by whoever resumes one,
+# so that they do not wait for each other in a circle. What reads how many queues were written comes after them.
 COUNT_OUT = f"""
 with out as (
     select type, queue, sum(cardinality(event_ids))::int as n from millrace.tickets
@@ -33,7 +34,8 @@ counted_queues as (
     select coalesce(n.name, q.name), n.wait from queues n full join millrace.queues q on q.name = n.name
     where n.wait is distinct from q.wait
     order by 1
-    on conflict (name) do update set wait = excluded.wait),
+    on conflict (name) do update set wait = excluded.wait
+    returning name),
 
 counted as (select type, min(queue) as queue, sum(n)::int as n from out group by type),
 types as (
@@ -57,8 +59,9 @@ held as (
 insert into millrace.types (name, out_events, most_out, wait, counted_at)
 select n.name, n.out_events, n.most_out, h.wait, clock_timestamp()
 from types n left join held h on h.name = n.name left join millrace.types t on t.name = n.name
-where n.out_events <> coalesce(t.out_events, 0) or n.most_out is distinct from t.most_out
-   or h.wait is distinct from t.wait
+where (select count(*) from counted_queues) is not null
+  and (n.out_events <> coalesce(t.out_events, 0) or n.most_out is distinct from t.most_out
+       or h.wait is distinct from t.wait)
 order by n.name
 on conflict (name) do update
 set out_events = excluded.out_events, most_out = excluded.most_out, wait = excluded.wait,

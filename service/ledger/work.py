@@ -93,7 +93,11 @@ where id = %s::uuid and state = 'pending'
 """
 
 TALLIES = "insert into millrace.tallies (minute, type, word, n, queue, mark, seconds) values "
-TALLY = "(date_trunc('minute', now()), %s, %s, %s, %s, %s, %s)"
+# The mark is evidence that others were passed by. A ticket's own word is believed no further than until now: it may be
+# forged, and a door's clock may be a little ahead.
+TALLY = "(date_trunc('minute', now()), %s, %s, %s, %s, least(%s, clock_timestamp()), %s)"
+# It is no outcome, so it says nothing of a queue, nor of how far that was worked.
+LATE_TALLY = f"(date_trunc('minute', now()), %s, '{objective.LATE}', %s, null, null, null)"
 
 # A run that was lost, of a type whose handler was detached then and is atomic now. Who was asked to stop, ends here.
 ADOPT = """
@@ -137,11 +141,6 @@ and (select sum(cardinality(event_ids)) from millrace.tickets where id = any(%s:
 def _named(ids: Sequence[str]) -> tuple[str, str, str]:
     """The values of ``NAMED``: as texts, ids have the same order as in PostgreSQL."""
     return arrays.uuids(ids), min(ids), max(ids)
-
-
-def late_tally(type_name: str, number: int) -> list[Any]:
-    """The values of a ``TALLY``: it is no outcome, so it says nothing of a queue, nor of how far that was worked."""
-    return [type_name, objective.LATE, number, None, None, None]
 
 
 class HandlerSession(orm.Session):
@@ -335,9 +334,11 @@ class Work:
             for word, those in by_word.items():
                 seconds = ran if word is timed else None
                 rows += [delivery.type, word.value, len(those), delivery.queue, delivery.at, seconds]
+            written = [TALLY] * len(by_word)
             if late:
-                rows += late_tally(delivery.type, late)
-            self._add(TALLIES + ",".join([TALLY] * (len(by_word) + bool(late))), *rows)
+                written.append(LATE_TALLY)
+                rows += [delivery.type, late]
+            self._add(TALLIES + ",".join(written), *rows)
 
     def settle(self, delivery: tickets.Delivery, rest: Sequence[str] = ()) -> None:
         """End the ticket, or keep it for what is still open: ``rest`` at once, what others hold a little later."""

@@ -139,7 +139,8 @@ def _broker(
         supervisor.say(f"starting {node.version}")
         supervisor.watch(node, SERVERS)
         node.start()
-        node.ctl("-p", "/", *topology.policy_words())
+        for words in topology.policies():
+            node.ctl("-p", "/", *words)
         around.variables["MILLRACE_BROKER_URL_FILE"] = _kept(folder / "broker_url", node.url)
         around.broker_metrics = f"{ports.LOOPBACK}:{node.metrics_port}"
         around.told.append(f"broker    {node.version} on {ports.LOOPBACK}:{node.port}, data in {node.home}")

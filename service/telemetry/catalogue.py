@@ -101,7 +101,7 @@ REFUSAL = Label(
     "reason", ("not_signed_in", "bad_credential", "not_permitted", "too_many_failures", "too_many_requests")
 )
 OWNER = Label("owner", ("ours", "stray"))
-REASON = Label("reason", ("delivery_limit", "rejected", "expired", "maxlen"))
+REASON = Label("reason", topology.DEATHS)
 ACCEPT_OUTCOME = Label("outcome", ("accepted", "duplicate", "conflict", "invalid", "unavailable"))
 PUBLISH_OUTCOME = Label("outcome", ("confirmed", "unconfirmed", "unavailable"))
 FINISH_OUTCOME = Label("outcome", tuple(word.value for word in outcome.Word))

@@ -139,6 +139,9 @@ class Machine(stateful.RuleBasedStateMachine):
     def ready(self, queue: str) -> int:
         return len(self.messages)
 
+    def resting(self) -> frozenset[str]:
+        return frozenset()
+
     # --- what happens -------------------------------------------------------------------------------------------
 
     @stateful.initialize(type_name=st.sampled_from(list(TYPES)), scripts=st.lists(SCRIPTS, min_size=4, max_size=6))

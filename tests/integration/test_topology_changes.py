@@ -138,6 +138,20 @@ def test_an_apply_of_other_arguments_names_the_way_that_there_is(road: Road, bro
     assert road.ready() == 1
 
 
+def test_a_queue_that_differs_keeps_no_other_from_being_declared(road: Road, broker: plan.Broker) -> None:
+    """A rollout changes the arguments of all queues, and names a new one."""
+    make_old(road, OLD)
+    road.channel(lambda channel: channel.queue_delete(topology.DEAD_QUEUE))
+    road.declare("reports")  # As each process does that connects.
+    assert words(broker) == {"events": "differs"}
+    assert (road.ready("reports"), road.ready("dead")) == (0, 0)
+    road.channel(lambda channel: channel.queue_delete("reports"))
+    applied = road.run("apply", "service", "topology", "apply", apps="tests.apps.parcel_app")
+    assert applied.wait_for_end() != 0
+    assert "for queue 'events'" in applied.text()
+    assert road.ready("reports") == 0
+
+
 def test_only_work_queues_are_drained(broker: plan.Broker) -> None:
     for name in ("dead", "nowhere"):
         with pytest.raises(errors.NoSuchQueue, match="one of events, periodic is wanted"):

@@ -30,10 +30,14 @@ def test_the_definitions_for_rabbitmq_are_the_topology() -> None:
     assert [e["name"] for e in found["exchanges"]] == list(topology.EXCHANGES)
     assert {q["name"] for q in found["queues"]} == {"events", "periodic", "reports", "dead"}
     assert all(q["arguments"]["x-queue-type"] == "quorum" for q in found["queues"])
-    pattern = re.compile(found["policies"][0]["pattern"])
-    assert [bool(pattern.search(q)) for q in ("events", "reports", "dead", "amq.gen-x", "w@h.celery.pidbox")] == [
-        True, True, False, False, False,
+    names = ("events", "reports", "events.parallel", "dead", "amq.gen-x", "w@h.celery.pidbox")
+    patterns = [re.compile(policy["pattern"]) for policy in found["policies"]]
+    # Each of our queues has one limit of deliveries, and the last of them as good as none.
+    assert [[bool(pattern.search(name)) for name in names] for pattern in patterns] == [
+        [True, True, True, False, False, False], [False, False, False, True, False, False],
     ]  # fmt: skip
+    limits = [policy["definition"] for policy in found["policies"]]
+    assert limits == [{"delivery-limit": topology.DELIVERY_LIMIT}, {"delivery-limit": topology.NO_LIMIT}]
 
 
 def test_names_on_the_broker_are_written_in_one_file() -> None:

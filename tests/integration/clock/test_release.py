@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
+import datetime
 
 import pytest
 
@@ -110,6 +112,18 @@ def test_an_overdue_ticket_goes_again_when_a_later_one_was_worked(ledger: Ledger
     ledger.sql(mark, "events", "9 min")
     [due] = release.take_overdue("events", False, 10, 10.0)
     assert not due.ticket.careful
+
+
+def test_a_ticket_that_says_it_was_published_in_the_future_is_no_evidence_for_others(ledger: Ledger) -> None:
+    """Whoever reaches the broker may send a copy of a ticket, with any instant in it."""
+    ledger.post("a.a", 1)
+    ledger.post("a.b", 1)
+    overdue(ledger)
+    [ticket] = [ticket for ticket in ledger.tickets() if ticket.type == "a.b"]
+    ledger.executor.execute(dataclasses.replace(ticket, at=datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)))
+    assert ledger.states() == {"pending": 1, "succeeded": 1}
+    ledger.sql("update millrace.tickets set published_at = now() + interval '10 s'")
+    assert a_release(ledger).take_overdue("events", False, 10, 10.0) == []
 
 
 def test_on_a_forgetful_broker_a_ticket_that_goes_again_is_worked_carefully(ledger: Ledger) -> None:

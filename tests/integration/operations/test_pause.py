@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import threading
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from service.ledger import release
+from service.ledger.pauses import PauseLedger
+from service.ledger.upkeep import Upkeep
 from tests.answers import document, problem
 from tests.front import operator
 from tests.integration.operations.desk import released
@@ -139,7 +142,7 @@ def test_a_long_backlog_that_is_paused_is_not_read_in_every_round(ledger: Ledger
     with connection.cursor() as cursor:
         cursor.execute(
             "explain (analyze, format json) " + release.TAKE_DUE,
-            {"window": 20_000, "limit": 256, "lead": 10.0, "recount": False},
+            {"window": 20_000, "limit": 256, "lead": 10.0, "without": [], "recount": False},
         )
         [(plan,)] = cursor.fetchall()
     connection.close()
@@ -151,3 +154,31 @@ def most_rows(node: dict[str, Any]) -> int:
     """The most rows that any step of a plan has read."""
     here = int(node.get("Actual Rows", 0) + node.get("Rows Removed by Filter", 0)) * int(node.get("Actual Loops", 1))
     return max([here, *(most_rows(child) for child in node.get("Plans", []))])
+
+
+def test_who_resumes_a_queue_and_who_counts_what_is_out_do_not_wait_in_a_circle(ledger: Ledger) -> None:
+    [one, _] = ledger.post("a.one", 1, 2)
+    ledger.post("a.slow", 1)
+    all_out(ledger)
+    ledger.sql("update millrace.tickets set published_at = null where event_ids[1] = %s::uuid", one)
+    # There is a hand for the queue, whose work takes a while: the count writes into both tables, as the operator does.
+    ledger.sql("insert into millrace.types (name, pace) values ('a.one', 1), ('a.slow', 1)")
+    ledger.sql(
+        "insert into millrace.processes (kind, host, pid, version, digest, slots, queues, types, started_at)"
+        " values ('worker', 'h', 1, 'v', 'd', 1, array['events'], array['a.one'], now())"
+    )
+    queues = PauseLedger(ledger.engine, "queues")
+    queues.pause("events", None)
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    with concurrent.futures.ThreadPoolExecutor(2) as pool, contextlib.closing(psycopg2.connect(ledger.url)) as other:
+        # The clock's count is held up between two of its rows, and the operator comes along.
+        other.cursor().execute("select from millrace.types where name = 'a.slow' for update")
+        counted = pool.submit(Upkeep(ledger.engine).count_windows)
+        ledger.until(lambda: ledger.sql(waiting) == [(1,)])
+        resumed = pool.submit(queues.resume, "events")
+        ledger.until(lambda: ledger.sql(waiting) == [(2,)])
+        other.rollback()
+        counted.result()
+        assert resumed.result() is True
+    assert ledger.sql("select name, wait, paused_at from millrace.queues") == [("events", 1.0, None)]
+    assert ledger.sql("select name, out_events from millrace.types order by 1") == [("a.one", 1), ("a.slow", 1)]

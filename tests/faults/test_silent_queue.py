@@ -1,0 +1,83 @@
+"""A quorum queue whose node says nothing stops the publishing of its own tickets only (P6)."""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+import time
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from service.application import publish
+from service.broker import publisher, silence
+from service.domain import errors, topology
+from service.domain.ticket import Ticket
+from service.local.rabbitmq import RabbitNode
+from tests import servers
+from tests.patience import PATIENCE, wait
+
+pytestmark = [pytest.mark.heavy, pytest.mark.rabbitmq]
+
+ELSEWHERE = "elsewhere"  #: a queue that has its only member on the other node
+FOR = 25.0  #: seconds; after a minute the broker gives the other node up, and refuses what is for it
+
+
+@pytest.fixture
+def nodes(tmp_path: pathlib.Path) -> Iterator[tuple[RabbitNode, RabbitNode]]:
+    """Two nodes in a cluster. All queues are on the first, but for one."""
+    servers.need_rabbitmq()
+    first = RabbitNode(tmp_path / "1")
+    other = RabbitNode(tmp_path / "2", beside=first)
+    try:
+        first.start()
+        other.start().join()
+        broker = publisher.Publisher(first.url, frozenset({ELSEWHERE}), heartbeat=10, name="test")
+        broker.tick()
+        broker.drop()
+        leave = 'rabbit_quorum_queue:delete_member(<<"/">>, <<"{}">>, \'{}\')'
+        queues = [topology.EVENTS_QUEUE, topology.PERIODIC_QUEUE, topology.DEAD_QUEUE]
+        acts = [leave.format(name, other.folder.name) for name in queues]
+        first.ctl("eval", f"[{', '.join([*acts, leave.format(ELSEWHERE, first.folder.name)])}].")
+        yield first, other
+    finally:
+        other.kill()
+        first.kill()
+        first.release()
+
+
+@pytest.mark.fault(3)
+def test_what_is_for_other_queues_is_published_all_the_while(nodes: tuple[RabbitNode, RabbitNode]) -> None:
+    first, other = nodes
+    broker = publisher.Publisher(first.url, frozenset({ELSEWHERE}), heartbeat=10, name="test")
+    assert send(broker) == {ELSEWHERE, topology.EVENTS_QUEUE}
+    other.freeze()
+    begin = time.monotonic()
+    confirmed = [begin]
+    while time.monotonic() - begin < FOR:
+        assert send(broker) == {topology.EVENTS_QUEUE}
+        confirmed.append(time.monotonic())
+    gaps = sorted((later - earlier for earlier, later in itertools.pairwise(confirmed)), reverse=True)
+    # Once it takes the others along; then it is tried by itself, after each rest.
+    assert gaps[0] < publish.TIMEOUT + 2 * PATIENCE
+    assert gaps[1] < silence.TRIAL + 2 * PATIENCE
+    assert sum(gap > silence.TRIAL / 2 for gap in gaps) <= 5
+    other.thaw()
+    wait(lambda: ELSEWHERE in send(broker), 2 * silence.RESTS[1], "it is published to again", step=0.5)
+    broker.drop()
+
+
+def send(broker: publisher.Publisher) -> set[str]:
+    """Publish ten tickets for each of both queues; of which all were confirmed."""
+    batch = [a_ticket(queue) for _ in range(10) for queue in (ELSEWHERE, topology.EVENTS_QUEUE)]
+    try:
+        found = broker.publish(batch, publish.TIMEOUT)
+    except errors.BrokerUnavailable:
+        return set()
+    return {t.queue for t in batch} - {t.queue for t in batch if t.id not in found}
+
+
+def a_ticket(queue: str) -> Ticket:
+    exchange, key = topology.event_route("a.a", queue)
+    return Ticket(str(uuid.uuid4()), "a.a", (str(uuid.uuid4()),), exchange, key, queue)
