@@ -144,13 +144,17 @@ class Publisher:
         if self._connection is not None:
             return
         self._blocked = ""
-        self._connection = connections.connect(
-            self._url,
-            heartbeat=self._heartbeat,
-            name=self._name,
-            on_blocked=self._on_blocked,
-            on_unblocked=self._on_unblocked,
-        )
+        try:
+            self._connection = connections.connect(
+                self._url,
+                heartbeat=self._heartbeat,
+                name=self._name,
+                on_blocked=self._on_blocked,
+                on_unblocked=self._on_unblocked,
+            )
+        except errors.BrokerUnavailable:
+            signals.connection_changed.send(None, peer="broker", up=False)
+            raise
         try:
             topology.ensure(self._connection, self._queues)
             self._channel = self._connection.channel()

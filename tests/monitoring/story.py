@@ -36,6 +36,7 @@ EVERY = max(1, round(PATIENCE))
 QUICK = {
     r"\b(scrape_interval|evaluation_interval|interval|scrape_timeout|group_interval): \w+": rf"\1: {EVERY}s",
     r"\bgroup_wait: \w+": "group_wait: 1s",
+    r"\bkeep_firing_for: \w+": f"keep_firing_for: {10 * EVERY}s",
 }
 #: For how long these alerts must last here: those of which a page is made, and one that follows from them. All others
 #: must last as long as in production, so that what fires has a reason.
