@@ -277,10 +277,10 @@ CASES = (
     Case(
         "MillracePublishFails",
         {
-            PUBLISHED % ("events", "confirmed"): "0x20 4x60",
-            PUBLISHED % ("events", "unconfirmed"): "0x20 2x60",
+            PUBLISHED % ("events", "confirmed"): "0+1x80",
+            PUBLISHED % ("events", "unconfirmed"): "0x20 1x7 2x7 3x7 4x40",
         },
-        "14m",
+        "20m",
     ),
     # A busy door does not hide a clock that publishes ticks in vain.
     Case(
