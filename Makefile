@@ -23,7 +23,7 @@ ARGS ?=
 MILLRACE_APPS ?= numbers_app
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header
 
-.PHONY: help venv run stack monitor test cover faults chaos matrix lint verify bench bench-quick bench-backlog bench-soak bench-ledger pictures docs model release lock clean
+.PHONY: help venv run stack monitor test cover faults heavy chaos matrix lint verify bench bench-quick bench-backlog bench-soak bench-ledger pictures docs model release lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,10 +50,15 @@ cover: ## The same, and how much of the code it reaches: 90% at least; takes hal
 
 # Only a run of all of them is written down.
 faults: WORKERS = $(shell nproc)
-faults: $(READY) ## Make every fault, and write docs/reliability.md; within 40 minutes
+faults: $(READY) ## Make every fault, and write docs/reliability.md; about 35 minutes
 	@deploy/install-packages
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -p tests.faults.report \
 		$(if $(strip $(ARGS)),$(ARGS),--reliability docs/reliability.md)
+
+heavy: WORKERS = $(shell nproc)
+heavy: $(READY) ## Run what is too long for make test and is no fault: the handbook typed, releases, fuzzing, roles
+	@deploy/install-packages
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'heavy and not fault' --ignore=tests/faults $(ARGS)
 
 chaos: $(READY) ## Make random faults under load: make chaos SEED=7 MINUTES=30
 	@deploy/install-packages

@@ -55,9 +55,9 @@ class Door:
         """One GET."""
         return self._request(self._connect(), "GET", path, None)
 
-    def post(self, type_name: str, **payload: Any) -> Answer:
-        """Post one event."""
-        return self._request(self._connect(), "POST", f"/v1/events/{type_name}", json.dumps(payload))
+    def post(self, type_name: str, *, key: str | None = None, **payload: Any) -> Answer:
+        """Post one event; with a key it may be posted again."""
+        return self._request(self._connect(), "POST", f"/v1/events/{type_name}", json.dumps(payload), key=key)
 
     def post_many(self, type_name: str, number: int, **payload: Any) -> Answer:
         """Post so many events in one request, all or none of them."""
@@ -99,10 +99,12 @@ class Door:
         path: str,
         body: str | None,
         media_type: str = "application/json",
+        key: str | None = None,
     ) -> Answer:
         begin = time.monotonic()
+        sent = ({"Content-Type": media_type} if body else {}) | ({"Idempotency-Key": f'"{key}"'} if key else {})
         try:
-            connection.request(method, path, body, {"Content-Type": media_type} if body else {})
+            connection.request(method, path, body, sent)
             response = connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException):

@@ -12,7 +12,7 @@ from service import bootstrap, safety, signals
 from service.broker.factory import App
 from service.domain import errors, topology
 from service.telemetry import logging as logs
-from workers import presence, retiring
+from workers import cold, presence, retiring
 
 
 def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence) -> None:  # noqa: PLR0915
@@ -56,7 +56,9 @@ def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence
     def after_start(sender: Any, **_: Any) -> None:
         sender.pulse.watched = not sender.pool.is_green and not isinstance(sender.pool, solo.TaskPool)
         sender.pulse.begun = True
-        if not here.forks:
+        if here.forks:
+            cold.bound()
+        else:
             _note(app, here)
 
     def set_up_logging(loglevel: int | None = None, logfile: str | None = None, **_: Any) -> None:

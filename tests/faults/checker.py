@@ -25,13 +25,17 @@ EFFECTS = "select number, event_id::text from effects where number = any(%s)"
 OPEN = "select count(*) from millrace.events where state in ('pending', 'running')"
 
 
+NONE: frozenset[int] = frozenset()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of the numbers of a workload."""
 
-    lost: list[int]  #: accepted, and neither worked nor a dead letter with a reason
-    doubled: list[int]  #: with more than one effect
-    broken_refusals: list[int]  #: said not to be stored, and worked all the same
+    lost: frozenset[int] = NONE  #: accepted, and neither worked nor a dead letter with a reason
+    buried: frozenset[int] = NONE  #: dead letters, though there was nothing wrong with them
+    doubled: frozenset[int] = NONE  #: with more than one effect, or with one that a replay would double
+    broken_refusals: frozenset[int] = NONE  #: said not to be stored, and worked all the same
 
 
 @contextlib.contextmanager
@@ -83,11 +87,12 @@ def has_effect(road: Road, event_id: str) -> bool:
 def check(road: Road, load: Workload, record: Record, *, drain: float = 60.0) -> None:
     """Wait until nothing is open, and assert P1, P2, P3 and P8 of all that was posted."""
     load.stop()
+    accepted = load.accepted() | load.ask_again()
     wait(lambda: not road.one(OPEN), drain, "nothing is open", step=0.2)
-    verdict = judge(road, load)
+    verdict = judge(road, load, accepted)
     record("lost", len(verdict.lost))
     record("doubled", len(verdict.doubled))
-    assert verdict == Verdict([], [], []), verdict
+    assert verdict == Verdict(), verdict
     assert_in_time(load.answers.values())
     strange = [a for a in load.unknown().values() if a.status not in (0, 503)]
     assert not strange, f"neither accepted nor refused: {strange[0]}"
@@ -96,20 +101,25 @@ def check(road: Road, load: Workload, record: Record, *, drain: float = 60.0) ->
     assert doctor.wait_for_end() == 0, doctor.text()
 
 
-def judge(road: Road, load: Workload) -> Verdict:
-    """Compare what clients were told with what is there."""
-    accepted = load.accepted()
+def judge(road: Road, load: Workload, accepted: dict[int, str] | None = None) -> Verdict:
+    """Compare what clients were told with what is there.
+
+    ``accepted``: number → the event's id, of those that were, where some were posted again after the load.
+    """
+    accepted = load.accepted() if accepted is None else accepted
     ended = {event: (state, reason) for event, state, reason in road.sql(ENDED, list(accepted.values()))}
     worked: dict[int, list[str]] = {}
     for number, event in road.sql(EFFECTS, list(load.answers)):
         worked.setdefault(number, []).append(event)
+    buried = frozenset(n for n, event in accepted.items() if ended.get(event, ("", None))[0] == "dead")
 
     def is_lost(number: int, event: str) -> bool:
         state, reason = ended.get(event, ("", None))
-        return not (state == "succeeded" and event in worked.get(number, ())) and not (state == "dead" and reason)
+        return not reason if number in buried else not (state == "succeeded" and event in worked.get(number, ()))
 
     return Verdict(
-        lost=sorted(n for n, event in accepted.items() if is_lost(n, event)),
-        doubled=sorted(n for n, events in worked.items() if len(events) > 1),
-        broken_refusals=sorted(load.refused().keys() & worked.keys()),
+        lost=frozenset(n for n, event in accepted.items() if is_lost(n, event)),
+        buried=buried,
+        doubled=frozenset(n for n, events in worked.items() if len(events) > 1 or n in buried),
+        broken_refusals=frozenset(load.refused().keys() & worked.keys()),
     )

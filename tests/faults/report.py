@@ -1,4 +1,4 @@
-"""What `make faults` adds to pytest: it keeps to faults and to what takes long, and writes down what came of them.
+"""What `make faults` adds to pytest: it keeps to faults, and writes down what came of them.
 
 A plugin (``-p tests.faults.report --reliability docs/reliability.md``). What a test measured travels in its own report
 (``record_property``), so it arrives from the processes of pytest-xdist as well.
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from tests.faults.catalogue import FAULTS, UNCOVERED, Fault
+from tests.patience import PATIENCE
 
 FOLDER = pathlib.Path(__file__).parent
 HEAD = """\
@@ -45,7 +46,7 @@ class Results:
         about = [_faults(reports) for reports in self._reports.values()]
         covered = set().union(*about)
         number = sum(map(bool, about))
-        tests = f"{len(covered)} of {len(FAULTS)} faults, made by {number} tests on commit `{commit}`.\n"
+        tests = f"{len(covered)} of {len(FAULTS)} faults, made by {number} tests on commit `{commit}`.{_patience()}\n"
         return HEAD + tests + "\n" + "\n".join(self._table(covered)) + "\n" + "\n".join(_missing(covered)) + "\n"
 
     def _table(self, covered: set[int]) -> Iterator[str]:
@@ -57,6 +58,11 @@ class Results:
             cells = [fault.name, fault.promises, len(tests), _outcome(tests)]
             cells += [_worst(tests, *column) for column in (("lost", ".0f"), ("doubled", ".0f"), ("recovery", ".1f"))]
             yield f"| {number} | " + " | ".join(map(str, cells)) + " |"
+
+
+def _patience() -> str:
+    """On a machine that others use, too, seconds are not what they are elsewhere; the page does not hide it."""
+    return f" Deadlines, the promised ones too, were {PATIENCE:g} times as long." if PATIENCE != 1 else ""
 
 
 def _faults(reports: Iterable[pytest.TestReport]) -> set[int]:
@@ -102,16 +108,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what `make test` has had, and have each report say which faults it is about."""
-    ours = [item for item in items if FOLDER in item.path.parents or _is_marked(item)]
+    """Keep to the faults, wherever their tests are, and have each report say which it is about."""
+    ours = [item for item in items if FOLDER in item.path.parents or item.get_closest_marker("fault")]
     config.hook.pytest_deselected(items=[item for item in items if item not in ours])
     items[:] = ours
     for item in items:
         item.user_properties += [("fault", n) for mark in item.iter_markers("fault") for n in mark.args]
-
-
-def _is_marked(item: pytest.Item) -> bool:
-    return any(item.get_closest_marker(name) for name in ("fault", "heavy"))
 
 
 class Writer:

@@ -116,6 +116,9 @@ class TestLine:
     ) -> None:
         with trial(road, door) as load, web_line.weather_of(**weather), worker_line.weather_of(**weather):
             load.wait_for_accepted(300)
+            late = door.post("ledger.step").id
+            load.wait_for_accepted(40)  # For about a second.
+            assert not road.effects([late]), "the broker is quick"
 
     @pytest.mark.fault(35)
     def test_the_consumer_is_cut_off_every_second(

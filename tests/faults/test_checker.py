@@ -10,7 +10,7 @@ import pytest
 from tests.door import DEADLINE, SLACK, Answer
 from tests.faults import checker
 from tests.faults.checker import Verdict, judge
-from tests.faults.workload import Workload
+from tests.faults.workload import Workload, key_of
 from tests.road import Road
 
 
@@ -39,15 +39,15 @@ class TestChecker:
         yield number
         road.sql("delete from effects where number = %s", number)
         road.sql("insert into effects values (%s, 1, 0, %s)", load.accepted()[number], number)
-        assert judge(road, load) == Verdict([], [], [])
+        assert judge(road, load) == Verdict()
 
     def test_an_effect_that_is_missing_is_a_loss(self, road: Road, load: Workload, number: int) -> None:
         road.sql("delete from effects where number = %s", number)
-        assert judge(road, load) == Verdict(lost=[number], doubled=[], broken_refusals=[])
+        assert judge(road, load) == Verdict(lost=frozenset([number]))
 
     def test_an_effect_that_is_there_twice_is_doubled(self, road: Road, load: Workload, number: int) -> None:
         road.sql("insert into effects select * from effects where number = %s", number)
-        assert judge(road, load) == Verdict(lost=[], doubled=[number], broken_refusals=[])
+        assert judge(road, load) == Verdict(doubled=frozenset([number]))
 
     def test_a_post_that_was_refused_and_is_worked_breaks_the_promise(
         self, road: Road, load: Workload, number: int
@@ -55,7 +55,7 @@ class TestChecker:
         refusal = Answer(503, {"retry-after": "1"}, {"stored": "no"}, 0.1)
         told = dataclasses.replace(load.answers[number])
         load.answers[number] = refusal
-        assert judge(road, load).broken_refusals == [number]
+        assert judge(road, load).broken_refusals == {number}
         load.answers[number] = told
 
     @pytest.mark.parametrize(
@@ -73,12 +73,22 @@ class TestChecker:
             checker.check(road, load, lambda name, value: None)
         del load.answers[0]
 
-    def test_a_worked_event_that_is_dead_by_the_ledger_needs_a_reason(
-        self, road: Road, load: Workload, number: int
-    ) -> None:
-        event = load.accepted()[number]
+    def test_a_dead_letter_that_nothing_was_wrong_with_is_told(self, road: Road, load: Workload, number: int) -> None:
+        """Without a reason it is lost, and with its effect it is doubled by whoever replays it."""
+        event, this = load.accepted()[number], frozenset([number])
         road.sql("update millrace.events set state = 'dead' where id = %s", event)
-        assert judge(road, load).lost == [number]
+        assert judge(road, load) == Verdict(lost=this, buried=this, doubled=this)
         road.sql("insert into millrace.dead (event_id, type, reason) values (%s, 'ledger.step', 'failed')", event)
-        assert judge(road, load) == Verdict([], [], [])
+        assert judge(road, load) == Verdict(buried=this, doubled=this)
+        road.sql("delete from effects where number = %s", number)
+        assert judge(road, load) == Verdict(buried=this)
         road.sql("update millrace.events set state = 'succeeded' where id = %s", event)
+
+    def test_what_may_be_stored_is_posted_again_with_its_key(self, road: Road, load: Workload) -> None:
+        keyed = [n for n in load.accepted() if key_of(n)]
+        told = {n: load.answers[n] for n in keyed[:2]}
+        load.answers.update(dict.fromkeys(told, Answer(0, {}, None, 0.1)))
+        try:
+            assert load.ask_again() == {n: answer.id for n, answer in told.items()}
+        finally:
+            load.answers.update(told)

@@ -69,8 +69,12 @@ class TestLine:
         self, road: Road, door: Door, lines, name: str, trial
     ) -> None:
         with trial(road, door) as load, lines[name].weather_of(lost=True):
+            # What only this process could bring on its way.
+            waits = door.post("ledger.step").id if name == "worker" else kept_back(road)
             load.wait_for_accepted(200)
+            assert not road.effects([waits]), "nothing vanished"
             assert not load.refused(), "the door is not concerned"
+        road.assert_worked_once([waits])
 
     @pytest.mark.fault(20)
     def test_a_door_hangs_up_on_a_ledger_that_is_there_and_silent(self, road: Road, door: Door, lines, trial) -> None:
@@ -136,3 +140,9 @@ def cut_once(line: Proxy, cut: Cut) -> None:
     done = line.cuts
     line.cut(cut)
     wait(lambda: line.cuts > done, 20, f"a connection is cut at {cut.words!r}")
+
+
+def kept_back(road: Road) -> str:
+    """An event whose ticket nobody but the clock will publish."""
+    (ticket,) = road.store("ledger.step", ["{}"], head_start=0.1)
+    return ticket.event_ids[0]

@@ -58,15 +58,16 @@ def used_up(server: PostgresServer) -> Iterator[None]:
                     one = held.enter_context(contextlib.closing(psycopg2.connect(server.dsn_of("postgres"))))
                     theirs.append(one.info.backend_pid)
 
-        def end_others(cursor: psycopg2.extensions.cursor) -> bool:
-            cursor.execute(OTHERS, (theirs,))
-            take_all()
-            return cursor.rowcount == 0
+        # It is held to the end: whoever is quick would have the place that it leaves.
+        own = held.enter_context(contextlib.closing(psycopg2.connect(server.dsn_of("postgres"))))
+        own.autocommit = True
 
-        with contextlib.closing(psycopg2.connect(server.dsn_of("postgres"))) as own:
-            own.autocommit = True
-            # They are quick to come back; one that has just begun has no name yet.
-            wait(lambda: end_others(own.cursor()), 20, "nobody else is connected")
+        def end_others() -> bool:
+            own.cursor().execute(OTHERS, (theirs,))
+            take_all()
+            return 1 + len(theirs) == int(CONNECTIONS)
+
+        wait(end_others, 20, "nobody else is connected")
         yield
 
 

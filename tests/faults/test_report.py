@@ -83,16 +83,22 @@ def test_every_mark_names_a_fault_of_the_catalogue() -> None:
         ("tests/faults/test_clocks.py", [], True),
         ("tests/integration/test_lane.py", [], False),
         ("tests/integration/test_lane.py", ["fault"], True),
-        ("tests/integration/test_lane.py", ["heavy"], True),
+        ("tests/integration/test_lane.py", ["heavy"], False),
     ],
 )
-def test_what_takes_long_is_run_wherever_it_stands(path: str, marks: list[str], is_kept: bool) -> None:
-    """`make test` leaves it out, and nobody else would run it."""
+def test_a_fault_is_made_wherever_its_test_stands(path: str, marks: list[str], is_kept: bool) -> None:
     item = Item(TESTS.parent / path, [getattr(pytest.mark, name)(1).mark for name in marks])
     items: list[Any] = [item]
     config: Any = SimpleNamespace(hook=SimpleNamespace(pytest_deselected=lambda items: None))
     plugin.pytest_collection_modifyitems(config, items)
     assert items == [item] * is_kept
+
+
+def test_what_takes_long_and_is_no_fault_is_left_to_make_heavy() -> None:
+    """What `make test` leaves out is run by the one or by the other."""
+    targets = (TESTS.parent / "Makefile").read_text()
+    assert "-m 'not heavy'" in targets
+    assert "-m 'heavy and not fault' --ignore=tests/faults" in targets
 
 
 class Item(SimpleNamespace):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 
@@ -16,7 +17,8 @@ class Workload:
     """A few threads that post at a bounded rate, from entering to leaving.
 
     Each event carries a number of its own, which its effect keeps. So what became of a post is known even where no
-    answer came that could have named an event.
+    answer came that could have named an event. Every other one has an idempotency key, as a client sends it who will
+    post again what may not be stored.
     """
 
     def __init__(self, *doors: Door, rate: float = 40.0, threads: int = 4, type_name: str = "ledger.step") -> None:
@@ -66,7 +68,30 @@ class Workload:
         known = self.accepted().keys() | self.refused().keys()
         return {n: a for n, a in answers if n not in known}
 
+    def ask_again(self, seconds: float = 60.0) -> dict[int, str]:
+        """Post again what has a key and may be stored or not, until it is accepted; number → the event's id."""
+        found: dict[int, str] = {}
+
+        def is_accepted(number: int) -> bool:
+            answer = self._send(number, self._doors[-1])
+            if answer.status == 202:
+                found[number] = answer.id
+            return answer.status == 202
+
+        for number in self.unknown():
+            if key_of(number):
+                wait(functools.partial(is_accepted, number), seconds, "an event that may be stored is posted again")
+        return found
+
     def _post(self) -> None:
         while not self._ended.wait(self._pause):
             number = next(_numbers)
-            self.answers[number] = self._doors[number % len(self._doors)].post(self._type, number=number)
+            self.answers[number] = self._send(number, self._doors[number % len(self._doors)])
+
+    def _send(self, number: int, door: Door) -> Answer:
+        return door.post(self._type, key=key_of(number), number=number)
+
+
+def key_of(number: int) -> str | None:
+    """The idempotency key of this post, if it has one; at each of two doors every other one has."""
+    return f"post-{number}" if number // 2 % 2 else None
