@@ -33,7 +33,7 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
         except (errors.MillraceError, ValueError) as error:
             faults = [f"{fault.pointer or '/'}: {fault.detail}" for fault in getattr(error, "faults", ())]
             for one in [*bootstrap.explain(error).splitlines(), *faults]:
-                click.echo(f"millrace: {one}", err=True)
+                click.echo(f"millrace: {_printable(one)}", err=True)
             sys.exit(bootstrap.exit_code(error))
 
     return wrapper

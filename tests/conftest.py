@@ -15,6 +15,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from service.local import ports
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests import databases, ledgers, order
@@ -34,6 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
     given: dict[str, Any] = getattr(config, "workerinput", {})
     folder = Path(given["millrace_folder"]) if given else None
     config.stash[_RUN] = Run(folder, given.get("millrace_controller"))
+    if given:  # A share of the ports for each: nobody listens on one that another was told is free.
+        share = (ports.LAST - ports.FIRST) // given["workercount"]
+        ports.FIRST += share * int(given["workerid"].removeprefix("gw"))
+        ports.LAST = ports.FIRST + share - 1
 
 
 @pytest.hookimpl(optionalhook=True)

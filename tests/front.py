@@ -16,6 +16,7 @@ from service.ledger import engine as engines
 from service.ledger.queries import Queries
 from service.settings import Settings
 from tests.ledgers import Ledger
+from tests.patience import PATIENCE
 from tests.threads import beside
 
 
@@ -23,8 +24,10 @@ class Front:
     """A road for ``create_app``. ``size``: of its own pool of connections; 0: it shares that of the ledger."""
 
     def __init__(self, ledger: Ledger, *, size: int = 0, **settings: Any) -> None:
-        # Not from the environment, which is nobody's business here.
-        self.settings = Settings.model_construct(**{"database_url": ledger.url} | settings)
+        # Not from the environment, which is nobody's business here. Of a machine that stands still for a moment the
+        # door shall not think that its ledger is slow.
+        given = {"database_url": ledger.url, "accept_deadline": 10.0 * PATIENCE, "web_threads": 512}
+        self.settings = Settings.model_construct(**given | settings)
         self.ledger = ledger
         self.registry = ledger.registry
         self.intake = ledger.intake

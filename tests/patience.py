@@ -14,12 +14,17 @@ PATIENCE = float(os.environ.get("PATIENCE") or 1)  #: what every number of secon
 
 
 def wait(condition: Callable[[], object], seconds: float, what: str, *, step: float = 0.05) -> None:
-    """Wait until the condition holds; a test whose deadline passes fails with ``what`` it waited for."""
+    """Wait until the condition holds; a test whose deadline passes fails with ``what`` it waited for.
+
+    It is looked at once more after the deadline: a machine that stood still until then has not given it its time.
+    """
     end = time.monotonic() + seconds * PATIENCE
+    over = False
     while not condition():
-        if time.monotonic() > end:
+        if over:
             raise AssertionError(f"waited {seconds * PATIENCE:.0f} s in vain: {what}")
         time.sleep(step)
+        over = time.monotonic() > end
 
 
 @contextmanager

@@ -31,20 +31,21 @@ from service.local import ports
 from tests import processes
 from tests.apps import ledger_app
 from tests.door import DEADLINE, Answer, Door
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.processes import Process
 
 #: Settings that make what takes minutes in production take seconds here.
 QUICK = {
     "MILLRACE_APPS": "tests.apps.ledger_app",
-    "MILLRACE_SOFT_LIMIT": "1",
-    "MILLRACE_HARD_LIMIT": "2",
-    "MILLRACE_BROKER_HEARTBEAT": "2",
+    "MILLRACE_SOFT_LIMIT": "20",  # A machine that stands still for a moment shall end no good work.
+    "MILLRACE_HARD_LIMIT": "30",
+    "MILLRACE_BROKER_HEARTBEAT": str(round(2 * PATIENCE)),
     "MILLRACE_HEAD_START": "0.5",
     "MILLRACE_ACCEPT_DEADLINE": str(DEADLINE),
     "MILLRACE_LOG_FORMAT": "text",
     "MILLRACE_ALLOW_ROOT": "1",  # Whoever runs the tests.
 }
+CONNECT = round(10 * PATIENCE)  #: seconds for a connection of the test's own to its servers
 NEVER = 3600.0  #: seconds of head start after which no test runs any more: the clock leaves the ticket alone
 
 
@@ -142,7 +143,7 @@ class Road:
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """One statement, committed; its rows."""
-        with contextlib.closing(psycopg2.connect(self.database, connect_timeout=3)) as connection:
+        with contextlib.closing(psycopg2.connect(self.database, connect_timeout=CONNECT)) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(statement, values or None)
@@ -230,9 +231,9 @@ class Road:
         registry = handlers.Registry()
         registry.add(handlers.Handler(type_name, print, bundle=bundle))
         ledger = IntakeLedger(engines.Engine(self.database, role="test-intake"), patience=300, window=20_000)
-        intake = Intake(ledger, caught, registry, deadline=10, head_start=head_start)
+        intake = Intake(ledger, caught, registry, deadline=CONNECT, head_start=head_start)
         accepted = intake.submit([event.NewEvent(type=type_name, payload=p) for p in payloads])
-        assert caught.handed_over.wait(10)
+        assert caught.handed_over.wait(CONNECT)
         ledger_ids = [i for ticket in caught.tickets for i in ticket.event_ids]
         assert ledger_ids == [a.id for a in accepted]
         ledger.drop()  # A class of tests stores often, and a server has not that many connections.
@@ -242,7 +243,7 @@ class Road:
         """Hand tickets to the broker, each as often as it is named, and have them confirmed."""
         for ticket in tickets:
             broker = publishers.Publisher(self.broker, frozenset(), heartbeat=10, name="test")
-            assert broker.publish([ticket], 10) == {ticket.id}
+            assert broker.publish([ticket], CONNECT) == {ticket.id}
             broker.drop()
 
     def send(self, body: str | bytes, exchange: str, headers: dict[str, Any], **properties: Any) -> None:

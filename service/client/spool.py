@@ -57,7 +57,8 @@ class Spool:
         """``path``: a folder on a local disk, made if missing. ``limit``: bytes of events that are kept at most."""
         self._folder = pathlib.Path(path)
         with self._told():
-            self._folder.mkdir(parents=True, exist_ok=True)
+            # Payloads are nobody else's business. Who has several users put makes the folder for them.
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._limit = limit
         self._sender = locks.FileLock(self._folder / LOCK)
         self._lock = threading.Lock()

@@ -23,19 +23,26 @@ class Flow:
 
     def series(self, *words: str, type: str | None = None) -> list[int]:
         """How many of these words there were in each minute."""
-        return [
-            sum(n for (t, word), n in self.counts[minute].items() if word in words and type in (None, t))
-            for minute in self.minutes
-        ]
+        return [self._count(minute, words, type) for minute in self.minutes]
 
     def total(self, *words: str, type: str | None = None) -> int:
         """How many of these words there were in the hour."""
         return sum(self.series(*words, type=type))
 
+    def recent(self, minutes: int, *words: str, type: str | None = None) -> int:
+        """How many of these words there were in the last minutes, the one that runs among them."""
+        return sum(self._count(minute, words, type) for minute in self.minutes[-minutes:])
+
     def rate(self, *words: str, type: str | None = None) -> float:
         """Events per second of late: in the minute that runs, and in the one before."""
         seconds = 60.0 + (self.now - self.minutes[-1]).total_seconds()
-        return sum(self.series(*words, type=type)[-2:]) / max(seconds, 1.0)
+        return self.recent(2, *words, type=type) / max(seconds, 1.0)
+
+    def _count(self, minute: datetime.datetime, words: tuple[str, ...], type: str | None) -> int:
+        counts = self.counts[minute]
+        if type is not None:  # Looked up, and not looked for: a page asks for each of a thousand types.
+            return sum(counts[type, word] for word in words)
+        return sum(n for (_, word), n in counts.items() if word in words)
 
     def waited(self) -> list[tuple[float, str | None]]:
         """For each minute the longest of those waits, and whose queue that was."""

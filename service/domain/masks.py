@@ -70,6 +70,19 @@ def _masked(value: Any, is_masked: Callable[[str], bool], place: str, places: li
     return value
 
 
+def left_in(value: Any, is_masked: Callable[[str], bool]) -> list[str]:
+    """Where the mask itself stands in a field that is masked, as JSON pointers."""
+    places = masked(value, is_masked)[1]
+    return [place for place in places if _at(value, place) == MASK]
+
+
+def _at(value: Any, place: str) -> Any:
+    for part in place.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        value = value[int(name)] if isinstance(value, list) else value[name]
+    return value
+
+
 def marked(schema: Any) -> Iterable[str]:
     """The names of fields that a JSON schema marks as ``writeOnly``: a pydantic ``SecretStr``, say."""
     if isinstance(schema, dict):

@@ -29,6 +29,11 @@ class History:
             return {"id": None, "tracebacks": {}}
         with transactions.begin(self._engine) as connection:
             row = connection.exec_driver_sql(TICKET, {"id": event_id}).mappings().first()
-            tracebacks = connection.exec_driver_sql(TRACEBACKS, {"id": event_id}).all()
         found: dict[str, Any] = {"id": None} if row is None else pages.in_utc(row)
-        return found | {"tracebacks": {row[0]: row[1] for row in tracebacks}}
+        return found | {"tracebacks": self.tracebacks(event_id)}
+
+    def tracebacks(self, event_id: str) -> dict[int, str]:
+        """Those of its failed attempts, by their numbers; of attempts that left none, nothing."""
+        with transactions.begin(self._engine) as connection:
+            rows = connection.exec_driver_sql(TRACEBACKS, {"id": event_id}).all()
+        return {row[0]: row[1] for row in rows}

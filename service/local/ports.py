@@ -14,6 +14,8 @@ LOOPBACK = "127.0.0.1"
 #: Below the range from which Linux takes the ports of outgoing connections, so that none of these
 #: takes the port of a server while it restarts.
 FIRST, LAST = 20_000, 32_000
+#: What this process was given: nobody need listen on a port yet who was told of it.
+_given: set[int] = set()
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -29,10 +31,11 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def free(host: str = LOOPBACK) -> int:
-    """A free port, chosen at random so that two who ask at once get different ones."""
+    """A free port, chosen at random so that two who ask at once get different ones; never one that was given before."""
     for _ in range(200):
         port = random.randint(FIRST, LAST)
-        if is_free(port, host):
+        if port not in _given and is_free(port, host):
+            _given.add(port)
             return port
     raise spawn.LocalError(f"no free port found between {FIRST} and {LAST}")
 

@@ -151,7 +151,7 @@ class PostgresServer:
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Run one statement outside of any transaction, and give its rows."""
-        connection = psycopg2.connect(self.dsn_of(database), connect_timeout=5)
+        connection = psycopg2.connect(self.dsn_of(database), connect_timeout=30)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:

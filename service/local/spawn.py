@@ -71,12 +71,14 @@ def how_it_ended(code: int) -> str:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, step: float = 0.05) -> bool:
-    """Ask until the condition holds or the time is over; whether it held."""
+    """Ask until the condition holds or the time is over; whether it held. It is asked once more when it is over."""
     deadline = time.monotonic() + seconds
+    over = False
     while not condition():
-        if time.monotonic() > deadline:
+        if over:
             return False
         time.sleep(step)
+        over = time.monotonic() > deadline
     return True
 
 

@@ -18,6 +18,7 @@ from service.verbs import (
     retention,
     schedules,
     sending,
+    status,
     strays,
 )
 
@@ -32,6 +33,7 @@ VERBS: tuple[click.Command, ...] = (
     letters.replay,
     strays.strays,
     schedules.schedules,
+    status.status,
     looking.types,
     looking.queues,
     looking.workers,

@@ -9,7 +9,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "Run it": ("up", "stack", "monitor", "web"),
     "Events": ("send", "events", "cancel", "dead", "replay", "strays"),
     "Types, queues and schedules": ("types", "queues", "pause", "resume", "pauses", "schedules"),
-    "Is it well?": ("doctor", "workers", "clocks", "processes", "deploys", "rebuild"),
+    "Is it well?": ("status", "doctor", "workers", "clocks", "processes", "deploys", "rebuild"),
     "Who may, and who did": ("keys", "users", "audit"),
     "Deploy": ("migrate", "check-deploy", "topology", "grants", "retention", "objectives"),
     "For other programs": ("openapi", "completion"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from service.domain import states
+from service.domain import states, words
 from service.terminal import moment, print_json, print_line, print_table, second, told
 from service.verbs import common, control, letters
 from service.verbs.api import Api, path
@@ -52,11 +52,12 @@ def events() -> None:
     producer=common.PRODUCER,
     text=click.option("--text", metavar="TEXT", help="With this in the payload; --type and --since are wanted too."),
 )
+@click.option("--count", is_flag=True, help="Say how many there are, too, up to 10,000.")
 @common.paged()
 @common.AS_JSON
 @told
 @common.speaks
-def list_events(api: Api, filters: dict[str, Any], limit: int, cursor: str | None, as_json: bool) -> None:
+def list_events(api: Api, filters: dict[str, Any], count: bool, limit: int, cursor: str | None, as_json: bool) -> None:
     """List events, the newest first.
 
     \b
@@ -64,11 +65,15 @@ def list_events(api: Api, filters: dict[str, Any], limit: int, cursor: str | Non
       millrace events list --type orders.created --since 2026-01-31T08:00Z \\
         --text '"order": 7'
     """
-    found = api.get(path("events"), limit=limit, cursor=cursor, **filters)
+    found = api.get(path("events"), limit=limit, cursor=cursor, count=count or None, **filters)
     if as_json:
         print_json(found)
         return
     print_table(("event", "accepted (UTC)", "state"), [_row(event) for event in found["events"]])
+    if counted := found.get("found"):
+        number, exact = counted["number"], counted["exact"]
+        said = "too many to count soon" if number is None else words.count(number, exact)
+        click.echo(f"there are {said} of them")
     if found["searched_until"]:
         click.echo(f"searched until {second(found['searched_until'])} UTC, then the time was up")
     common.tell_next(found["next_cursor"])
@@ -152,3 +157,6 @@ def tell(event: dict[str, Any]) -> None:
     for attempt in event.get("attempts") or ():
         when, why = second(attempt["finished_at"]), f"{attempt['error']}: {attempt['message']}"
         print_line(f"  attempt {attempt['number']:<4} {when} UTC  {why}")
+    attempts = event.get("attempts") or [{}]
+    for line in (attempts[-1].get("traceback") or "").splitlines():
+        print_line(f"  {line}")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from service import bootstrap
-from service.domain import outcome
+from service.domain import outcome, words
 from service.terminal import moment, print_json, print_line, print_table, progress, told
 from service.verbs import common
 from service.verbs.api import Api, pages, path
@@ -119,6 +119,30 @@ def replay(
 dead.add_command(replay)
 
 
+@dead.command("groups")
+@common.AS_JSON
+@told
+@common.speaks
+def list_groups(api: Api, as_json: bool) -> None:
+    """List what is dead by type, reason and error: the largest group first.
+
+    Of what was neither replayed nor discarded. Below each type stands the
+    latest of its letters.
+
+    \b
+      millrace dead groups
+    """
+    found = api.get(path("dead", "groups"))
+    if as_json:
+        print_json(found)
+        return
+    print_table(("group", "open", "last (UTC)", "why"), [_group(one) for one in found["groups"]])
+    of = "" if found["grouped"] else "; the groups are of the latest"
+    print_line(f"{words.count(found['open'], found['exact'])} open{of}")
+    if found["strays"]:
+        print_line(f"{words.many(found['strays'], 'message')} not ours: millrace strays")
+
+
 @dead.command("discard")
 @common.chosen("Died", limit=10_000, type=common.TYPE, reason=REASON)
 @common.YES
@@ -198,14 +222,25 @@ def _edited(source: pathlib.Path) -> Any:
     return body.parse(source.read_bytes(), bootstrap.prepare("operator").max_depth).value
 
 
+def _group(one: dict[str, Any]) -> tuple[str, ...]:
+    why = _short(f"{one['error']}: {one['message']}")
+    told = f"{outcome.told(one['reason'])}{why and chr(10)}{why}"
+    return f"{one['type']}\n  {one['example']}", words.count(one["count"]), moment(one["last"]), told
+
+
 def _letter(row: dict[str, Any]) -> tuple[str, str, str]:
     """A dead letter as a row: id, type and lineage; when; why."""
     error = row["error"] or {}
-    message = f"{error.get('error', '')}: {error.get('message', '')}".strip(": ").replace("\n", " ")
+    message = _short(f"{error.get('error', '')}: {error.get('message', '')}")
     names = f"{row['id']}\n  {row['type']}"
     if row["replayed_as"]:
         names += f"\n→ {row['replayed_as']}"
     if row["discarded_at"]:
         names += f"\n  discarded by {row['discarded_by'] or 'someone unknown'}"
-    short = message if len(message) <= MESSAGE else message[: MESSAGE - 1] + "…"
-    return names, f"{moment(row['died_at'])}\n{row['reason']}", short
+    return names, f"{moment(row['died_at'])}\n{row['reason']}", message
+
+
+def _short(message: str) -> str:
+    """An error in one line of a table."""
+    line = message.strip(": ").replace("\n", " ")
+    return line if len(line) <= MESSAGE else line[: MESSAGE - 1] + "…"

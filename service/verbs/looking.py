@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from service.domain import durations
+from service.domain import durations, words
 from service.domain import processes as kinds
 from service.terminal import moment, print_json, print_table, second, told
 from service.verbs import common
@@ -54,7 +54,11 @@ def queues(api: Api, as_json: bool) -> None:
 @common.speaks
 def workers(api: Api, as_json: bool) -> None:
     """List workers: where they run, what they take, what they are at."""
-    _processes(api, "workers", as_json)
+    found = api.get(path("workers"))["processes"]
+    if as_json:
+        print_json(found)
+        return
+    print_table(("process", "since (UTC)", "seen"), [_process(one) for one in found])
 
 
 @click.command()
@@ -62,8 +66,17 @@ def workers(api: Api, as_json: bool) -> None:
 @told
 @common.speaks
 def clocks(api: Api, as_json: bool) -> None:
-    """List clocks, which fire schedules and publish what is due."""
-    _processes(api, "clocks", as_json)
+    """List clocks, which fire schedules and publish what is due.
+
+    `slots` were fired in the last hour, the latest of them so late.
+    """
+    found = api.get(path("clocks"))["processes"]
+    if as_json:
+        print_json(found)
+        return
+    fired = [(str(one["fired"]["slots"]), words.span(one["fired"]["late"])) for one in found]
+    rows = [(*_process(one), *more) for one, more in zip(found, fired, strict=True)]
+    print_table(("process", "since (UTC)", "seen", "slots", "late"), rows)
 
 
 @click.command("processes")
@@ -98,14 +111,6 @@ def deploys(api: Api, days: float, limit: int, as_json: bool) -> None:
         print_json(found)
         return
     print_table(("at (UTC)", "kind", "version"), [(second(one["at"]), one["kind"], one["version"]) for one in found])
-
-
-def _processes(api: Api, which: str, as_json: bool) -> None:
-    found = api.get(path(which))["processes"]
-    if as_json:
-        print_json(found)
-        return
-    print_table(("process", "since (UTC)", "seen"), [_process(one) for one in found])
 
 
 def _type(found: dict[str, Any]) -> tuple[str, ...]:

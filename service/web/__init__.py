@@ -20,6 +20,7 @@ from service.web import (
     keys,
     letters,
     operations,
+    overview,
     paths,
     processes,
     schedules,
@@ -45,6 +46,7 @@ def create_app(road: Road) -> flask.Flask:
     app.register_blueprint(api.pages)
     app.register_blueprint(envelopes.pages)
     app.register_blueprint(explain.pages)
+    app.register_blueprint(overview.pages)
     app.register_blueprint(processes.pages)
     app.register_blueprint(operations.pages)
     app.register_blueprint(letters.pages)

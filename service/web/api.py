@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -37,6 +38,10 @@ def show_event(event_id: str) -> answer.Json:
         raise road.current().queries.missing(event_id)
     if not (access.may(Permission.READ) or access.principal().owns(found["producer"])):
         raise errors.EventNotFound(f"there is no event {event_id[:100]!r}")
+    if found["attempts"] and access.may(Permission.READ):  # A producer is not told what our code looks like.
+        with gate.reads():
+            tracebacks = road.current().operations.history.tracebacks(event_id)
+        found["attempts"] = [one | {"traceback": tracebacks.get(one["number"])} for one in found["attempts"]]
     return answer.Json(show.event(found, reveal=veil.asked(flask.request.args, event_id)))
 
 
@@ -45,15 +50,17 @@ def show_event(event_id: str) -> answer.Json:
 def list_events() -> answer.Json:
     """Events, newest first, page by page."""
     wanted = search.read(flask.request.args, search.Search)
-    filters = wanted.filters()
+    filters, here = wanted.filters(), road.current()
     with gate.reads():
-        page = road.current().queries.page(filters, limit=wanted.limit)
+        page = here.queries.page(filters, limit=wanted.limit)
+        found = dataclasses.asdict(here.operations.counting.found(filters)) if wanted.count else None
     document = {
         "events": [links.added(e) for e in page.events],
         # A cursor is an id: the next page begins at it, whatever was accepted meanwhile.
         "next_cursor": page.older,
         "previous_cursor": None if page.newer is None else search.NEWER + page.newer,
         "searched_until": page.searched_until,
+        "found": found,
     }
     return answer.Json(document)
 

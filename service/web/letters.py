@@ -9,12 +9,13 @@ import flask
 import msgspec
 
 from service.application import replay
-from service.domain import errors, outcome
+from service.domain import errors, masks, outcome
 from service.domain.access import Permission
 from service.ledger import letters as ledger
 from service.ledger import pages as lists
 from service.web import access, answer, body, gate, links, operations, road, search, timing, unknown, veil
 from service.web import errors as web
+from service.web.processes import Nothing
 
 pages = flask.Blueprint("letters", __name__, url_prefix="/v1")
 
@@ -86,13 +87,35 @@ def list_dead() -> answer.Json:
     return answer.Json({"dead": [links.added(row) for row in page.rows], "next_cursor": page.next_cursor})
 
 
+@pages.get("/dead/groups")
+@access.needs(Permission.READ)
+def list_groups() -> answer.Json:
+    """What is dead and was neither replayed nor discarded, by type, reason and error: the largest group first."""
+    search.read(flask.request.args, Nothing)
+    with gate.reads():
+        found = road.current().operations.figures.letters()
+    document = {
+        "groups": [
+            dataclasses.asdict(group) | {"links": {"example": links.place(group.example)}} for group in found.groups
+        ],
+        "open": found.open,
+        "exact": found.exact,
+        "grouped": found.grouped,
+        "strays": found.strays,
+    }
+    return answer.Json(document)
+
+
 @pages.post("/events/<event_id>/replay")
 @access.needs(Permission.CONTROL)
 def replay_event(event_id: str) -> answer.Json:
     """Work a dead letter again, as a new event; the body may hold another ``payload`` for it."""
     operations.asked(search.Why)
-    type_name, new_id = road.current().operations.replayer.one(
-        event_id, edited=_edited(), by=operations.by(), request_id=flask.g.request_id
+    here, edited = road.current(), _edited()
+    if edited is not None and masks.MASK in edited.text and (before := here.queries.find(event_id)) is not None:
+        veil.check_whole(edited.value, before["type"])
+    type_name, new_id = here.operations.replayer.one(
+        event_id, edited=edited, by=operations.by(), request_id=flask.g.request_id
     )
     place = links.place(new_id)
     document: dict[str, Any] = {"id": new_id, "type": type_name, "state": "pending", "replay_of": event_id}

@@ -53,9 +53,12 @@ def list_workers() -> answer.Json:
 @pages.get("/clocks")
 @access.needs(Permission.READ)
 def list_clocks() -> answer.Json:
-    """The clocks among the processes."""
+    """The clocks among the processes, with what each has fired in the last hour."""
     search.read(flask.request.args, Nothing)
-    return _listed(processes.Kind.CLOCK)
+    here = road.current().operations
+    with gate.reads():
+        found = with_fired(here.processes.list(processes.Kind.CLOCK), here.figures.fired())
+    return answer.Json({"processes": found})
 
 
 @pages.get("/queues")
@@ -78,6 +81,13 @@ def list_deploys() -> answer.Json:
     with gate.reads():
         found = road.current().operations.processes.deploys(seconds=wanted.days * 86_400, limit=wanted.limit)
     return answer.Json({"deploys": found})
+
+
+def with_fired(clocks: list[dict[str, Any]], fired: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Clocks with what each has ``fired`` in the last hour: slots, and by how many seconds the latest was late."""
+    nothing = {"slots": 0, "late": None}
+    found = [(one, fired.get(f"{one['host']}:{one['pid']}", nothing)) for one in clocks]
+    return [one | {"fired": {"slots": row["slots"], "late": row["late"]}} for one, row in found]
 
 
 def _listed(kind: processes.Kind | None) -> answer.Json:

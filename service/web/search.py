@@ -40,6 +40,7 @@ EXPECTED = {
     "text": "1 to 200 characters are wanted, and none that controls",
     "limit": "a number from 1 to 500 is wanted (to 100000 for a cancel, a replay or a discard)",
     "reason": f"one of {', '.join(outcome.Reason)} is wanted",
+    "count": "true or false is wanted",
     "replayed": "true or false is wanted",
     "dry_run": "true or false is wanted",
     "discarded": "true or false is wanted",
@@ -65,6 +66,7 @@ class Search(msgspec.Struct, frozen=True):
     text: Text | None = None  #: somewhere in the payload; wants type and since too
     cursor: Cursor | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
+    count: bool = False  #: say how many there are, too
 
     def filters(self) -> queries.Filters:
         """In the ledger's words. Raises NotPermitted for a text in what who asks may not see, InvalidParameter for one

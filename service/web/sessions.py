@@ -99,7 +99,7 @@ def check_origin(request: flask.Request) -> None:
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     host = whence.place(origin) if origin is not None else request.host
     if site not in (None, "same-origin", "none") or host != request.host:
-        raise errors.NotPermitted("this form comes from another site")
+        raise errors.NotPermitted("this comes from a page of another site")
 
 
 def _is_form(request: flask.Request) -> bool:

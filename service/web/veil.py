@@ -11,11 +11,13 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import flask
 import msgspec
 
+from service.domain import errors as domain_errors
 from service.domain import handlers, masks
 from service.domain.access import Permission
-from service.web import access, errors, operations, road
+from service.web import access, errors, operations, road, sessions
 
 REASON = range(3, 201)  #: characters of a reason
 
@@ -34,6 +36,9 @@ def asked(args: Mapping[str, str], target: str) -> bool:
     if "reveal" not in args:
         return False
     access.require(Permission.REVEAL)
+    sessions.check_origin(
+        flask.request
+    )  # No link on another site's page has somebody who is signed in reveal anything.
     reason = args["reveal"].strip()
     if len(reason) not in REASON or not reason.isprintable():
         raise errors.InvalidParameter(
@@ -48,6 +53,14 @@ def masked_text(text: str, type_name: str) -> tuple[bytes, list[str]]:
     is_masked = _matcher(type_name)
     value, places = masks.masked(decoder.decode(text), is_masked)
     return (encoder.encode(value) if places else text.encode()), places
+
+
+def check_whole(value: Any, type_name: str) -> None:
+    """Raises InvalidEvent for a payload with a mask in the place of a value: it was shown like that, and sent back."""
+    places = masks.left_in(value, _matcher(type_name))
+    if places:
+        told = f"{masks.MASK} is the mask of this field, not its value: ?reveal=<why> (--reveal) shows it"
+        raise domain_errors.InvalidEvent([domain_errors.Fault(place, told) for place in places])
 
 
 def masked(value: Any, type_name: str) -> Any:

@@ -58,7 +58,7 @@ def check_here(environ: dict[str, Any], public_url: str = "") -> None:
         )
     origin = environ.get("HTTP_ORIGIN")
     foreign = environ.get("HTTP_SEC_FETCH_SITE") == "cross-site" and environ["REQUEST_METHOD"] not in SAFE
-    if foreign or (origin is not None and not is_loopback(host(place(origin)))):
+    if foreign or (origin is not None and not is_here(place(origin), public_url)):
         raise errors.NotPermitted("access is off here (MILLRACE_ACCESS), and a page of another site asks")
     hops = environ.get("HTTP_X_FORWARDED_FOR", "")
     if hops and not all(is_loopback(hop.strip()) for hop in hops.split(",")):

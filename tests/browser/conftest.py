@@ -14,6 +14,7 @@ from playwright import sync_api
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests.browser.stage import Stage
+from tests.patience import PATIENCE
 from tests.road import Road
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def chromium() -> Iterator[sync_api.Browser]:
             pytest.fail("no chromium: deploy/install-packages installs it")
         pytest.skip("no chromium")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, timeout=60_000 * PATIENCE)
         yield browser
         browser.close()
 

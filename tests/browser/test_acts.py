@@ -112,16 +112,15 @@ def test_one_dead_letter_is_discarded_from_its_page(stage: Stage, page: sync_api
 
 
 def test_nothing_is_replayed_when_the_number_has_changed_meanwhile(stage: Stage, page: sync_api.Page) -> None:
-    one = stage.dead()
+    one, another = stage.dead(), stage.dead()
     page.goto("/console/dead?type=orders.placed&reason=discarded")
     page.click("text=Replay all of them…")
     confirm, number = to_be_typed(page)
     confirm.fill(number)
-    another = stage.dead()
+    stage.api("POST", f"/v1/events/{another}/discard")  # What comes meanwhile changes nothing; what goes, does.
     page.locator("#dialog [data-confirmed]").click()
     expect(page.locator("h1")).to_contain_text("not the number of events by now")
     assert stage.event(one)["replayed_as"] is None
-    assert stage.event(another)["replayed_as"] is None
 
 
 def test_selected_dead_letters_are_replayed(stage: Stage, page: sync_api.Page) -> None:

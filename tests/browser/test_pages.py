@@ -14,6 +14,7 @@ from service.domain.access import Permission
 from service.web import access
 from service.web.console import page as pages
 from tests.browser.stage import NARROW, Stage
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
@@ -24,7 +25,8 @@ PATHS = (
     "/console/dead?show=discarded", "/console/types/orders.placed/pause", "/console/events/{buried}/discard",
     "/console/events/cancel?type=orders.placed", "/console/schedules", "/console/schedules/nightly",
     "/console/schedules/nightly/edit", "/console/schedules/nightly/backfill", "/console/schedules/new",
-    "/console/types", "/console/workers", "/console/send", "/console/keys", "/console/audit", "/console/strays",
+    "/console/types", "/console/workers", "/console/send", "/console/keys", "/console/audit", "/console/audit/verify",
+    "/console/strays",
     "/console/events?q=nothing.like.it", "/console/nowhere",
 )  # fmt: skip
 
@@ -150,7 +152,7 @@ def test_the_sign_in_page_has_no_violation(stage: Stage, entrance: str, size: st
 
 
 def test_each_page_has_one_heading_and_runs_nothing_that_is_not_ours(stage: Stage) -> None:
-    connection = http.client.HTTPConnection(stage.door.address, timeout=30)
+    connection = http.client.HTTPConnection(stage.door.address, timeout=30 * PATIENCE)
     for template in PATHS:
         connection.request("GET", path_of(stage, template))
         answer = connection.getresponse()

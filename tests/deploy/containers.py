@@ -15,7 +15,7 @@ from service.local.cluster import USER
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests.deploy import compose, engine, typed
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.processes import ROOT, Process
 from tests.road import Road
 
@@ -92,7 +92,7 @@ class Containers:
             places = {"--host=postgres": here, "--username=postgres": f"--username={USER}"}
             words = [self._native().placed(service, w, places) for w in (*service["entrypoint"], *service["command"])]
             path = f"{self.server.cluster.bin}:{os.environ['PATH']}"
-            subprocess.run(words, env={"PATH": path}, check=True, capture_output=True, timeout=60)
+            subprocess.run(words, env={"PATH": path}, check=True, capture_output=True, timeout=60 * PATIENCE)
         else:
             assert self.start(name).wait_for_end(60) == 0, self.running[name].text()
             del self.running[name]

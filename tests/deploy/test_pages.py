@@ -15,6 +15,7 @@ import sys
 import pytest
 
 from tests.deploy import compose, manifests, units
+from tests.patience import PATIENCE
 from tests.processes import ROOT
 
 PAGE = (ROOT / "docs/deploy.md").read_text()
@@ -48,8 +49,9 @@ def test_what_is_typed_prints_what_the_page_says(folder: pathlib.Path, block: st
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     for command, said in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
         done = subprocess.run(
-            command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
-        )
+            command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False,
+            timeout=120 * PATIENCE,
+        )  # fmt: skip
         assert done.stdout == said, done.stderr
 
 

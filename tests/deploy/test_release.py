@@ -138,7 +138,7 @@ class Up:
         headers = {"Content-Type": "application/json"} if body else {}
         request = urllib.request.Request(f"http://{self.address}{path}", body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=20 * PATIENCE) as answer:
                 text = answer.read().decode()
                 return answer.status, json.loads(text) if "json" in answer.headers["Content-Type"] else text
         except urllib.error.HTTPError as error:

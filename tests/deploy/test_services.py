@@ -18,7 +18,7 @@ from tests import servers
 from tests.deploy import compose, manifests, typed
 from tests.deploy.containers import Containers
 from tests.deploy.watchers import Watchers
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.processes import ROOT
 
 PAGE = (ROOT / "docs/deploy.md").read_text()
@@ -76,7 +76,7 @@ class TestServices:
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 get = container[probe]["httpGet"]
                 place = containers.address if ports[get["port"]] == 5000 else f"127.0.0.1:{containers.metrics[service]}"
-                with urllib.request.urlopen(f"http://{place}{get['path']}", timeout=20) as answer:
+                with urllib.request.urlopen(f"http://{place}{get['path']}", timeout=20 * PATIENCE) as answer:
                     asked += answer.status == 200
         assert asked == 5 * 3
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from service.local import ports, programs, spawn
 from tests.deploy import compose
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 
 #: How often Prometheus looks, in the file and here.
 PACE = {"scrape_interval: 15s": "scrape_interval: 1s", "scrape_timeout: 10s": "scrape_timeout: 1s"}
@@ -60,7 +60,8 @@ class Watchers:
 
     def ask(self, what: str) -> Any:
         """What Prometheus' API says."""
-        with urllib.request.urlopen(f"http://{self.address['prometheus']}/api/v1/{what}", timeout=10) as answer:
+        url = f"http://{self.address['prometheus']}/api/v1/{what}"
+        with urllib.request.urlopen(url, timeout=20 * PATIENCE) as answer:
             return json.load(answer)["data"]
 
     def log(self, name: str) -> str:

@@ -13,12 +13,12 @@ import pytest
 
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.road import Road
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = 60.0  #: seconds; a list of 100,000 numbers takes its time on a busy machine
+TIMEOUT = 60.0 * PATIENCE  #: seconds; a list of 100,000 numbers takes its time on a busy machine
 
 
 class Stack:

@@ -19,6 +19,7 @@ from service.ledger import migrate, schema
 from service.local import ports
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
+from tests.patience import PATIENCE
 from tests.road import Road
 
 NOBODY = "postgresql://nobody:s3cr3t-word@127.0.0.1:1/nowhere"  #: a ledger that is not there
@@ -88,7 +89,7 @@ def run(folder: pathlib.Path) -> Run:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=60 * PATIENCE,
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr)

@@ -12,11 +12,11 @@ import pytest
 
 from service.local.rabbitmq import RabbitNode
 from tests.apps.detached_app import QUEUE
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.road import Door, Process, Road
 
 APPS = "tests.apps.ledger_app,tests.apps.detached_app"
-LEASE = 2.0  #: seconds
+LEASE = 1.0 + PATIENCE  #: seconds
 GRACE = 1.0  #: seconds
 RESCUED = 20.0  #: seconds from the loss of a run to the end of the next
 
@@ -63,7 +63,8 @@ def outcomes(road: Road, event_id: str) -> tuple[str, int, int, int | None]:
 
 
 def start(make: MakeRoad, **settings: str) -> Road:
-    road = make(**{"apps": APPS, "lease": str(LEASE), "grace": str(GRACE), "patience": "5"} | settings)
+    limits = {"soft_limit": "1", "hard_limit": "2"}
+    road = make(**{"apps": APPS, "lease": str(LEASE), "grace": str(GRACE), "patience": "5"} | limits | settings)
     road.declare(QUEUE)
     road.channel(lambda channel: channel.queue_purge(QUEUE))
     road.clock()
@@ -209,7 +210,7 @@ def test_in_a_pool_of_threads_nothing_is_ended_by_force(make_road: MakeRoad) -> 
 
 def test_the_time_limits_of_atomic_handlers_hold_beside_them(make_road: MakeRoad) -> None:
     """They are those of each task, for one of the worker would hold for detached handlers too."""
-    road = make_road(apps=APPS)
+    road = make_road(apps=APPS, soft_limit="1", hard_limit="2")
     worker = road.worker()
     slow, deaf = (
         road.store(name, [f'{{"do": "{do}", "seconds": 30}}'])[0]

@@ -20,12 +20,13 @@ import sqlalchemy
 from service.ledger import engine as engines
 from service.local.postgres import PostgresServer
 from tests.door import accepted
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.road import Process, Road
 
 CHILDREN = 3
 QUERIES = 30  #: of each child
-PATIENCE = 10  #: seconds after which a child that waits for an answer, which another one has read, is ended
+#: Seconds after which a child that waits for an answer, which another one has read, is ended.
+LONGEST = round(20 * PATIENCE)
 SSL_ERROR = re.compile(r"SSL|bad.record.mac|decryption failed", re.IGNORECASE)
 
 GetEngine = Callable[[], sqlalchemy.Engine]
@@ -77,7 +78,7 @@ def _child(action: Callable[[], str], go: int) -> tuple[int, int]:
     # Whatever happens, this process must not come back into pytest.
     with contextlib.suppress(BaseException):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(PATIENCE)
+        signal.alarm(LONGEST)
         os.read(go, 1)
         os.write(write, action().encode())
     os._exit(0)

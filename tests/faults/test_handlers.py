@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from service.application import execute
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.road import Process, Road
 from workers import limits
 
@@ -27,7 +27,7 @@ class TestHandlers:
     @pytest.fixture(scope="class")
     @classmethod
     def road(cls, make_standing: Callable[..., Road]) -> Road:
-        road = make_standing(soft_limit="2", hard_limit="3")
+        road = make_standing(soft_limit=str(1 + PATIENCE), hard_limit=str(2 + PATIENCE))
         road.clock()
         return road
 

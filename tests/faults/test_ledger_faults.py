@@ -114,8 +114,9 @@ class TestOutage:
         known = set(road.ids())
         # It has nothing left to mark out, so that the statement is one with events.
         quiet = f"select pid {OURS} = 'millrace-intake' and state_change < clock_timestamp() - interval '1 s'"
-        wait(lambda: road.sql(quiet), 10, "the intake is idle")
-        session = road.one(quiet)
+        idle: list[tuple[int]] = []
+        wait(lambda: idle.extend(road.sql(quiet)) or idle, 10, "the intake is idle")
+        [(session,)] = idle
         os.kill(session, signal.SIGSTOP)
         try:
             answers = door.post_all("ledger.step", [{}] * 32, threads=32)

@@ -13,7 +13,7 @@ import pytest
 
 from service.local import ports
 from tests.faults.proxy import DOWN, UP, Cut, Proxy
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 
 Ends = tuple[socket.socket, socket.socket]  #: of a client, of the server
 SILENCE = 0.3  #: seconds in which nothing comes, where nothing shall come
@@ -36,13 +36,13 @@ def proxy(listener: socket.socket) -> Iterator[Proxy]:
 @pytest.fixture
 def connect(listener: socket.socket, proxy: Proxy) -> Iterator[Callable[[], Ends]]:
     """Makes connections through the proxy; their two ends."""
-    listener.settimeout(5)
+    listener.settimeout(10 * PATIENCE)
     with contextlib.ExitStack() as stack:
 
         def make() -> Ends:
-            client = stack.enter_context(socket.create_connection((ports.LOOPBACK, proxy.port), 5))
+            client = stack.enter_context(socket.create_connection((ports.LOOPBACK, proxy.port), 10 * PATIENCE))
             server = stack.enter_context(listener.accept()[0])
-            server.settimeout(5)
+            server.settimeout(10 * PATIENCE)
             return client, server
 
         yield make
@@ -113,7 +113,7 @@ def test_a_narrow_line_takes_its_time(ends: Ends, proxy: Proxy) -> None:
         begin = time.monotonic()
         client.sendall(b"x" * 4_000)
         assert len(read(server, 4_000)) == 4_000
-    assert 0.3 < time.monotonic() - begin < 3.0
+    assert 0.3 < time.monotonic() - begin < 3.0 * PATIENCE
 
 
 def test_what_vanishes_arrives_when_the_way_is_clear(ends: Ends, proxy: Proxy) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from service.broker import connection
 from service.broker import publisher as publishers
 from service.domain import errors
 from service.domain.ticket import Ticket
 from service.local.rabbitmq import RabbitNode
 from tests.faults.proxy import DOWN, UP, Cut, Proxy
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.road import Road
 
 SOME, ALL = 97, 1  #: bytes from one cut to the next
@@ -35,13 +36,14 @@ class TestCuts:
         return make_line(broker_node.port)
 
     @pytest.fixture
-    def publish(self, road: Road, line: Proxy) -> Callable[[Ticket], bool]:
+    def publish(self, road: Road, line: Proxy, monkeypatch: pytest.MonkeyPatch) -> Callable[[Ticket], bool]:
         """Publishes a ticket on a connection of its own, and says whether it was confirmed."""
+        monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 20.0 * PATIENCE)
 
         def publish(ticket: Ticket) -> bool:
             broker = publishers.Publisher(line.instead_of(road.broker), frozenset(), heartbeat=10, name="test")
             try:
-                return broker.publish([ticket], 5) == {ticket.id}
+                return broker.publish([ticket], 20 * PATIENCE) == {ticket.id}
             except errors.BrokerUnavailable:
                 return False
             finally:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from service.local.rabbitmq import RabbitNode
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.road import Gate, Process, Road
 
 CHILDREN = 3
@@ -32,7 +32,7 @@ def wait_for_pulse(worker: Process) -> None:
     ages: list[float] = []
 
     def beaten() -> bool:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=20 * PATIENCE) as answer:
             ages.append(json.load(answer)["seconds_since"]["loop"])
         return sum(1 for before, after in itertools.pairwise(ages) if after < before) >= 2
 
@@ -68,7 +68,7 @@ class TestReconnect:
 
         wait(all_seen, 60, f"all of {children} take tickets")
         os.kill(worker.pid, signal.SIGTERM)
-        assert worker.wait_for_end(10) == 0
+        assert worker.wait_for_end(20) == 0
 
     def test_children_in_mid_handler_go_on(self, road: Road, worker: Process, broker_node: RabbitNode) -> None:
         gate = Gate(road.folder)

@@ -20,6 +20,7 @@ from tests.inputs.conftest import AWAY
 from tests.inputs.credentials import KEYS, TOKENS, Headers, Keys, bearer, keys_of, plain
 from tests.inputs.wire import JSON, post
 from tests.ledgers import Ledger
+from tests.patience import wait
 from tests.road import Road
 
 pytestmark = pytest.mark.postgres
@@ -98,7 +99,12 @@ def guarded(
     given = Given(keys_of(entrance), entrance.key("orders", Role.PRODUCER, ("open.order",)), issuer)
     road = Road(shared_database, AWAY, tmp_path_factory.mktemp("guarded"), apps="tests.apps.open_app")
     settings = {"oidc_issuer": issuer.url, "oidc_audience": issuers.AUDIENCE, "rate_address": "100000"}
-    yield road, road.web(access="on", access_secret=SECRET, **settings), given
+    door = road.web(access="on", access_secret=SECRET, **settings)
+    # It asks for the issuer's keys once, and for a second and a half: on a busy machine they may not come at first.
+    token = f"Authorization: Bearer {given.token()}\r\n".encode()
+    good = post(to=b"/v1/events", headers=token).replace(b"POST", b"GET", 1)
+    wait(lambda: wire.ask(door.address, good)[0].status == 200, 60, "the door knows the issuer's keys", step=1.0)
+    yield road, door, given
     road.stop()
 
 

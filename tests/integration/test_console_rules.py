@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import shlex
 import types
-from typing import Any
+from typing import Any, cast
 
+import click
 import flask
+import pydantic
 import pytest
 from flask.testing import FlaskClient
 
-from service import web
+from service import cli, web
 from service.domain import errors
 from service.domain.access import Permission, Role
 from service.ledger import audit
@@ -26,6 +30,10 @@ pytestmark = pytest.mark.postgres
 HERE: dict[str, Any] = {"type": "orders.created", "plan": {"every": "1h"}, "payload": {}}
 
 
+class Parcel(pydantic.BaseModel, json_schema_extra={"examples": [{"number": 7}]}):
+    number: int
+
+
 def failing(payload: Any, ctx: Any) -> None:
     from workers import Discard
 
@@ -37,6 +45,8 @@ def ledger(shared_database: str) -> Ledger:
     found = Ledger(shared_database)
     found.handler("orders.created", print)
     found.handler("a.fails", failing)
+    found.handler("a.busy", failing)
+    found.handler("parcels.sent", print, payload=Parcel)
     return found
 
 
@@ -156,9 +166,13 @@ def test_a_chain_that_is_broken_everywhere_is_told_in_short(client: FlaskClient,
             client.post(f"/v1/types/orders.created/{act}")
     before = client.get("/v1/audit/verify").get_json()
     assert (before["holds"], before["more_breaks"]) == (True, 0)
+    assert f"<h1>The chain holds</h1><p>{before['rows']} entries were read" in client.get("/console/audit/verify").text
     ledger.sql("update millrace.audit set actor = 'eve'")
     found = client.get("/v1/audit/verify").get_json()
     assert (found["holds"], len(found["breaks"])) == (False, audit.MOST_BREAKS)
+    page = client.get("/console/audit/verify").text
+    assert f"and {found['more_breaks']:,} more" in page
+    assert all(one["what"] in html.unescape(page) for one in found["breaks"])
     assert found["more_breaks"] == found["rows"] - audit.MOST_BREAKS > 0
 
 
@@ -181,6 +195,25 @@ def test_a_dry_run_of_many_ends_in_time_and_what_it_counted_can_be_replayed(
         form = {"confirm": typed, "some": "1"}
         assert client.post("/console/dead/replay?type=a.fails", data=form).status_code == status, typed
     assert client.post("/console/dead/replay?type=a.fails", data={"confirm": "2"}).status_code == 409
+
+
+@pytest.mark.parametrize("place", ["/console/dead/replay?type=a.busy", "/console/events/cancel?type=a.busy"])
+def test_what_comes_while_somebody_types_hinders_nobody(client: FlaskClient, ledger: Ledger, place: str) -> None:
+    more = ledger.work if "dead" in place else lambda: []
+    ledger.post("a.busy", 1, 2)
+    more()
+    found = re.search('name="counted_at" value="([^"]+)"', client.get(place).text)
+    assert found is not None
+    [later] = ledger.post("a.busy", 3)
+    more()
+    state = client.get(f"/v1/events/{later}").get_json()["state"]
+    form = {"confirm": "2", "counted_at": html.unescape(found[1])}
+    assert client.post(place, data={"confirm": "2"}).status_code == 409  # By now they are three.
+    assert client.post(place, data=form).status_code == 303
+    now = client.get(f"/v1/events/{later}").get_json()
+    assert (now["state"], now["replayed_as"]) == (state, None)
+    assert client.post("/v1/cancel?type=a.busy").status_code == 200
+    assert client.post("/v1/discard?type=a.busy").status_code == 200
 
 
 # --- the first run --------------------------------------------------------------------------------------------------
@@ -206,6 +239,20 @@ def test_commands_to_copy_name_the_public_address_and_the_key(ledger: Ledger) ->
         assert "http://localhost" not in page, path
     ledger.sql("truncate millrace.keys")
     assert "Bearer" not in Front(ledger).client().get("/console/first-run").text
+
+
+def test_the_commands_to_copy_are_ones_that_there_are(client: FlaskClient) -> None:
+    page = html.unescape(client.get("/console/first-run").text)
+    found = [one for text in re.findall('data-copy="([^"]+)"', page) for one in text.split(" && ")]
+    commands = [shlex.split(one)[1:] for one in found if one.startswith("millrace ")]
+    assert [words[:2] for words in commands] == [["schedules", "create"], ["pause", "parcels.sent"], [
+        "resume", "parcels.sent",
+    ]]  # fmt: skip
+    for words in commands:
+        rest, command = list(words), cast(click.Command, cli.main)
+        while isinstance(command, click.Group):
+            command = command.commands[rest.pop(0)]
+        command.make_context("millrace", rest)  # Raises UsageError.
 
 
 # --- the console and the API ----------------------------------------------------------------------------------------
@@ -237,6 +284,42 @@ SAME = {
     "/console/<kind>/<name>/pause": "POST /v1/types/<name>/pause",
     "/console/<kind>/<name>/resume": "POST /v1/types/<name>/resume",
 }
+
+
+#: A page of the console → where the API shows the same.
+SHOWN = {
+    "/console": "GET /v1/overview",
+    "/console/audit": "GET /v1/audit",
+    "/console/audit/verify": "GET /v1/audit/verify",
+    "/console/dead": "GET /v1/dead/groups",
+    "/console/events": "GET /v1/events",
+    "/console/events/<event_id>": "GET /v1/events/<event_id>",
+    "/console/keys": "GET /v1/keys",
+    "/console/schedules": "GET /v1/schedules",
+    "/console/schedules/<name>": "GET /v1/schedules/<name>",
+    "/console/strays": "GET /v1/strays",
+    "/console/strays/<stray_id>": "GET /v1/strays/<stray_id>",
+    "/console/types": "GET /v1/overview",
+    "/console/workers": "GET /v1/processes",
+}
+#: Pages without figures.
+PLAIN = {"/console/first-run", "/console/send", "/console/static/<path:name>", "/console/<path:rest>"}
+
+
+def test_every_page_of_the_console_is_in_the_api_for_the_same_people(app: flask.Flask) -> None:
+    needed = {
+        rule.rule: access.all_needed(app.view_functions[rule.endpoint])
+        for rule in app.url_map.iter_rules()
+        if "GET" in (rule.methods or ())
+    }
+    # A form is no page: what it does is an act.
+    signing = ("/sign-in", "/sign-in/company", "/sign-in/return", "/sign-out")
+    forms = {"/console/schedules/new", *(f"/console{path}" for path in signing)}
+    forms |= {*SAME} - {"/console/keys", "/console/send"}
+    pages = {one for one in needed if one.startswith("/console") and not one.startswith("/console/live/")}
+    assert pages - forms - PLAIN == set(SHOWN)
+    for page, same in SHOWN.items():
+        assert set(needed[page]) <= set(needed[same.removeprefix("GET ")]), page
 
 
 def test_every_act_of_the_console_is_one_of_the_api_for_the_same_people(app: flask.Flask) -> None:

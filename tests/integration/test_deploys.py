@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -54,16 +56,18 @@ def test_those_that_go_on_in_the_old_version_make_none(ledger: ProcessLedger) ->
 
 
 def test_to_go_back_is_a_deploy_too(ledger: ProcessLedger, client: FlaskClient, database: str) -> None:
-    note(ledger, "1", 1, age=60)
-    note(ledger, "2", 2, age=30)
-    with engines.Engine(database).get().begin() as connection:
-        connection.exec_driver_sql("update millrace.deploys set at = at - interval '2 minutes'")
-        connection.exec_driver_sql("update millrace.processes set seen_at = seen_at - interval '1 minute'")
+    for version, pid in (("1", 1), ("2", 2)):
+        note(ledger, version, pid)
+        with engines.Engine(database).get().begin() as connection:
+            connection.exec_driver_sql("update millrace.deploys set at = at - interval '2 minutes'")
+            connection.exec_driver_sql("update millrace.processes set seen_at = seen_at - interval '1 minute'")
     note(ledger, "1", 3)
-    assert marks(ledger)[-1] == ("worker", "1")
+    assert marks(ledger) == [("worker", "1"), ("worker", "2"), ("worker", "1")]
     found = client.get("/v1/deploys?limit=1").get_json()["deploys"]
     assert [(one["kind"], one["version"]) for one in found] == [("worker", "1")]
     assert client.get("/v1/deploys?days=0").status_code == 422
+    page = client.get("/console/workers").text
+    assert re.findall("<code>(.)</code></li>", page[page.index('id="deployed"') :]) == ["1", "2", "1"]
 
 
 def test_the_overview_shows_them(ledger: ProcessLedger, client: FlaskClient, database: str) -> None:

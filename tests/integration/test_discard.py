@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import html
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -133,6 +134,7 @@ def test_a_letter_that_another_operator_has_in_hand_is_left_to_them(ledger: Ledg
     assert (listed(client), listed(client, "?discarded=true")) == ([first], [second])
 
 
+@pytest.mark.usefixtures("patience_for_locks")
 def test_of_many_who_discard_and_replay_at_once_each_letter_has_one_fate(ledger: Ledger, client: FlaskClient) -> None:
     letters = dead(ledger, "a.fails", 40)
 
@@ -217,6 +219,21 @@ def test_many_are_discarded_when_their_number_is_typed(ledger: Ledger, client: F
     shown = client.get("/console/dead?show=discarded").text
     assert shown.count("discarded by ada: test data") == 3
     assert "No dead letter is open" in client.get("/console/dead").text
+
+
+def test_those_that_die_meanwhile_are_not_discarded_and_hinder_nobody(ledger: Ledger, client: FlaskClient) -> None:
+    dead(ledger, "a.fails", 2)
+    found = re.search('name="counted_at" value="([^"]+)"', client.get("/console/dead/discard?type=a.fails").text)
+    assert found is not None
+    [later] = dead(ledger, "a.fails", 1)
+    form = {"confirm": "2", "counted_at": html.unescape(found[1])}
+    assert client.post("/console/dead/discard?type=a.fails", data=form).status_code == 303
+    assert listed(client) == [later]
+    assert client.post("/console/dead/discard?type=a.fails", data=form).status_code == 409  # They are gone.
+    for made_up in ("", "tomorrow", "9999-12-31T00:00:00+00:00", "2026-01-01T00:00:00"):  # As if there were none.
+        answer = client.post("/console/dead/discard?type=a.fails", data={"confirm": "2", "counted_at": made_up})
+        assert answer.status_code == 409, made_up
+    assert listed(client) == [later]
 
 
 def test_those_that_were_picked_are_discarded_and_the_others_told(ledger: Ledger, client: FlaskClient) -> None:

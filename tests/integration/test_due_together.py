@@ -39,6 +39,13 @@ def a_release(ledger: Ledger, broker: object) -> Release:
     return Release(ReleaseLedger(ledger.engine, **settings), broker)  # type: ignore[arg-type]
 
 
+def run_once(release: Release) -> int:
+    """A round of a clock, which goes on when the broker does not answer in time, as on a busy machine."""
+    with contextlib.suppress(errors.BrokerUnavailable):
+        return release.run_once()
+    return 0
+
+
 @pytest.mark.postgres
 @pytest.mark.rabbitmq
 @pytest.mark.parametrize("many", [2_000, pytest.param(10_000, marks=pytest.mark.heavy)])
@@ -46,11 +53,11 @@ def test_thousands_of_events_due_in_the_same_second_are_published_at_once(
     database: str, vhost: str, many: int, record_property: Callable[[str, object], None]
 ) -> None:
     """Each on a ticket of its own, as when they were posted one by one: the worst case."""
-    ledger = Ledger(database, deadline=60.0)
+    ledger = Ledger(database, deadline=60.0 * PATIENCE)
     ledger.handler("a.b", print, bundle=1)
     broker = publishers.Publisher(vhost, frozenset(), heartbeat=10, name="test")
     release = a_release(ledger, broker)
-    release.run_once()  # The clock has been running for a while.
+    run_once(release)  # The clock has been running for a while.
     later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
     for _ in range(many // 500):
         ledger.intake.submit([event.NewEvent(type="a.b", payload="1", run_at=later)] * 500)
@@ -58,13 +65,12 @@ def test_thousands_of_events_due_in_the_same_second_are_published_at_once(
     due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=1)
     ledger.sql("update millrace.events set run_at = %s; update millrace.tickets set due_at = %s", due, due)
     while datetime.datetime.now(datetime.UTC) < due:
-        assert release.run_once() == 0 or datetime.datetime.now(datetime.UTC) >= due
+        assert run_once(release) == 0 or datetime.datetime.now(datetime.UTC) >= due
         time.sleep(0.1)  # As the clock's loop does.
     began, spent_before = time.monotonic(), spent(ledger)
     while not ledger.sql("select 1 having not exists (select from millrace.tickets where published_at is null)"):
         assert time.monotonic() - began < DEADLINE
-        with contextlib.suppress(errors.BrokerUnavailable):  # On a busy machine; the clock goes on as well.
-            release.run_once()
+        run_once(release)
     work = spent(ledger) - spent_before
     [(published, seconds)] = ledger.sql(
         "select count(*), extract(epoch from max(t.published_at) - least(min(e.run_at), min(t.published_at)))::float8"

@@ -12,7 +12,7 @@ from service.application.noting import Noter
 from service.domain import errors, outcome, processes
 from service.ledger.processes import FORGET, ProcessLedger
 from tests.front import Front
-from tests.ledgers import Ledger
+from tests.ledgers import Ledger, all_out
 
 pytestmark = pytest.mark.postgres
 
@@ -62,7 +62,7 @@ def why(client: FlaskClient, event_id: str) -> str:
 
 def test_what_a_pending_event_waits_for_is_told_step_by_step(ledger: Ledger, client: FlaskClient) -> None:
     first, second = ledger.post("a.b", 1), ledger.post("a.b", 2)
-    ledger.until(lambda: len(ledger.broker.published) == 2)
+    all_out(ledger)
     ledger.sql(TO_BROKER)
     assert why(client, second[0]) == "no_worker"
     note(ledger, processes.Kind.WORKER, queues=("slow",), slots=1)
@@ -160,7 +160,7 @@ def test_a_process_is_alive_while_it_is_noted_and_forgotten_later(ledger: Ledger
     assert (worker["alive"], worker["broker"], worker["digest"]) == (True, True, processes.digest(worker["types"]))
     assert (worker["holding"][0]["ticket"], worker["holding"][0]["seconds"] >= 1.5) == (held.ticket, True)
     began = datetime.datetime.fromisoformat(worker["started_at"])
-    assert 59 < (datetime.datetime.fromisoformat(worker["seen_at"]) - began).total_seconds() < 65
+    assert 59 < (datetime.datetime.fromisoformat(worker["seen_at"]) - began).total_seconds() < 120
     ledger.sql("update millrace.processes set seen_at = now() - interval '1 min' where kind = 'clock'")
     assert [c["alive"] for c in client.get("/v1/clocks").get_json()["processes"]] == [False]
     kinds = [p["kind"] for p in client.get("/v1/processes").get_json()["processes"]]

@@ -33,8 +33,7 @@ class Unspeakable(Exception):
 
 
 @pytest.fixture
-def ledger(database: str, monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    monkeypatch.setattr(execute, "CUT", 60.0)
+def ledger(database: str) -> Ledger:
     return Ledger(database)
 
 

@@ -18,8 +18,7 @@ pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def ledger(database: str, monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    monkeypatch.setattr(execute, "CUT", 60.0)
+def ledger(database: str) -> Ledger:
     return Ledger(database)
 
 

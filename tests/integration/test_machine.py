@@ -21,7 +21,6 @@ import sqlalchemy
 from hypothesis import stateful
 from hypothesis import strategies as st
 
-from service.application import execute
 from service.application.accept import Intake
 from service.application.context import Context
 from service.application.publish import Publisher, Release
@@ -37,6 +36,7 @@ from service.ledger.pauses import PauseLedger
 from service.ledger.release import ReleaseLedger
 from tests.ledgers import EFFECT, Ledger
 from tests.model import ATTEMPTS, Model
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.postgres
 
@@ -303,13 +303,10 @@ class Machine(stateful.RuleBasedStateMachine):
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("examples", "steps"), [(15, 25), pytest.param(80, 50, marks=pytest.mark.heavy)])
-def test_nothing_is_lost_or_doubled_whatever_happens(
-    database: str, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
-) -> None:
-    monkeypatch.setattr(execute, "CUT", 60.0)  # How long a bundle takes is not in the model.
-    ledger = Ledger(database, deadline=30)
+def test_nothing_is_lost_or_doubled_whatever_happens(database: str, examples: int, steps: int) -> None:
+    ledger = Ledger(database, deadline=30 * PATIENCE)
     door = IntakeLedger(engines.Engine(database), patience=300.0, window=20_000)
-    ledger.intake = Intake(door, KeptBack(), ledger.registry, deadline=30, head_start=2.0)
+    ledger.intake = Intake(door, KeptBack(), ledger.registry, deadline=30 * PATIENCE, head_start=2.0)
     connection = psycopg2.connect(database)
     connection.autocommit = True
     stateful.run_state_machine_as_test(

@@ -15,7 +15,7 @@ from service.domain import errors, processes
 from service.ledger import engine as engines
 from service.ledger import migrate, schema
 from service.ledger.processes import ProcessLedger
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 
 pytestmark = pytest.mark.postgres
 
@@ -153,7 +153,7 @@ class TestTablesInUse:
 
                 wait(is_waiting, 20, "the migration waits for the table")
             with session(database) as another:
-                another.execute("set statement_timeout = '10s'")
+                another.execute(f"set statement_timeout = '{10 * PATIENCE}s'")
                 another.execute("insert into millrace.types (name) values ('of.another')")
             assert not done
         migration.join()

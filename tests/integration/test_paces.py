@@ -47,6 +47,8 @@ def test_events_ride_alone_or_few_until_they_are_known_to_be_quick(
     ledger: Ledger, type_name: str, first: list[int]
 ) -> None:
     assert sizes(ledger, type_name, 3) == first
+    # As they are where the machine does not stand still in one of them.
+    ledger.sql("update millrace.tallies set seconds = least(seconds, 0.0001 * n)")
     measure(ledger)
     assert sizes(ledger, type_name, 300) == [handlers.LARGEST_BUNDLE, 44]
 

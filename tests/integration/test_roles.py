@@ -18,6 +18,7 @@ from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests import days, roles, servers
 from tests.apps import ledger_app
+from tests.door import TIMEOUT
 from tests.monitoring import rules
 from tests.patience import wait
 from tests.processes import ROOT
@@ -228,10 +229,10 @@ def _look(road: Road, url: str) -> None:
         (f"events/{ticket.event_ids[0]}/cancel", 403),
         ("queues/events/pause", 403),
     ):
-        answer = httpx.post(f"http://{door.address}/v1/{path}", json={})
+        answer = httpx.post(f"http://{door.address}/v1/{path}", json={}, timeout=TIMEOUT)
         assert answer.status_code == status, answer.text
     assert road.sql("select xmin::text, id::text, state from millrace.events order by id") == before
-    assert "is not noted: PostgreSQL refuses it to the role of this process" in road.logs()
+    door.process.wait_for_text("is not noted: PostgreSQL refuses it to the role of this process")
     assert "Traceback" not in road.logs()
 
 

@@ -48,10 +48,17 @@ def fill(ledger: Ledger, *, bundle: int, analyzed: tuple[str, ...] = ("events", 
         ledger.sql(f"analyze millrace.{table}")
 
 
+def all_told(ledger: Ledger) -> None:
+    """A session tells what it did when it ends, which is a little after its client has gone."""
+    sessions = "select 1 from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    ledger.until(lambda: not ledger.sql(f"{sessions} and backend_type = 'client backend'"))
+
+
 def test_outcomes_touch_no_index(ledger: Ledger) -> None:
     fill(ledger, bundle=25)
     ledger.work()
     ledger.close()
+    all_told(ledger)
     [(updates, hot)] = ledger.sql(HOT)
     assert updates == EVENTS
     # A page takes as many rows as it has room for once more; a few of the last do not fit.
@@ -62,11 +69,13 @@ def test_a_bundle_of_a_new_day_is_found_by_its_ids_alone(ledger: Ledger) -> None
     fill(ledger, bundle=50, analyzed=())
     ledger.work()
     ledger.close()
+    all_told(ledger)
     assert ledger.sql(BY_TYPE) == [(0,)]
 
 
 def test_no_statement_of_the_road_reads_a_table_from_end_to_end(ledger: Ledger) -> None:
     fill(ledger, bundle=1)
+    all_told(ledger)
     before = dict(ledger.sql(SCANS))
     engine = engines.Engine(ledger.url)
     release = ReleaseLedger(engine, patience=300, window=20_000, forgetful=False)
@@ -79,8 +88,9 @@ def test_no_statement_of_the_road_reads_a_table_from_end_to_end(ledger: Ledger) 
     deliveries = ledger.tickets()[:20]
     for delivery in deliveries:
         ledger.executor.execute(delivery)
-    engine.dispose()  # A session tells what it did when it ends.
+    engine.dispose()
     ledger.close()
+    all_told(ledger)
     after = dict(ledger.sql(SCANS))
     read = {name: after[name] - before.get(name, 0) for name in after}
     # The test itself has read the tickets once.

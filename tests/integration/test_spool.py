@@ -41,6 +41,21 @@ with Client(sys.argv[2], timeout=30, deadline=60) as client:
     spool.drain(client)
 """
 
+#: It is killed when its events are stored, and before it can note that.
+STOPPED = """
+import sys
+import time
+from service.client import Client, Spool
+class Stopped(Client):
+    def batch(self, events):
+        found = super().batch(events)
+        print("stored", flush=True)
+        time.sleep(600)
+        return found
+with Stopped(sys.argv[2], timeout=60, deadline=60) as client:
+    Spool(sys.argv[1]).drain(client)
+"""
+
 
 @pytest.fixture(scope="module")
 def here(postgres: PostgresServer, ledger_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
@@ -115,11 +130,13 @@ def test_a_sender_that_is_killed_doubles_nothing(here: Shop, tmp_path: pathlib.P
     spool = Spool(tmp_path / "spool")
     for number in range(1_300):
         spool.put(TYPE, {"number": number})
-    sender = start(SENDER, tmp_path / "spool", here.url)
-    wait(lambda: numbers(here), 30, "something was stored", step=0.001)
+    sender = start(STOPPED, tmp_path / "spool", here.url)
+    assert sender.stdout is not None
+    assert sender.stdout.readline() == "stored\n"
     os.kill(sender.pid, signal.SIGKILL)
     sender.communicate()
-    assert len(spool) > 0  # Else it was killed too late, and this proves nothing.
+    assert numbers(here)
+    assert len(spool) == 1_300
     with client(here) as other:
         spool.drain(other)
     assert sorted(numbers(here)) == list(range(1_300))
@@ -225,14 +242,14 @@ def test_processes_put_side_by_side_and_one_of_them_sends(tmp_path: pathlib.Path
     class Slow(Client):
         def batch(self, events: Any) -> list[clients.Item]:
             inside.set()
-            go.wait(30)
+            go.wait(30 * PATIENCE)
             seen.extend(event.payload["number"] for event in events)
             return [clients.Item(event, id="1") for event in events]
 
     sender = Slow("http://127.0.0.1:9")
     thread = threading.Thread(target=spool.drain, args=(sender,))
     thread.start()
-    inside.wait(30)
+    inside.wait(30 * PATIENCE)
     other = subprocess.run(
         [sys.executable, "-c", SENDER, str(tmp_path / "spool"), "http://127.0.0.1:9"],
         check=False,
@@ -250,3 +267,12 @@ def test_processes_put_side_by_side_and_one_of_them_sends(tmp_path: pathlib.Path
 def _put(spool: Spool, first: int) -> None:
     for number in range(first, first + 20):
         spool.put(TYPE, {"number": number})
+
+
+def test_a_folder_that_it_makes_is_its_owners_alone(tmp_path: pathlib.Path) -> None:
+    Spool(tmp_path / "made").close()
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "shared").mkdir(mode=0o770)
+    (tmp_path / "shared").chmod(0o770)
+    Spool(tmp_path / "shared").close()
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o770

@@ -26,6 +26,7 @@ from service.verbs import chapters
 from tests import memory
 from tests.front import served
 from tests.ledgers import Ledger
+from tests.patience import PATIENCE
 from tests.producers import Moody
 from workers import face
 
@@ -36,7 +37,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 OF_SCHEDULES = ("show", "create", "edit", "pause", "resume", "run", "backfill", "delete", "slots", "preview", "year")
 VERBS = (
     "send", "events", "events list", "events show", "events explain", "events wait", "events cancel", "events replay",
-    "types", "queues", "workers", "clocks", "processes", "deploys", "completion", "dead replay", "dead discard",
+    "types", "queues", "workers", "clocks", "processes", "deploys", "completion", "status", "dead groups",
+    "dead replay", "dead discard",
     "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
     *(f"schedules {verb}" for verb in OF_SCHEDULES), "keys", "keys create", "keys list", "keys rotate", "keys revoke",
     "users", "users add", "users list", "users password", "users remove",
@@ -137,6 +139,33 @@ def test_a_type_and_a_queue_are_paused_listed_and_resumed(millrace: Millrace) ->
     assert (unknown.exit_code, unknown.stderr) == (1, "millrace: there is no event type 'no.such'\n")
 
 
+def test_how_it_is_in_the_words_of_the_console(ledger: Ledger, millrace: Millrace) -> None:
+    ledger.sql("insert into millrace.clocks (name, calendar) values ('h:7', 'x')")
+    *_, died = ledger.post("ledger.step", {"do": "add"}, {"do": "add"}, {"do": "add"})
+    ledger.work()
+    ledger.post("ledger.alone", 1, delay=3600.0)
+    millrace("pause", "ledger.alone", "--by", "ada", "--because", "the relay is down")
+    said = millrace("status").stdout
+    assert said.splitlines()[0].startswith("Flowing; two things want a look (20")
+    for part in (
+        "warning: ledger.step has 3 dead letters, attempts used up",
+        "  millrace dead --type ledger.step --reason attempts",
+        "warning: ledger.alone is paused, 0 events wait", "the relay is down", "  millrace resume ledger.alone",
+        "last hour: 4 accepted, 0 worked, 3 ended as dead letters", "open: 1 event, 0 due, 1 later",
+        "dead letters: 3 open (millrace dead groups)", "there: 0 workers with 0 of 0 places busy, 0 clocks",
+    ):  # fmt: skip
+        assert part in said, part
+    assert "\x1b" not in said
+    found = json.loads(millrace("status", "--json").stdout)
+    assert (found["open"]["later"], found["dead"]["open"]) == (1, 3)
+    assert len(millrace("status", "--all").stdout) >= len(said)
+    groups = millrace("dead", "groups").stdout
+    assert all(part in groups for part in ("ledger.step", died, "RuntimeError:", "3 open"))
+    assert json.loads(millrace("dead", "groups", "--json").stdout)["groups"][0]["count"] == 3
+    assert "there are 3 of them" in millrace("events", "list", "--count", "--state", "dead", "--limit", "1").stdout
+    assert "in fail" in millrace("events", "show", died).stdout
+
+
 def test_dead_letters_are_listed_and_replayed(ledger: Ledger, millrace: Millrace, tmp_path: pathlib.Path) -> None:
     *fit, unfit = found = ledger.post("ledger.step", {"do": "add"}, {"do": "add"}, {"do": "add", "times": "x"})
     ledger.work()
@@ -202,7 +231,10 @@ def test_strays_are_listed_shown_and_discarded(ledger: Ledger, millrace: Millrac
     assert millrace("strays", "discard", stray["id"]).exit_code == 1
 
 
-def test_an_event_is_sent_shown_explained_and_waited_for(ledger: Ledger, millrace: Millrace) -> None:
+def test_an_event_is_sent_shown_explained_and_waited_for(
+    ledger: Ledger, millrace: Millrace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.client.calls.GLANCE", 20.0 * PATIENCE)
     sent = millrace("send", "ledger.alone", '{"order": 7}', "--by", "ada", "--key", "seven").stdout.strip()
     assert millrace("send", "ledger.alone", '{"order": 7}', "--by", "ada", "--key", "seven").stdout.strip() == sent
     assert ledger.sql("select id::text, producer from millrace.events") == [(sent, "ada")]

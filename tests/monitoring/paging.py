@@ -12,6 +12,7 @@ from typing import Any
 
 from service.local.monitoring import Receiver
 from service.local.rabbitmq import RabbitNode
+from tests.patience import PATIENCE
 
 
 class Pages:
@@ -50,5 +51,6 @@ class Shell:
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
-            ["/bin/sh", "-c", command], env=self._environment, capture_output=True, text=True, timeout=60, check=False
-        )
+            ["/bin/sh", "-c", command], env=self._environment, capture_output=True, text=True,
+            timeout=60 * PATIENCE, check=False,
+        )  # fmt: skip

@@ -9,6 +9,8 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+from tests.patience import PATIENCE
+
 
 class Prometheus:
     """A server that runs."""
@@ -41,7 +43,7 @@ class Prometheus:
     def _ask(self, what: str, **words: object) -> Any:
         url = f"{self.url}/api/v1/{what}?{urllib.parse.urlencode(words)}"
         try:
-            with urllib.request.urlopen(url, timeout=20) as answer:
+            with urllib.request.urlopen(url, timeout=20 * PATIENCE) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             if error.code == http.HTTPStatus.SERVICE_UNAVAILABLE:
@@ -51,5 +53,5 @@ class Prometheus:
 
 def states(alertmanager: str, name: str) -> set[str]:
     """What an Alertmanager does with the alerts of a name: ``active``, ``suppressed``."""
-    with urllib.request.urlopen(f"{alertmanager}/api/v2/alerts", timeout=10) as answer:
+    with urllib.request.urlopen(f"{alertmanager}/api/v2/alerts", timeout=20 * PATIENCE) as answer:
         return {one["status"]["state"] for one in json.load(answer) if one["labels"]["alertname"] == name}

@@ -219,7 +219,7 @@ class Story:
 
     def _send(self, type_name: str, payload: Any, key: str, traceparent: str) -> int:
         host, _, port = self.door.address.rpartition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=20)
+        connection = http.client.HTTPConnection(host, int(port), timeout=20 * PATIENCE)
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": f'"{key}"'} if key else {})
         headers |= {"traceparent": traceparent} if traceparent else {}
         where = f"/v1/events/{type_name}"

@@ -16,7 +16,7 @@ import pytest
 from service.local import ports
 from service.local.rabbitmq import RabbitNode
 from tests import servers
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.processes import ROOT, Process
 
 ALONE = "with servers of its own"
@@ -61,7 +61,7 @@ def told(monitor: Process) -> dict[str, str]:
 
 def answer(url: str) -> tuple[int, str]:
     """Its status and its text."""
-    with urllib.request.urlopen(url, timeout=20) as found:
+    with urllib.request.urlopen(url, timeout=20 * PATIENCE) as found:
         return found.status, found.read().decode(errors="replace")
 
 
@@ -88,7 +88,8 @@ def test_every_address_that_is_printed_answers(monitor: Process, request: pytest
 
 def test_what_it_says_to_try_is_accepted(monitor: Process) -> None:
     command = told(monitor)["try"].replace("curl ", "curl -s -o /dev/null -w '%{http_code}' ", 1)
-    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    words, longest = ["/bin/sh", "-c", command], 30 * PATIENCE
+    done = subprocess.run(words, capture_output=True, text=True, timeout=longest, check=False)
     assert done.stdout == "202", done
 
 
@@ -107,7 +108,10 @@ def test_prometheus_has_the_rules_and_every_target_and_alertmanager_beside_it(mo
     assert {pathlib.PurePath(group["file"]).name for group in groups} == {
         path.name for path in (ROOT / "monitoring/prometheus/rules").glob("*.yml")
     }
-    beside = json.loads(answer(f"{prometheus}/api/v1/alertmanagers")[1])["data"]["activeAlertmanagers"]
-    assert [one["url"] for one in beside] == [
-        f"{ADDRESS.findall(told(monitor)['Alertmanager'])[0].rstrip(';')}/api/v2/alerts"
-    ]
+    wanted = f"{ADDRESS.findall(told(monitor)['Alertmanager'])[0].rstrip(';')}/api/v2/alerts"
+
+    def beside() -> list[str]:
+        found = json.loads(answer(f"{prometheus}/api/v1/alertmanagers")[1])["data"]["activeAlertmanagers"]
+        return [one["url"] for one in found]
+
+    wait(lambda: beside() == [wanted], 20, "Prometheus has found its Alertmanager")

@@ -18,7 +18,7 @@ from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from service.telemetry import catalogue
 from tests.door import Door, accepted
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.processes import Process
 from tests.road import Gate, Road
 
@@ -54,7 +54,7 @@ class Watched:
         found = re.search(r"Metrics are at (http://\S+)", process.text())
         assert found
         request = urllib.request.Request(found[1], headers={"Accept": accept})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=20 * PATIENCE) as answer:
             return str(answer.read().decode())
 
     def value(self, role: str, name: str, **labels: str) -> float:
@@ -223,7 +223,7 @@ def test_a_request_that_was_traced_is_an_example_in_the_histogram(watched: Watch
         b"{}",
         {"Content-Type": "application/json", "traceparent": f"00-{trace}-b7ad6b7169203331-01"},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=20 * PATIENCE) as answer:
         assert answer.status == 202
     wait(lambda: {"trace_id": trace} in _examples(watched), 10, "the request is an example")
 

@@ -23,7 +23,7 @@ from service.settings import Settings
 from service.telemetry import tracing
 from tests.door import Door
 from tests.monitoring.receiver import Receiver, Span
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 from tests.road import Road
 
 CLIENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -144,7 +144,9 @@ class TestInOneProcess:
     """What the listeners do, told by signals as the road sends them."""
 
     @pytest.fixture
-    def traced(self) -> Iterator[Receiver]:
+    def traced(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+        monkeypatch.setattr(tracing, "FLUSH", 20.0 * PATIENCE)
+        monkeypatch.setattr(tracing, "EXPORT", 20.0 * PATIENCE)
         found = Receiver().start()
         tracing.install(Settings(otlp_url=found.url), "worker")
         yield found
@@ -211,7 +213,7 @@ def post(door: Door, type_name: str, payload: object, traceparent: str) -> str:
 def send(door: Door, path: str, body: str, traceparent: str, media_type: str) -> dict[str, Any]:
     """One request with a trace context; the document that is answered."""
     host, _, port = door.address.rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    connection = http.client.HTTPConnection(host, int(port), timeout=20 * PATIENCE)
     connection.request("POST", path, body, {"Content-Type": media_type, "traceparent": traceparent})
     response = connection.getresponse()
     document: dict[str, Any] = json.load(response)

@@ -14,6 +14,7 @@ import pytest
 from celery.bin import celery as celery_command
 
 from service import cli
+from tests.patience import PATIENCE
 from tests.repository import blocks
 from tests.repository.blocks import Block, Declared, Run
 from tests.repository.pages import ROOT
@@ -88,7 +89,7 @@ def _said(programs: list[tuple[str, str]]) -> str:
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-c", FORKING], input=json.dumps(programs), env=environment, capture_output=True, text=True,
-        check=False, timeout=120,
+        check=False, timeout=120 * PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

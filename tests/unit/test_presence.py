@@ -12,6 +12,7 @@ import billiard
 import pytest
 
 from service.domain import ticket as tickets
+from tests.patience import PATIENCE
 from workers import presence
 
 NOW = datetime.datetime(2026, 1, 31, tzinfo=datetime.UTC)
@@ -31,7 +32,7 @@ class Child:
 
     def ask(self, word: str) -> Any:
         self._orders.send(word)
-        assert self._orders.poll(10), "the child does not answer"
+        assert self._orders.poll(20 * PATIENCE), "the child does not answer"
         return self._orders.recv()
 
     def kill(self) -> None:
@@ -60,7 +61,7 @@ def test_a_thread_that_is_at_a_ticket_is_seen_until_it_has_done_it(here: presenc
     with here.holds(DELIVERY):
         [held] = here.note().holding
         assert (held.pid, held.type, held.ticket, held.events) == (os.getpid(), "orders.created", DELIVERY.ticket, 2)
-        assert 0 <= held.seconds < 5
+        assert 0 <= held.seconds < 60
     assert here.note().holding == ()
     with pytest.raises(ZeroDivisionError), here.holds(DELIVERY):
         _ = 1 / 0

@@ -11,6 +11,7 @@ from typing import Any
 
 from schedules.scheduler import TELL_PIECE, Scheduler
 from service import signals
+from tests.patience import PATIENCE
 
 
 def test_a_signal_may_close_the_clock_in_the_middle_of_anything() -> None:
@@ -32,7 +33,7 @@ def test_a_signal_may_close_the_clock_in_the_middle_of_anything() -> None:
 
     thread = threading.Thread(target=main, daemon=True)
     thread.start()
-    thread.join(5)
+    thread.join(20 * PATIENCE)
     assert not thread.is_alive(), "it waits for itself"
     assert scheduler._stopping
 

@@ -11,7 +11,7 @@ import pytest
 
 from service.application.turn import Turn
 from service.domain import errors
-from tests.patience import wait
+from tests.patience import PATIENCE, wait
 
 
 def test_who_waited_for_a_question_that_failed_does_not_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ def test_who_waited_for_a_question_that_failed_does_not_ask_again(monkeypatch: p
         with turn:
             questions.append(number)
             asked.release()
-            fail.wait(10)
+            fail.wait(20 * PATIENCE)
             raise errors.LedgerUnavailable("silent")
 
     with ThreadPoolExecutor(8) as pool:
@@ -40,7 +40,7 @@ def test_who_waited_for_a_question_that_failed_does_not_ask_again(monkeypatch: p
         fail.set()
         for one in (first, *others):
             with pytest.raises(errors.LedgerUnavailable):
-                one.result(10)
+                one.result(20 * PATIENCE)
     assert questions == [0]
 
 

@@ -14,6 +14,14 @@ from service.web.console import page, query
 SHOWN = 50
 
 
+@page.pages.get("/audit/verify")
+@access.needs(Permission.AUDIT)
+def verify() -> flask.Response:
+    """Whether the chain of the whole log holds, and what was changed if it does not."""
+    with gate.reads():
+        return page.render("audit_verdict.html", found=road.current().operations.audit.verify())
+
+
 @page.pages.get("/audit")
 @access.needs(Permission.AUDIT)
 def audit() -> flask.Response:

@@ -10,7 +10,7 @@ from typing import Any
 import flask
 import msgspec
 
-from service.application import replay
+from service.application import overview, replay
 from service.domain import errors, outcome
 from service.domain.access import Permission
 from service.web import access, gate, letters, operations, road, search
@@ -85,16 +85,18 @@ def live_dead() -> flask.Response:
 @access.needs(Permission.CONTROL)
 def ask_replay_dead() -> flask.Response:
     """What a replay would do, counted; nothing is changed. And the form to do it."""
-    chosen, ids = chosen_by("id", "show"), flask.request.args.getlist("id")[:SHOWN]
+    here, chosen, ids = road.current(), chosen_by("id", "show"), flask.request.args.getlist("id")[:SHOWN]
     if ids:
         return page.dialog("replay_chosen.html", ids=ids, count=len(ids), same=chosen.path())
-    found = _dry_run(chosen, seconds=LOOKED)
+    counted_at = forms.now()
+    found = _dry_run(until(chosen, counted_at), seconds=LOOKED)
     return page.dialog(
         "replay_dead.html",
+        counted_at=counted_at,
         chosen=chosen,
         found=found,
         takes=[(rate, words.span(math.ceil(found.replayed / rate))) for rate in RATES],
-        failing=_failing(chosen),
+        failing=None if chosen.type is None else overview.failing(here.operations.figures.flow(), chosen.type, few=1),
         same=chosen.path(),
     )
 
@@ -110,8 +112,7 @@ def replay_dead() -> Any:
         return _replay_chosen(ids)
     chosen, total, stays = chosen_by(), forms.number("total"), forms.number("stays")
     if not total:
-        # What dies from now on was not counted, and is not meant.
-        chosen = chosen if chosen.until else msgspec.structs.replace(chosen, until=here.agenda.now())
+        chosen = until(chosen, forms.counted_at())
         counted = _dry_run(chosen)
         total, stays, typed = counted.replayed, counted.left, forms.number("confirm")
         if forms.text("some") and 0 < typed < total:
@@ -123,7 +124,7 @@ def replay_dead() -> Any:
     rate = next((rate for rate in RATES if str(rate) == forms.text("rate")), RATES[1])
     found = here.replayer.some(
         chosen.filters(), limit=max(0, room), rate=rate, by=operations.by(),
-        request_id=flask.g.request_id, seconds=SECONDS, starts_at=_moment(forms.text("starts_at")),
+        request_id=flask.g.request_id, seconds=SECONDS, starts_at=forms.moment("starts_at"),
     )  # fmt: skip
     here.figures.forget()
     done = total - max(0, room - found.replayed)
@@ -159,30 +160,16 @@ def chosen_by(*own: str) -> Chosen:
     return found if since is None or found.since else msgspec.structs.replace(found, since=since)
 
 
+def until(chosen: Chosen, moment: datetime.datetime) -> Chosen:
+    """Those of them that died before this instant."""
+    return chosen if chosen.until else msgspec.structs.replace(chosen, until=moment)
+
+
 def _dry_run(chosen: Chosen, seconds: float | None = None) -> replay.Summary:
     replayer = road.current().operations.replayer
     with gate.reads():
         return replayer.some(chosen.filters(), limit=MOST, dry_run=True, by=operations.by(), seconds=seconds)
 
 
-def _moment(text: str | None) -> datetime.datetime | None:
-    """When the next of them is due, as the turn before has written it; None for what is no instant of these years."""
-    try:
-        found = datetime.datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None and found.year <= letters.LAST_START else None
-
-
 def _is_in(group: Any, chosen: Chosen) -> bool:
     return chosen.type in (None, group.type) and chosen.reason in (None, group.reason)
-
-
-def _failing(chosen: Chosen) -> float | None:
-    """The share of attempts of the type that failed in the last minutes, where that is much."""
-    if chosen.type is None:
-        return None
-    flow = road.current().operations.figures.flow()
-    bad = sum(flow.series("retry", "dead", type=chosen.type)[-6:])
-    good = sum(flow.series("done", type=chosen.type)[-6:])
-    return bad / (bad + good) if bad and bad >= 0.2 * (bad + good) else None

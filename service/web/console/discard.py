@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import flask
 
 from service.domain import errors
@@ -15,10 +17,11 @@ from service.web.console import dead, forms, page, words
 def ask_discard_dead() -> flask.Response:
     """What would be discarded, counted; nothing is changed. And the form to do it."""
     chosen, ids = dead.chosen_by("id", "show"), flask.request.args.getlist("id")[: dead.SHOWN]
-    types = {} if ids else _counted(chosen)
+    counted_at = forms.now()
+    types = {} if ids else _counted(chosen, counted_at)
     return page.dialog(
         "discard_dead.html", chosen=chosen, ids=ids, types=types, count=len(ids) or sum(types.values()),
-        same=chosen.path(),
+        same=chosen.path(), counted_at=counted_at,
     )  # fmt: skip
 
 
@@ -32,10 +35,12 @@ def discard_dead() -> flask.Response:
     if ids:
         forms.check_typed(str(len(ids)))
         return _discard_picked(ids, chosen)
-    count = sum(_counted(chosen).values())
+    counted_at = forms.counted_at()
+    count = sum(_counted(chosen, counted_at).values())
     if forms.text("confirm") != str(count):
         raise forms.NotConfirmed()
-    types = here.control.discard_letters(chosen.filters(), limit=count, by=operations.by())
+    meant = dead.until(chosen, counted_at).filters()
+    types = here.control.discard_letters(meant, limit=count, by=operations.by())
     here.figures.forget()
     return forms.done(f"{words.many(sum(types.values()), 'dead letter')} discarded", f"/console/dead?{chosen.path()}")
 
@@ -62,11 +67,12 @@ def discard_event(event_id: str) -> flask.Response:
     return forms.done("The dead letter is discarded; the event stays as it is", f"/console/events/{event_id}")
 
 
-def _counted(chosen: dead.Chosen) -> dict[str, int]:
+def _counted(chosen: dead.Chosen, counted_at: datetime.datetime) -> dict[str, int]:
+    """How many there are, by type; what dies from then on is not meant."""
     if not chosen.path():
         raise errors.InvalidEvent([], "name a type, a reason or a time first: not all dead letters are meant")
     with gate.reads():
-        return road.current().operations.letters.count(chosen.filters())
+        return road.current().operations.letters.count(dead.until(chosen, counted_at).filters())
 
 
 def _discard_picked(ids: list[str], chosen: dead.Chosen) -> flask.Response:

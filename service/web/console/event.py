@@ -94,6 +94,7 @@ def replay_event(event_id: str) -> flask.Response:
         document = body.parse(text.encode(), here.settings.max_depth) if text else None
         edited = None
         if document is not None and _text(document.value) != _text(json.loads(before["payload"])):
+            veil.check_whole(document.value, before["type"])
             edited = replay.Payload(document.value, document.text.decode())
         _, new_id = here.operations.replayer.one(
             event_id, edited=edited, by=operations.by(), request_id=flask.g.request_id

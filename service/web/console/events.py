@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import urllib.parse
 from typing import Any
 
@@ -68,10 +70,15 @@ def live_events() -> flask.Response:
 @access.needs(Permission.CONTROL)
 def ask_cancel_events() -> flask.Response:
     """How many open events the filter finds, and the form to cancel them."""
-    wanted, filters = _to_cancel()
+    here = road.current().operations
+    counted_at = forms.now()
+    wanted, filters = _to_cancel(counted_at)
     with gate.reads():
-        types = road.current().operations.control.count(filters)
-    return page.dialog("cancel_events.html", wanted=wanted, types=types, count=sum(types.values()), same=_query())
+        types = here.control.count(filters)
+    return page.dialog(
+        "cancel_events.html", wanted=wanted, types=types, count=sum(types.values()), same=_query(),
+        counted_at=counted_at,
+    )  # fmt: skip
 
 
 @page.pages.post("/events/cancel")
@@ -79,25 +86,27 @@ def ask_cancel_events() -> flask.Response:
 @access.needs(Permission.CONTROL)
 def cancel_events() -> flask.Response:
     """Cancel them, if they are still as many as were counted."""
-    control = road.current().operations.control
-    _, filters = _to_cancel()
+    here = road.current().operations
+    control = here.control
+    _, filters = _to_cancel(forms.counted_at())
     count = sum(control.count(filters).values())
     if flask.request.form.get("confirm", "").strip() != str(count):
         raise forms.NotConfirmed()
     found = control.cancel_all(filters, limit=min(count, 100_000), by=operations.by())
-    road.current().operations.figures.forget()
+    here.figures.forget()
     said = f"{found.cancelled:,} events were cancelled"
     said += f", {found.stopping:,} were asked to stop" if found.stopping else ""
     said += f", {found.left:,} are being worked and were left alone" if found.left else ""
     return forms.done(said, f"/console/events?{_query()}", "warning" if found.left else "yes")
 
 
-def _to_cancel() -> tuple[operations.Cancel, queries.Filters]:
+def _to_cancel(counted_at: datetime.datetime) -> tuple[operations.Cancel, queries.Filters]:
+    """Which are meant: not what was accepted since they were counted, or nobody could stop what comes all the time."""
     wanted = search.read(query.given(), operations.Cancel)
     filters = wanted.filters()
     if not filters.values():
         raise errors.InvalidEvent([], "name a type, a state, a producer or a time first: not all open events are meant")
-    return wanted, filters
+    return wanted, filters if filters.until else dataclasses.replace(filters, until=counted_at)
 
 
 def _cancellable(wanted: search.Search) -> str | None:

@@ -46,9 +46,7 @@ def _values() -> dict[str, Any]:
     type_name = example[0] if example else None
     return {
         "first": first,
-        "third": f"millrace types pause {type_name} && sleep 5 && millrace types resume {type_name}"
-        if example
-        else None,
+        "third": f"millrace pause {type_name} && sleep 5 && millrace resume {type_name}" if example else None,
         "resumed": here.queries.resumed(),
         "second": f"millrace schedules create hello --every 10s --type {type_name}" if type_name else None,
         "type": type_name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import re
 import urllib.parse
@@ -12,7 +13,7 @@ import flask
 import markupsafe
 
 from service.domain import chain, errors
-from service.web import access, cookies, hooks, road, sessions, signin
+from service.web import access, cookies, gate, hooks, letters, road, sessions, signin
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -20,6 +21,7 @@ NOBODY = "console"  #: who acts, where nobody is asked who they are
 SAID = "millrace_said"  #: the cookie that carries one sentence over to the next page
 SAID_FOR = 60  #: seconds
 LONGEST = 300  #: characters of that sentence
+LAST_YEAR = letters.LAST_START  #: of an instant in a form
 TONES = ("yes", "warning")
 
 
@@ -106,6 +108,26 @@ def text(name: str, length: int = 300) -> str | None:
 def whole(given: str) -> int | None:
     """The whole number in a text of a form or a query; None: it is none, or has more than nine digits."""
     return int(given) if re.fullmatch(r"[0-9]{1,9}", given) else None
+
+
+def moment(name: str) -> datetime.datetime | None:
+    """An instant that a page of ours has written into the form; None for what is no instant of these years."""
+    try:
+        found = datetime.datetime.fromisoformat(text(name) or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None and found.year <= LAST_YEAR else None
+
+
+def now() -> datetime.datetime:
+    """The ledger's time, for a form that tells how many there are by now."""
+    with gate.reads():
+        return road.current().operations.agenda.now()
+
+
+def counted_at() -> datetime.datetime:
+    """When that form counted; what came later is not meant, or nobody could act on what comes all the time."""
+    return moment("counted_at") or now()
 
 
 def check_typed(wanted: str) -> None:

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from typing import Any
 
 import flask
 
-from service.domain import figures, handlers, objective
+from service.domain import figures
 from service.domain.access import Permission
-from service.domain.processes import Kind
-from service.ledger import spent
-from service.web import access, gate, road
+from service.web import access, gate, overview, road
 from service.web.console import attention, charts, first_run, page, words
 
-COMING = 6  #: slots that are shown
 LABELS = 5  #: instants under a chart
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Budget:
-    """What is left of a type's error budget."""
-
-    type: str
-    what: str  #: that was promised
-    left: float  #: share of the budget; below 0: more was spent than there is
-    kept: float  #: share of events of which it was kept
-    promised: float
-    counted: str  #: of how many that is the share
-
-    @property
-    def tone(self) -> str:
-        """How it looks."""
-        return "good" if self.left > 0.5 else "warn" if self.left > 0 else "bad"
 
 
 @page.pages.get("")
 @access.needs(Permission.READ)
-def overview() -> flask.Response:
+def show() -> flask.Response:
     """The page; the one for newcomers while there is no event."""
     with gate.reads():
         if not road.current().operations.figures.has_events():
@@ -55,24 +34,22 @@ def live_overview() -> flask.Response:
 
 
 def _values() -> dict[str, Any]:
-    here = road.current()
-    look = here.operations.figures
-    flow, depth, letters = look.flow(), look.depth(), look.letters()
-    items = attention.look(flow, depth, letters)
-    told = here.operations.spent.read()
+    found = overview.look(words.clock)
+    looked, flow = found.looked, found.looked.flow
     return {
         "flow": flow,
-        "depth": depth,
-        "letters": letters,
-        "items": items,
-        "hands": hands(here.operations.processes.list(Kind.WORKER)),
-        "sentence": attention.sentence(flow, depth, items),
-        "chart": chart(flow, here.operations.processes.deploys(seconds=3600.0)),
+        "depth": looked.depth,
+        "letters": looked.letters,
+        "items": [attention.shown(item) for item in found.items],
+        "hands": found.hands,
+        "sentence": found.sentence,
+        "chart": chart(flow, road.current().operations.processes.deploys(seconds=3600.0)),
         "age": age(flow),
-        "budgets": budgets(here.registry, told),
-        "spent": told,
-        "queues": queues(depth),
-        "coming": look.coming(COMING),
+        "budgets": found.budgets,
+        "spent_since": looked.spent_since,
+        "spent_complete": looked.spent_complete,
+        "queues": found.queues,
+        "coming": looked.coming,
         "sparks": {word: flow.series(word)[:-1] for word in ("accepted", "done", "retry", "dead")},
     }
 
@@ -143,54 +120,3 @@ def _told(accepted: list[float], worked: list[float], dead: list[int], minutes: 
         parts.append(f"Most were accepted at {words.clock(minutes[peak], 'minutes')}: {words.rate(accepted[peak])}.")
     parts.append(f"{words.many(sum(dead), 'dead letter')} in the hour.")
     return " ".join(parts)
-
-
-def budgets(registry: handlers.Registry, told: spent.Spent) -> list[Budget]:
-    """The error budgets of the types whose handlers declare an objective, by thirty days: of success, and of starts."""
-    found = []
-    for handler in registry:
-        if (promise := handler.objective) is None:
-            continue
-        each = ("done", "retry", "snoozed", "dead", "expired", objective.LATE)
-        done, retry, snoozed, dead, expired, late = (told.counts.get((handler.type, word), 0) for word in each)
-        ended, begun = done + dead + expired, done + retry + snoozed + dead
-        start = f"starts within {promise.seconds:g} s"
-        counted = f"{words.many(ended, 'event')} ended"
-        found.append(_budget(handler.type, "succeeds", done, ended, promise.success, counted))
-        found.append(_budget(handler.type, start, begun - late, begun, promise.p, words.many(begun, "start")))
-    return sorted(found, key=lambda budget: budget.left)
-
-
-def _budget(type_name: str, what: str, good: int, of: int, promised: float, counted: str) -> Budget:
-    kept = good / of if of else 1.0
-    return Budget(type_name, what, 1 - (1 - kept) / (1 - promised), kept, promised, counted)
-
-
-def hands(workers: list[dict[str, Any]]) -> dict[str, int]:
-    """Of the workers that live: how many they are, their places, and how many of those are busy."""
-    living = [one for one in workers if one["alive"]]
-    busy = sum(len(one["holding"]) for one in living)
-    return {"workers": len(living), "places": sum(one["slots"] or 0 for one in living), "busy": busy}
-
-
-def queues(depth: figures.Depth) -> list[dict[str, Any]]:
-    """Each queue with what is open in it: the known ones, and those that lanes name."""
-    here = road.current()
-    names = {"events", "periodic"} | here.registry.queues() | {lane.queue for lane in depth.lanes}
-    found = []
-    for name in names:
-        lanes = depth.of_queue(name)
-        out_for = max((lane.out_for or 0 for lane in lanes if lane.out), default=None)
-        found.append(
-            {
-                "name": name,
-                "out": sum(lane.out for lane in lanes),
-                "out_tickets": sum(lane.out_tickets for lane in lanes),
-                "due": sum(lane.due for lane in lanes),
-                "later": sum(lane.later for lane in lanes),
-                "exact": all(lane.exact for lane in lanes),
-                "oldest": out_for,
-                "paused": depth.queues.get(name),
-            }
-        )
-    return sorted(found, key=lambda row: (-(row["out"] + row["due"]), row["name"]))

@@ -7,12 +7,14 @@ from typing import Any
 
 import flask
 
-from service.domain import figures, topology
+from service.application import overview
+from service.domain import topology
 from service.domain.access import Permission
 from service.web import access, gate, operations, road
 from service.web.console import forms, page
 
-SORTS = ("name", "in", "done", "open", "dead")
+#: What the address says → the figure.
+SORTS = {"name": "name", "in": "accepted", "done": "done", "open": "open", "dead": "dead"}
 
 #: What a pause does, of either kind.
 ABOUT = {
@@ -81,39 +83,16 @@ def _values() -> dict[str, Any]:
     look = here.operations.figures
     flow, depth, letters = look.flow(), look.depth(), look.letters()
     named = {queue.name for queue in topology.queues(here.registry.queues())} - {topology.DEAD_QUEUE}
-    handled = {handler.type for handler in here.registry}
-    names = handled | flow.types() | {lane.type for lane in depth.lanes}
-    rows = [_row(name, flow, depth, letters) for name in names]
+    rows = overview.by_type(flow, depth, letters, here.registry, here.settings.window)
     sort = flask.request.args.get("sort", "in")
     sort = sort if sort in SORTS else "in"
-    rows.sort(key=lambda row: row["name"] if sort == "name" else (-row[sort], row["name"]))
+    if sort != "name":  # That is how they come.
+        rows.sort(key=lambda row: -getattr(row, SORTS[sort]))
     return {
         "rows": rows,
+        "handlers": {handler.type: handler for handler in here.registry},
+        "series": {row.name: flow.series("done", type=row.name)[:-1] for row in rows},
         "sort": sort,
         "window": here.settings.window,
         "queues": here.operations.lanes.queues(frozenset(named)),
-    }
-
-
-def _row(name: str, flow: figures.Flow, depth: figures.Depth, letters: figures.Letters) -> dict[str, Any]:
-    registry = road.current().registry
-    lanes, known = depth.of_type(name), depth.types.get(name, {})
-    failed, done = sum(flow.series("retry", "dead", type=name)[-6:]), sum(flow.series("done", type=name)[-6:])
-    return {
-        "name": name,
-        "handler": registry.get(name) if name in registry else None,
-        "in": flow.rate("accepted", type=name),
-        "done": flow.rate("done", type=name),
-        "series": flow.series("done", type=name)[:-1],
-        "failing": failed / (failed + done) if failed >= 5 and failed >= 0.2 * (failed + done) else None,
-        "open": sum(lane.open for lane in lanes),
-        "due": sum(lane.due for lane in lanes),
-        "later": sum(lane.later for lane in lanes),
-        "exact": all(lane.exact for lane in lanes),
-        "out": known.get("out_events") or 0,
-        "pace": known.get("pace"),
-        "paused_at": known.get("paused_at"),
-        "paused_by": known.get("paused_by"),
-        "paused_because": known.get("paused_because"),
-        "dead": sum(group.count for group in letters.groups if group.type == name),
     }

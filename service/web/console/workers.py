@@ -8,8 +8,11 @@ import flask
 
 from service.domain.access import Permission
 from service.domain.processes import Kind
-from service.web import access, gate, road
+from service.web import access, gate, processes, road
 from service.web.console import page
+
+DEPLOYED = 30 * 86_400.0  #: seconds back in which deploys are shown
+SHOWN = 10  #: of them
 
 
 @page.pages.get("/workers")
@@ -32,7 +35,7 @@ def _values() -> dict[str, Any]:
     here = road.current()
     found = here.operations.processes.list()
     fired = here.operations.figures.fired()
-    clocks = [one | {"fired": fired.get(f"{one['host']}:{one['pid']}")} for one in found if one["kind"] == Kind.CLOCK]
+    clocks = processes.with_fired([one for one in found if one["kind"] == Kind.CLOCK], fired)
     hands = [one | {"busy": len(one["holding"])} for one in found if one["kind"] == Kind.WORKER]
     return {
         "hands": sorted(hands, key=lambda one: (one["alive"], one["host"], one["pid"])),
@@ -40,4 +43,5 @@ def _values() -> dict[str, Any]:
         "webs": [one for one in found if one["kind"] == Kind.WEB],
         "slots": sum(clock["slots"] for clock in fired.values()),
         "broker": here.publisher.up,
+        "deploys": here.operations.processes.deploys(seconds=DEPLOYED, limit=SHOWN),
     }

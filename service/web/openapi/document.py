@@ -19,7 +19,7 @@ from service.domain.access import Permission
 from service.web import access, search
 from service.web import errors as web
 from service.web.openapi import shapes
-from service.web.openapi.operations import HEADERS, JSON, OPERATIONS, SENT, Operation
+from service.web.openapi.operations import HEADERS, JSON, OPERATIONS, SENT, Media, Operation
 
 REF = "#/components/schemas/{name}"
 ARGUMENT = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
@@ -226,7 +226,7 @@ def _responses(one: Operation, statuses: Mapping[int, set[str]], schemas: _Schem
     for status, shape in one.answers.items():
         found[str(status)] = {"description": HTTPStatus(status).phrase, "headers": _headers(*one.sent)}
         if shape is not None:
-            found[str(status)]["content"] = {one.media_type: {"schema": schemas.of(shape)}}
+            found[str(status)]["content"] = {one.media_type: _content(Media(shape, one.example), schemas)}
     problem = {web.MEDIA_TYPE: {"schema": {"$ref": REF.format(name="Problem")}}}
     for status, said in statuses.items():
         later = ("Retry-After",) if status in (429, 503) else ()

@@ -13,7 +13,7 @@ import msgspec
 from service.domain import errors
 from service.web import body, cloudevents, keys, letters, ndjson, operations, processes, schedules, search
 from service.web import errors as web
-from service.web.openapi import entry, planned, shapes, standing
+from service.web.openapi import entry, examples, figured, planned, shapes, standing
 
 JSON = "application/json"
 
@@ -83,6 +83,7 @@ class Operation:
     headers: tuple[str, ...] = ()
     sent: tuple[str, ...] = ()  #: headers of the answer, if it is a good one
     media_type: str = JSON  #: of the answer
+    example: Any = None  #: of the answer
 
 
 KEY_MADE: Faults = (errors.TwoKeysLive, errors.NoKeysHere)
@@ -110,9 +111,14 @@ OPERATIONS: dict[str, Operation] = {
         faults=(*STORES, web.InvalidHeader, web.InvalidCloudEvent, web.EventTooLarge, web.NoneStored),
     ),
     "explain.explain_event": Operation({200: shapes.Explanation}, faults=(*EVENT, *READS)),
+    "overview.show_overview": Operation(
+        {200: figured.Overview}, processes.Nothing, faults=(*READS, errors.SearchTooSlow), example=examples.OVERVIEW
+    ),
     "processes.list_processes": Operation({200: standing.Processes}, processes.List, faults=READS),
     "processes.list_workers": Operation({200: standing.Processes}, processes.Nothing, faults=READS),
-    "processes.list_clocks": Operation({200: standing.Processes}, processes.Nothing, faults=READS),
+    "processes.list_clocks": Operation(
+        {200: standing.Clocks}, processes.Nothing, faults=(*READS, errors.SearchTooSlow)
+    ),
     "processes.list_deploys": Operation({200: standing.Deploys}, processes.Deploys, faults=READS),
     "processes.list_queues": Operation({200: standing.Queues}, processes.Nothing, faults=READS),
     "operations.cancel_event": Operation(
@@ -128,6 +134,9 @@ OPERATIONS: dict[str, Operation] = {
     "operations.resume_queue": Operation({200: standing.Resumed}, search.Why, faults=(errors.QueueNotFound, *ACTS)),
     "operations.list_pauses": Operation({200: standing.Pauses}, faults=ACTS),
     "letters.list_dead": Operation({200: standing.Letters}, letters.List, faults=(*ACTS, errors.SearchTooSlow)),
+    "letters.list_groups": Operation(
+        {200: figured.Groups}, processes.Nothing, faults=(*READS, errors.SearchTooSlow)
+    ),
     "letters.replay_event": Operation(
         {202: standing.Replayed}, search.Why, body={JSON: Media(shapes.Edited, {"payload": {"order": 7}})},
         optional=True, sent=("Location",),

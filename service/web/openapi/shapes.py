@@ -76,6 +76,9 @@ class Attempt(Shape):
     worker: str
     error: str
     message: str
+    traceback: Annotated[
+        str | None, msgspec.Meta(description="Of the event itself, to who may read events; null: it left none.")
+    ] = None
 
 
 class Event(Summary, kw_only=True):
@@ -88,6 +91,13 @@ class Event(Summary, kw_only=True):
     attributes: Annotated[Any, msgspec.Meta(description="Of a CloudEvent.")]
     traceparent: str | None
     attempts: list[Attempt]
+
+
+class Found(Shape):
+    """How many there are."""
+
+    number: Annotated[Count | None, msgspec.Meta(description="Up to 10,000; null: to count them would take too long.")]
+    exact: bool
 
 
 class Events(Shape):
@@ -104,6 +114,7 @@ class Events(Shape):
             description="The time was up: what was accepted beyond this was not looked at. `next_cursor` goes on."
         ),
     ]
+    found: Annotated[Found | None, msgspec.Meta(description="With `count`: how many there are, on whatever page.")]
 
 
 class Explanation(Shape):

@@ -60,6 +60,25 @@ class Process(shapes.Shape):
     alive: bool
 
 
+class Fired(shapes.Shape):
+    """What a clock has fired in the last hour."""
+
+    slots: shapes.Count
+    late: Annotated[float | None, msgspec.Meta(description="Seconds by which the latest of them was late.")]
+
+
+class Clock(Process, kw_only=True):
+    """A clock, with what it does."""
+
+    fired: Fired
+
+
+class Clocks(shapes.Shape):
+    """The clocks by host; those that are gone are remembered for ten minutes."""
+
+    processes: list[Clock]
+
+
 class Processes(shapes.Shape):
     """The processes, by kind and host; those that are gone are remembered for ten minutes."""
 

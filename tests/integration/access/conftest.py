@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.application.buckets import Buckets
 from tests import issuer as issuers
 from tests.entrance import CLEAR, Entrance
 from tests.ledgers import Ledger
@@ -23,6 +24,12 @@ def one_ledger(shared_database: str) -> Ledger:
 def ledger(one_ledger: Ledger) -> Ledger:
     one_ledger.sql(CLEAR)
     return one_ledger
+
+
+@pytest.fixture(autouse=True)
+def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No bucket of a rate limit fills up again while a test is at it."""
+    monkeypatch.setitem(Buckets.__init__.__kwdefaults__, "now", lambda: 0.0)
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ create trigger slowly before insert on millrace.keys for each row execute functi
 """
 
 
+@pytest.mark.usefixtures("patience_for_locks")
 def test_of_many_who_make_a_key_of_one_name_at_once_two_do(entrance: Entrance, ledger: Ledger) -> None:
     ledger.sql(SLOWLY)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:

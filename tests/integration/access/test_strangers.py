@@ -81,6 +81,25 @@ def test_while_access_is_off_no_other_name_leads_here(ledger: Ledger) -> None:
     assert "MILLRACE_PUBLIC_URL" in told
 
 
+def test_while_access_is_off_the_pages_of_the_public_address_may_act(ledger: Ledger) -> None:
+    behind = Front(ledger, public_url=PUBLIC).client()
+    for path in ("/v1/types/other/pause", "/console/types/other/resume"):
+        for origin, status in {PUBLIC: {200, 303}, "https://evil.example": {403}, "null": {403}}.items():
+            headers = {"Host": "millrace.example", "Origin": origin}
+            assert behind.post(path, headers=headers).status_code in status, (path, origin)
+
+
+def test_no_link_on_another_page_has_somebody_reveal_what_is_masked(entrance: Entrance, ledger: Ledger) -> None:
+    operator = signed_in(entrance, Role.OPERATOR)
+    [event_id] = ledger.post("other", {"card": "4111"})
+    place = f"/v1/events/{event_id}?reveal=as+the+link+says"
+    for site in ("cross-site", "same-site"):
+        assert operator.get(place, headers={"Sec-Fetch-Site": site}).status_code == 403
+    assert entrance.log(act="payload.revealed") == []
+    assert operator.get(place, headers={"Sec-Fetch-Site": "none"}).get_json()["payload"] == {"card": "4111"}
+    assert [entry["actor"] for entry in entrance.log(act="payload.revealed")] == ["one-operator"]
+
+
 def test_the_lane_looks_at_the_host_too(ledger: Ledger) -> None:
     keeper = Front(ledger).client().application.extensions["millrace.guard"]
     assert keeper.glance({"HTTP_HOST": "localhost:5000"}, "other")

@@ -18,6 +18,7 @@ from service.ledger import engine as engines
 from service.ledger import queries
 from service.web import face
 from tests.ledgers import Ledger
+from tests.patience import PATIENCE
 from workers.face import parser
 
 CLIENTS = 50
@@ -48,7 +49,10 @@ class Api:
         self.ledger.handler("echo", answered, attempts=2, queue="slow", bundle=7)
         self.ledger.handler("other", answered)
         self.engine = engines.Engine(url, size=4, role="millrace-web")
-        given = settings.Settings.model_construct(database_url=url)
+        # Twins come at once, and a machine that stands still for a moment is no slow ledger.
+        given = settings.Settings.model_construct(
+            database_url=url, accept_deadline=10.0 * PATIENCE, web_threads=4 * CLIENTS
+        )
         road = bootstrap.WebRoad(
             given,
             self.ledger.registry,
@@ -57,9 +61,7 @@ class Api:
             self.ledger.publisher,
             queries.Queries(self.engine),
             Watch(queries.Queries(self.engine), room=1),
-            bootstrap.operations(
-                settings.Settings.model_construct(database_url=url), self.engine, self.ledger.registry
-            ),
+            bootstrap.operations(given, self.engine, self.ledger.registry),
         )
         self.app = web.create_app(road)
         self.app.add_url_rule("/use/<then>", view_func=use_session)

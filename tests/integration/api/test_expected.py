@@ -13,6 +13,7 @@ from service.ledger.processes import ProcessLedger
 from service.ledger.upkeep import Upkeep
 from tests.integration.api.doors import Api
 from tests.ledgers import SilentBroker
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.postgres
 
@@ -142,7 +143,7 @@ def test_nothing_starts_while_the_broker_is_away(api: Api, monkeypatch: pytest.M
 
 
 def test_a_repeat_is_told_when_the_first_should_start(api: Api) -> None:
-    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=0.5)
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=PATIENCE)
     at_once, then, later = "", f"?run_at={soon.isoformat().replace('+00:00', 'Z')}", "?delay=0.5"
     first = [posted(api, query, key=f"k{number}") for number, query in enumerate((at_once, then, later))]
     api.ledger.until(lambda: api.ledger.sql("select now() > %s + interval '0.5 s'", soon) == [(True,)])

@@ -80,6 +80,7 @@ def test_the_request_id_stands_in_each_log_line_of_the_request(make_road: Callab
     door = make_road("postgresql://nobody:nothing@127.0.0.1:1/nowhere").web()
     status, document = ask(door, "GET", f"/v1/events/{uuid.uuid4()}", X_Request_Id="r-of-the-client")
     assert (status, document["instance"]) == (503, "r-of-the-client")
-    written = [json.loads(line) for line in door.process.text().splitlines()]
+    door.process.wait_for_text("r-of-the-client")
+    written = [json.loads(line) for line in door.process.text().splitlines(keepends=True) if line.endswith("\n")]
     (line,) = [line for line in written if line["action"] == "request.unavailable"]
     assert line["request_id"] == "r-of-the-client"

@@ -13,7 +13,9 @@ from service.ledger import engine as engines
 from service.ledger import ticks
 from service.ledger.declared import Declarations
 from service.ledger.slots import SlotLedger
+from service.plans import Interval
 from tests.ledgers import Ledger
+from tests.patience import PATIENCE
 
 
 def a_calendar(*found: schedules.Schedule) -> schedules.Calendar:
@@ -21,6 +23,11 @@ def a_calendar(*found: schedules.Schedule) -> schedules.Calendar:
     for one in found:
         calendar.add(one)
     return calendar
+
+
+def every(seconds: float) -> Interval:
+    """A plan in the middle between two of its instants: none comes while a test is at it."""
+    return Interval(seconds, datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds / 2))
 
 
 class Clock:
@@ -66,10 +73,10 @@ class Clock:
 
 @contextlib.contextmanager
 def held(ledger: Ledger, rows: str) -> Iterator[None]:
-    """Rows that another clock holds, for two seconds at most: so does a test end that would wait for them."""
+    """Rows that another clock holds, for some seconds at most: so does a test end that would wait for them."""
     with contextlib.closing(psycopg2.connect(ledger.url)) as other:
         cursor = other.cursor()
-        cursor.execute("set idle_in_transaction_session_timeout = '2s'")
+        cursor.execute(f"set idle_in_transaction_session_timeout = '{10 * PATIENCE}s'")
         cursor.execute(f"select from {rows} for update")
         yield
         with contextlib.suppress(psycopg2.Error):

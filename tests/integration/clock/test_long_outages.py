@@ -11,7 +11,7 @@ import pytest
 from service.domain import errors, policies, schedules
 from service.ledger import courses, firing
 from service.plans import Cron, Interval, jitter
-from tests.integration.clock.parts import Clock
+from tests.integration.clock.parts import Clock, every
 from tests.ledgers import Ledger
 from tests.patience import PATIENCE
 
@@ -123,17 +123,17 @@ def doomed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jitter, "jittered", jittered)
 
 
-POLICY = policies.Policy(jitter=1.0)
-TWO = [schedules.Schedule(name, "a.a", Interval(60), policy=POLICY) for name in ("doomed", "sound")]
+def two() -> list[schedules.Schedule]:
+    policy = policies.Policy(jitter=1.0)
+    return [schedules.Schedule(name, "a.a", every(60), policy=policy) for name in ("doomed", "sound")]
 
 
 def test_a_schedule_that_cannot_be_decided_on_stops_no_other_and_says_why(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
-    clock, other = Clock(ledger, *TWO).declare(), Clock(ledger, *TWO, name="other").declare()
-    ledger.sql(
-        "update millrace.schedules set next_due = now(), planned = date_trunc('minute', now()) - interval '2 min'"
-    )
+    found = two()
+    clock, other = Clock(ledger, *found).declare(), Clock(ledger, *found, name="other").declare()
+    ledger.sql("update millrace.schedules set next_due = now(), planned = planned - interval '3 min'")
     request.getfixturevalue("doomed")
     assert [slot.schedule for slot in clock.fire()] == ["sound"]
     error = "select error from millrace.schedules order by name"
@@ -151,7 +151,7 @@ def test_a_schedule_that_cannot_be_decided_on_stops_no_other_and_says_why(
 def test_a_schedule_that_cannot_be_planned_keeps_no_other_from_being_declared(
     ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    clock = Clock(ledger, *TWO).declare()
+    clock = Clock(ledger, *two()).declare()
     assert ledger.sql("select name from millrace.schedules") == [("sound",)]
     assert [r.getMessage() for r in caplog.records] == ["The schedule doomed is left out: date value out of range"]
     ledger.sql("update millrace.schedules set next_due = now() - interval '1 s'")

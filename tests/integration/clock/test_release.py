@@ -8,6 +8,7 @@ import pytest
 
 from service.application.publish import Release
 from tests.ledgers import Ledger, a_release, due_now
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.postgres
 
@@ -17,10 +18,10 @@ def test_what_is_due_is_taken_once_by_any_number_of_clocks(ledger: Ledger) -> No
     due_now(ledger)
     clocks = [a_release(ledger) for _ in range(4)]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        taken = [due.ticket.id for found in pool.map(lambda c: c.take_due(40, 10.0), clocks) for due in found]
-    taken += [due.ticket.id for due in clocks[0].take_due(100, 10.0)]
+        taken = [due.ticket.id for found in pool.map(lambda c: c.take_due(40, 600.0), clocks) for due in found]
+    taken += [due.ticket.id for due in clocks[0].take_due(100, 600.0)]
     assert len(taken) == len(set(taken)) == 100
-    assert clocks[0].take_due(100, 10.0) == []
+    assert clocks[0].take_due(100, 600.0) == []
 
 
 def test_types_take_turns_when_more_is_due_than_fits(ledger: Ledger) -> None:
@@ -73,7 +74,7 @@ def test_the_patience_doubles_with_every_publication(ledger: Ledger) -> None:
         [due] = release.take_due(10, 60.0)
         release.mark_out([(due.ticket.id, due.revision)])
         [(wait,)] = ledger.sql("select extract(epoch from due_at - clock_timestamp())::float8 from millrace.tickets")
-        assert wait == pytest.approx(wanted, abs=5)
+        assert wanted - 10 * PATIENCE < wait <= wanted
 
 
 def overdue(ledger: Ledger) -> None:

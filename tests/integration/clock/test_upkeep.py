@@ -23,7 +23,7 @@ def test_partitions_are_made_ahead_and_hold_the_days_of_their_ids(ledger: Ledger
     upkeep.make_partitions()
     upkeep.make_partitions()  # Within the hour this asks nothing.
     days = ledger.sql("select count(*) from pg_class where relname like 'events_20%' and relkind = 'r'")
-    assert days == [(16,)]
+    assert days in ([(16,)], [(17,)])  # A day may have begun since this ledger was made.
     ledger.post("a.a", 1)
     [(table,)] = ledger.sql("select relname from millrace.events e join pg_class c on c.oid = e.tableoid")
     assert table == f"events_{datetime.datetime.now(datetime.UTC):%Y%m%d}"
@@ -63,20 +63,22 @@ def test_schedules_that_were_made_at_run_time_and_go_on_are_known(ledger: Ledger
 def test_a_success_is_expected_since_the_third_latest_instant_of_what_is_not_paused(ledger: Ledger) -> None:
     clock = Clock(ledger, schedules.Schedule("works", "a.a", Interval(3600))).declare()
     upkeep = Upkeep(ledger.engine)
+    [(hour,)] = ledger.sql("select date_trunc('hour', now())::text")
     for ago in (3, 2, 1):
         assert upkeep.expected(["works", "unheard-of"]) == {}
-        due = f"date_trunc('hour', now()) - interval '{ago} h'"
+        due = f"timestamptz '{hour}' - interval '{ago} h'"
         ledger.sql(f"update millrace.schedules set next_due = {due}, planned = {due} where name = 'works'")
         ledger.sql(
             "insert into millrace.slots (schedule, due_at, outcome, event_id, clock)"
             f" values ('works', {due}, 'fired', gen_random_uuid(), 'test')"
         )
-    [(third,)] = ledger.sql("select extract(epoch from date_trunc('hour', now()) - interval '3 h')::float8")
+    [(third,)] = ledger.sql(f"select extract(epoch from timestamptz '{hour}' - interval '3 h')::float8")
     assert upkeep.expected(["works"]) == {"works": third}
     # What was skipped while an event was open was due all the same; what was skipped in a pause was not.
     ledger.sql(
         "insert into millrace.slots (schedule, due_at, outcome, reason, clock)"
-        " values ('works', date_trunc('hour', now()), 'skipped', 'paused', 'test')"
+        " values ('works', %s::timestamptz, 'skipped', 'paused', 'test')",
+        hour,
     )
     assert upkeep.expected(["works"]) == {"works": third}
     ledger.sql("update millrace.slots set reason = 'overlap' where reason = 'paused'")

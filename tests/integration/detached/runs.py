@@ -44,7 +44,7 @@ class Held:
         self.runs.append(ctx.attempt)
         self.gates.append(gate)
         self.inside.release()
-        assert gate.wait(20)
+        assert gate.wait(20 * PATIENCE)
         return self.then(ctx)
 
     def run(self, delivery: tickets.Delivery, **options: Any) -> Callable[[], None]:
@@ -57,7 +57,7 @@ class Held:
 
         def end() -> None:
             gate.set()
-            thread.join(20)
+            thread.join(20 * PATIENCE)
             assert not thread.is_alive()
 
         return end

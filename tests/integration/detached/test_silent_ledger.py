@@ -21,9 +21,9 @@ from tests.integration.detached.runs import detached, effect, event
 from tests.ledgers import Ledger
 from tests.patience import PATIENCE, wait
 
-pytestmark = [pytest.mark.postgres, pytest.mark.fault(20)]
+pytestmark = [pytest.mark.postgres, pytest.mark.fault(20), pytest.mark.usefixtures("limits_of_production")]
 
-LEASE = 1.0 * PATIENCE  #: seconds
+LEASE = 2.0 * PATIENCE  #: seconds
 SOON = 15.0  #: seconds from the silence to the end of what waits: the lease, a try to renew it, a try to connect
 
 

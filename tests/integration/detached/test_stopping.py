@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.application import lease
 from service.domain import errors
 from tests.integration.detached.runs import ASK_TO_STOP, Held, detached, effect, event, lose
 from tests.ledgers import Ledger
@@ -63,11 +64,14 @@ def test_a_cancelled_run_whose_worker_was_lost_is_cancelled_by_whoever_takes_it_
 
 
 @pytest.mark.parametrize("why", ["cancelled", "retiring"])
-def test_a_run_that_does_not_look_is_ended_after_its_grace(held: Held, why: str) -> None:
+def test_a_run_that_does_not_look_is_ended_after_its_grace(
+    held: Held, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a test the process is not killed: what would be left in the ledger is looked at."""
     ledger, ended = held.ledger, threading.Event()
     ledger.post("a.b", 1)
-    options: dict[str, Any] = {"end_process": ended.set, "grace": 0.3, "lease": 1.0}
+    monkeypatch.setattr(lease, "PARTS", 1_200)  # Its thread looks often, and long before its end.
+    options: dict[str, Any] = {"end_process": ended.set, "grace": 0.3, "lease": 120.0}
     if why == "retiring":
         options["retiring"] = lambda: True
     end = held.run(ledger.tickets()[0], **options)

@@ -21,6 +21,7 @@ from tests.answers import document
 from tests.front import Front
 from tests.integration.door.posts import CLOUDEVENT
 from tests.ledgers import Ledger
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.postgres
 
@@ -92,7 +93,7 @@ def test_twins_in_one_request_are_one_event_and_each_item_has_its_times(ledger: 
 
 
 def test_ten_thousand_are_taken_and_one_more_is_not(ledger: Ledger) -> None:
-    client = Front(ledger, accept_deadline=60.0).client()  # The machine may be busy.
+    client = Front(ledger, accept_deadline=60.0 * PATIENCE).client()  # The machine may be busy.
     lines = ['{"type":"a.b","payload":1}'] * 10_001
     began = time.monotonic()
     assert document(bulk(client, *lines[1:]), 202)["accepted"] == 10_000
@@ -134,7 +135,7 @@ def test_many_events_without_a_ledger_are_a_503_that_says_whether_they_are_store
         IntakeLedger(away.engine, patience=300.0, window=10),
         away.publisher,
         away.registry,
-        deadline=2.0,
+        deadline=10.0 * PATIENCE,
         head_start=2.0,
     )
     client = Front(away).client()

@@ -14,11 +14,12 @@ import time
 import pytest
 from flask.testing import FlaskClient
 
+from service.web import gate
 from tests.answers import document
 from tests.front import Front, worked
 from tests.integration.door.posts import post
 from tests.ledgers import Ledger
-from tests.patience import wait, within
+from tests.patience import PATIENCE, wait, within
 from tests.road import Road
 
 pytestmark = pytest.mark.postgres
@@ -52,12 +53,13 @@ def test_no_more_than_a_quarter_of_the_threads_wait_and_one_query_looks_for_all(
 
     front.watch._ledger.ended = look  # type: ignore[method-assign,assignment]
     app = front.client().application
+    app.extensions[gate.NAME] = gate.Gates(512)  # On a slow machine the ledger would be taken for slow.
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        posts = [pool.submit(post, app.test_client(), "", n, Prefer="wait=20") for n in range(12)]
+        posts = [pool.submit(post, app.test_client(), "", n, Prefer="wait=30") for n in range(12)]
         ledger.until(lambda: sum(p.done() for p in posts) == 8)
         ledger.until(lambda: any(len(asked) == 4 for asked in looks))
         with worked(ledger):
-            answers = [p.result(30) for p in posts]
+            answers = [p.result(30 * PATIENCE) for p in posts]
     plain = [a for a in answers if a.status_code == 202]
     assert len(plain) == 8
     assert all("Preference-Applied" not in a.headers for a in plain)
@@ -72,7 +74,7 @@ def test_a_web_process_that_is_told_to_stop_answers_those_who_wait(database: str
     try:
         door = road.web()
         host, _, port = door.address.partition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=40)
+        connection = http.client.HTTPConnection(host, int(port), timeout=40 * PATIENCE)
         connection.request(
             "POST", "/v1/events/ledger.step", "{}", {"Content-Type": "application/json", "Prefer": "wait=30"}
         )

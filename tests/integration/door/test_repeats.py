@@ -18,6 +18,7 @@ from service.ledger.intake import IntakeLedger
 from tests.answers import document
 from tests.integration.door.posts import CLOUDEVENT, post
 from tests.ledgers import Ledger
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.postgres
 
@@ -45,11 +46,11 @@ def test_overlapping_keys_in_two_processes_never_deadlock(ledger: Ledger) -> Non
     """Each brings the same keys in another order; PostgreSQL counts the deadlocks that it has to break."""
     other = accept.Intake(
         IntakeLedger(engines.Engine(ledger.url), patience=300.0, window=20_000),
-        Publisher(lambda: ledger.broker), ledger.registry, deadline=30.0, head_start=2.0,
+        Publisher(lambda: ledger.broker), ledger.registry, deadline=30.0 * PATIENCE, head_start=2.0,
     )  # fmt: skip
     mine = accept.Intake(
         IntakeLedger(engines.Engine(ledger.url), patience=300.0, window=20_000),
-        ledger.publisher, ledger.registry, deadline=30.0, head_start=2.0,
+        ledger.publisher, ledger.registry, deadline=30.0 * PATIENCE, head_start=2.0,
     )  # fmt: skip
 
     def post_keys(intake: accept.Intake, *keys: str) -> list[str]:
@@ -64,7 +65,7 @@ def test_overlapping_keys_in_two_processes_never_deadlock(ledger: Ledger) -> Non
         forth, back = pool.submit(post_keys, mine, "a", "m", "z"), pool.submit(post_keys, other, "z", "m", "a")
         ledger.until(lambda: ledger.sql(blocked) == [(2,)], within=20)
         third.rollback()
-        assert forth.result(60) == back.result(60)
+        assert forth.result(60 * PATIENCE) == back.result(60 * PATIENCE)
     assert ledger.states() == {"pending": 3}
     # The server gives its statistics out when a session ends, and not before.
     mine._ledger.drop()  # type: ignore[attr-defined]
@@ -96,7 +97,7 @@ def test_who_met_a_key_of_one_that_was_turned_away_may_have_it(ledger: Ledger) -
             waiting.append(pool.submit(ledger.intake.submit, events))
             ledger.until(lambda count=count: len(ledger.intake._waiting) == count)  # type: ignore[misc]
         lock.close()
-        found = [type(w.exception(10)) for w in waiting]
+        found = [type(w.exception(10 * PATIENCE)) for w in waiting]
     assert found == [errors.KeyReused, type(None), errors.KeyReused]
     ledger.check()
 

@@ -13,6 +13,7 @@ import pytest
 from service.local import ports, spawn
 from service.local.rabbitmq import RabbitNode
 from tests import servers
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -29,12 +30,12 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., RabbitNode]]:
         yield make
 
 
-def publish(node: RabbitNode, body: str) -> None:
+def publish(node: RabbitNode, body: str, timeout: float = 20 * PATIENCE) -> None:
     """One persistent message to a quorum queue, confirmed."""
     with connected(node) as channel:
         channel.queue_declare("kept", durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
         message = amqp.Message(body, delivery_mode=2)
-        channel.basic_publish(message, routing_key="kept", timeout=3, confirm_timeout=3)
+        channel.basic_publish(message, routing_key="kept", timeout=timeout, confirm_timeout=timeout)
 
 
 def waiting(node: RabbitNode) -> list[str]:
@@ -52,7 +53,7 @@ def connected(node: RabbitNode) -> Iterator[amqp.Channel]:
     password = node.folder.password
     connection = amqp.Connection(
         f"{ports.LOOPBACK}:{node.port}", userid="millrace", password=password,
-        confirm_publish=True, connect_timeout=5, read_timeout=60, write_timeout=5,
+        confirm_publish=True, connect_timeout=20 * PATIENCE, read_timeout=60, write_timeout=20 * PATIENCE,
     )  # fmt: skip
     connection.connect()
     try:
@@ -106,7 +107,7 @@ def test_a_node_can_be_frozen_and_starved(make_node: Callable[..., RabbitNode]) 
     node.thaw()
     node.alarm(True)
     with pytest.raises(TimeoutError):
-        publish(node, "during the alarm")
+        publish(node, "during the alarm", timeout=3)
     node.alarm(False)
     publish(node, "after")
     node.freeze()

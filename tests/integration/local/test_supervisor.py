@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from service.local import spawn
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 SUPERVISOR = """
@@ -20,9 +21,9 @@ import pathlib, sys
 from service.local.commands import Command, Console
 from service.local.processes import Supervisor
 
-folder, child, *names = sys.argv[1:]
+folder, child, grace, *names = sys.argv[1:]
 console = Console()
-with Supervisor(console.say, grace=1) as supervisor:
+with Supervisor(console.say, grace=float(grace)) as supervisor:
     for stage, name in enumerate(names):
         argv = [sys.executable, "-c", child, name]
         supervisor.start(Command(name, argv, console=console, cwd=pathlib.Path(folder)), stage)
@@ -49,14 +50,14 @@ while True:
 class Family:
     """A supervisor with children, as a process of its own."""
 
-    def __init__(self, folder: Path, *names: str) -> None:
+    def __init__(self, folder: Path, *names: str, grace: float = 20 * PATIENCE) -> None:
         self.folder = folder
         self.names = names
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SUPERVISOR, str(folder), CHILD, *names],
+            [sys.executable, "-c", SUPERVISOR, str(folder), CHILD, str(grace), *names],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, cwd=ROOT,
         )  # fmt: skip
-        assert spawn.wait_until(lambda: all(self.pid(name) for name in names), 20)
+        assert spawn.wait_until(lambda: all(self.pid(name) for name in names), 20 * PATIENCE)
 
     def pid(self, name: str) -> int:
         """The process id of a child, 0 before it is there."""
@@ -67,7 +68,7 @@ class Family:
         """Send a signal, to the whole group as Ctrl-C does if asked; the exit code and all that was said."""
         send = os.killpg if group else os.kill
         send(self.process.pid, signal_number)
-        said, _ = self.process.communicate(timeout=20)
+        said, _ = self.process.communicate(timeout=30 * PATIENCE)
         return self.process.returncode, said
 
     def survivors(self) -> list[str]:
@@ -80,8 +81,8 @@ def make_family(tmp_path: Path) -> Iterator[Callable[..., Family]]:
     """Makes supervisors that do not outlive the test."""
     made: list[Family] = []
 
-    def make(*names: str) -> Family:
-        made.append(Family(tmp_path, *names))
+    def make(*names: str, **options: float) -> Family:
+        made.append(Family(tmp_path, *names, **options))
         return made[-1]
 
     yield make
@@ -94,7 +95,7 @@ def test_a_child_that_dies_is_started_again_with_a_line_that_says_so(make_family
     family = make_family("server", "worker")
     server, worker = family.pid("server"), family.pid("worker")
     os.kill(worker, signal.SIGKILL)
-    assert spawn.wait_until(lambda: family.pid("worker") not in (0, worker), 10)
+    assert spawn.wait_until(lambda: family.pid("worker") not in (0, worker), 20 * PATIENCE)
     code, said = family.end(signal.SIGTERM)
     assert code == 0
     assert "worker died (SIGKILL); started again" in said
@@ -113,7 +114,7 @@ def test_a_signal_stops_the_children_in_order(make_family: Callable[..., Family]
 
 
 def test_a_child_that_does_not_stop_is_killed_after_the_grace(make_family: Callable[..., Family]) -> None:
-    family = make_family("server", "stubborn")
+    family = make_family("server", "stubborn", grace=1)
     code, said = family.end(signal.SIGTERM)
     assert code == 0
     assert "stubborn did not stop in time and was killed" in said
@@ -123,7 +124,7 @@ def test_a_child_that_does_not_stop_is_killed_after_the_grace(make_family: Calla
 def test_the_children_of_a_killed_supervisor_end_too(make_family: Callable[..., Family]) -> None:
     family = make_family("server", "worker")
     family.process.kill()
-    assert spawn.wait_until(lambda: not family.survivors(), 10)
+    assert spawn.wait_until(lambda: not family.survivors(), 20 * PATIENCE)
 
 
 def test_a_child_that_never_gets_going_ends_it_all(tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_a_child_that_never_gets_going_ends_it_all(tmp_path: Path) -> None:
             sys.exit(supervisor.run())
     """)
     done = subprocess.run(
-        [sys.executable, "-c", script], check=False, capture_output=True, text=True, cwd=ROOT, timeout=20
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True, cwd=ROOT, timeout=60 * PATIENCE
     )
     assert done.returncode == 1
     assert "web      | no luck" in done.stdout

@@ -22,7 +22,7 @@ def add(payload: Any, ctx: Any) -> None:
 
 
 def released(ledger: Ledger) -> list[str]:
-    return sorted(due.ticket.type for due in a_release(ledger).take_due(256, 10.0))
+    return sorted(due.ticket.type for due in a_release(ledger).take_due(256, 600.0))
 
 
 def dead(ledger: Ledger, type_name: str, *payloads: Any) -> list[str]:

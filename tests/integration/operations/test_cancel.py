@@ -77,6 +77,7 @@ def test_what_a_worker_holds_is_not_cancelled(ledger: Ledger, client: FlaskClien
     worker = hold(ledger, event_id)
     found = problem(client.post(f"/v1/events/{event_id}/cancel"), 409)
     assert (found["type"], "being worked" in found["detail"]) == ("/problems/being-worked", True)
+    worker.rollback()  # A connection that is only closed lets go a little later.
     worker.close()
     document(client.post(f"/v1/events/{event_id}/cancel"))
 
@@ -107,6 +108,7 @@ def test_a_running_one_is_asked_to_stop(ledger: Ledger, client: FlaskClient) -> 
     assert len(ledger.tickets()) == 1
 
 
+@pytest.mark.usefixtures("patience_for_locks")
 def test_a_running_one_whose_lease_is_being_renewed_is_asked_all_the_same(ledger: Ledger, client: FlaskClient) -> None:
     [event_id] = ledger.post("a.one", 1)
     ledger.sql("update millrace.events set state = 'running'")
@@ -131,6 +133,7 @@ def test_many_are_cancelled_by_filter_but_those_that_are_being_worked(ledger: Le
     }  # fmt: skip
     assert sorted(t.event_ids for t in ledger.tickets() if t.type == "a.many") == [(ids[3],)]
     ledger.check()
+    worker.rollback()
     worker.close()
     assert document(client.post("/v1/cancel?state=pending"))["cancelled"] == 2
     assert ledger.tickets() == []
@@ -190,6 +193,7 @@ def test_cancel_and_claim_at_once_give_one_outcome_each(ledger: Ledger, client: 
     assert ledger.balance() == 300 - cancelled
 
 
+@pytest.mark.usefixtures("patience_for_locks")
 def test_two_who_cancel_the_last_two_of_a_ticket_leave_no_ticket(ledger: Ledger, client: FlaskClient) -> None:
     for _ in range(10):
         pair = ledger.post("a.many", 1, 2)

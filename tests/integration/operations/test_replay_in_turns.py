@@ -20,9 +20,9 @@ def test_turns_keep_the_rate_together(ledger: Ledger, client: FlaskClient) -> No
     dead(ledger, "a.fails", *range(9))
     found = {"next_at": None}
     for _ in range(3):
-        turn = {"limit": 3, "rate": 1} | ({"starts_at": found["next_at"]} if found["next_at"] else {})
+        turn = {"limit": 3, "rate": 0.05} | ({"starts_at": found["next_at"]} if found["next_at"] else {})
         found = document(client.post("/v1/replay", query_string=turn), 202)
-    assert ledger.sql(DUE) == [(n,) for n in range(9)]
+    assert ledger.sql(DUE) == [(20 * n,) for n in range(9)]
     ledger.check()
     nothing = document(client.post("/v1/replay", query_string={"starts_at": "2999-12-31T23:59:59Z"}))
     assert (nothing["replayed"], nothing["next_at"]) == (0, None)
@@ -42,8 +42,9 @@ def test_a_turn_of_the_console_that_is_sent_twice_replays_no_more_than_was_confi
 ) -> None:
     monkeypatch.setattr("service.application.replay.BATCH", 1)
     monkeypatch.setattr("service.web.console.dead.SECONDS", 0.0001)  # One letter a turn.
+    monkeypatch.setattr("service.web.console.dead.RATES", (0.05, 10.0))  # No turn comes late.
     dead(ledger, "a.fails", *range(4))
-    place, form = "/console/dead/replay?type=a.fails", {"confirm": "4", "rate": "1.0"}
+    place, form = "/console/dead/replay?type=a.fails", {"confirm": "4", "rate": "0.05"}
     pages = []
     for _ in range(2):
         page = client.post(place, data=form)
@@ -52,7 +53,7 @@ def test_a_turn_of_the_console_that_is_sent_twice_replays_no_more_than_was_confi
         [place] = re.findall(r'action="(/console/dead/replay[^"]*)"', page.text)
         place = place.replace("&amp;", "&")
         form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text))
-    assert ledger.sql(DUE) == [(0,), (1,)]
+    assert ledger.sql(DUE) == [(0,), (20,)]
     dead(ledger, "a.fails", *range(10, 14))  # These nobody has counted.
     for _ in range(6):  # The second page is loaded again and again.
         client.post(pages[1][0], data=pages[1][1])

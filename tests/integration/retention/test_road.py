@@ -20,6 +20,9 @@ from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.postgres
 
+#: Seconds for an event, posted and worked, on a machine that may stand still for some.
+LONGEST = 0.8 + 2.0 * max(0.0, PATIENCE - 1)
+
 
 @contextlib.contextmanager
 def transaction(ledger: Ledger, statement: str, *values: Any) -> Iterator[None]:
@@ -60,12 +63,12 @@ def test_beside_a_transaction_that_stays_open_the_road_goes_on_and_what_is_over_
     with held, posts(ledger) as took:
         assert clear(ledger) == {OLDER: "thinned", OLD: "thinned"}
         assert count(ledger, f"events_{OLD:%Y%m%d}") == 1
-    assert max(took) < 0.8 * PATIENCE, "somebody waited behind it"
+    assert max(took) < LONGEST, "somebody waited behind it"
     assert Queries(ledger.engine).find(over[0]) is None
     assert Queries(ledger.engine).find(letter) is not None
     with posts(ledger) as took:
         assert clear(ledger) == {OLDER: "removed", OLD: "removed"}
-    assert max(took) < 0.8 * PATIENCE
+    assert max(took) < LONGEST
     ledger.check()
 
 
@@ -73,7 +76,7 @@ def test_beside_a_transaction_that_reads_everything_days_wait_and_the_road_does_
     days.fill(ledger, OLD, 100, "succeeded")
     with transaction(ledger, "select count(*) from millrace.events"), posts(ledger) as took:
         assert clear(ledger) == {OLDER: "waits", OLD: "waits"}
-    assert max(took) < 0.8 * PATIENCE
+    assert max(took) < LONGEST
     assert clear(ledger) == {OLDER: "removed", OLD: "removed"}
 
 
@@ -84,4 +87,4 @@ def test_a_lock_that_cannot_be_had_is_given_up(ledger: Ledger, monkeypatch: pyte
     [today] = ledger.post("a.b", 1)
     with transaction(ledger, "select from millrace.events where id = %s", today), posts(ledger) as took:
         assert clear(ledger) == {OLDER: "thinned", OLD: "thinned"}
-    assert max(took) < 0.8 * PATIENCE
+    assert max(took) < LONGEST

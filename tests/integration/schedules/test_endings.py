@@ -22,6 +22,7 @@ from service.ledger.schedules import ScheduleLedger
 from service.plans import Interval, jitter
 from tests.integration.schedules.desk import PLACE, Clock, back, create, slots
 from tests.ledgers import Ledger
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.postgres
 
@@ -139,7 +140,7 @@ def test_instants_of_a_pause_are_accounted_for_when_the_schedule_goes(client: Fl
     client.post(f"{PLACE}/s/pause")
     ledger.sql("update millrace.schedules set planned = planned - interval '10 min'")
     client.delete(f"{PLACE}/s")
-    assert slots(ledger) in ([("skipped", "paused", 8)], [("skipped", "paused", 9)])
+    assert slots(ledger) == [("skipped", "paused", 9)]
 
 
 def test_instants_of_a_pause_are_accounted_for_when_the_code_changes(ledger: Ledger) -> None:
@@ -147,14 +148,15 @@ def test_instants_of_a_pause_are_accounted_for_when_the_code_changes(ledger: Led
     ScheduleLedger(ledger.engine).pause("s", by="ada")
     ledger.sql("update millrace.schedules set planned = planned - interval '10 min'")
     declare(ledger, schedules.Schedule("s", "a.tick", Interval(3600), app="shop"))
-    assert slots(ledger) in ([("skipped", "paused", 8)], [("skipped", "paused", 9)])
+    [(outcome, reason, missed)] = slots(ledger)
+    assert (outcome, reason, missed in (9, 10)) == ("skipped", "paused", True)  # A minute may begin meanwhile.
 
 
 def test_what_is_due_when_its_handler_has_gone_with_the_schedule_is_skipped(ledger: Ledger) -> None:
     declare(ledger, schedules.Schedule("s", "a.tick", Interval(3600), app="shop"))
     ledger.sql("update millrace.schedules set next_due = date_trunc('hour', now()) - interval '2 hours'")
     declare(ledger, handles=lambda name: name != "a.tick")
-    assert slots(ledger) == [("skipped", "ended", 2)]
+    assert slots(ledger) in ([("skipped", "ended", 2)], [("skipped", "ended", 3)])  # An hour may have begun.
     assert ledger.sql("select planned, next_due from millrace.schedules") == [(None, None)]
 
 
@@ -176,6 +178,7 @@ def test_an_instant_that_waits_for_its_jitter_is_not_too_late_when_the_schedule_
     assert slots(ledger, name) == [("fired", None, 0)]
 
 
+@pytest.mark.usefixtures("limits_of_production")
 def test_an_operator_whose_process_freezes_delays_a_slot_by_two_seconds_at_most(
     client: FlaskClient, ledger: Ledger, clock: Clock
 ) -> None:
@@ -190,13 +193,13 @@ def test_an_operator_whose_process_freezes_delays_a_slot_by_two_seconds_at_most(
     operator = ScheduleLedger(engines.Engine(ledger.url))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         edit = pool.submit(operator.edit, "s", change, revision=None, by="ada")
-        assert reached.wait(5)
+        assert reached.wait(20 * PATIENCE)
         try:
             ledger.until(lambda: not ledger.sql("select 1 from pg_stat_activity where state like 'idle in%%'"), 2.0)
         finally:
             thawed.set()
         with pytest.raises(errors.LedgerUnavailable):
-            edit.result(5)
+            edit.result(20 * PATIENCE)
     back(ledger, 60)
     assert clock.fire() == [("s", "fired", None)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import itertools
 import random
 import threading
@@ -15,6 +16,7 @@ from service.domain import errors
 from service.settings import Settings
 from tests.integration.schedules.desk import Clock, create
 from tests.ledgers import Ledger
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.postgres
 
@@ -44,7 +46,8 @@ def test_a_hammer_of_edits_around_due_instants_loses_and_doubles_nothing(client:
 
     def tick(clock: Clock) -> None:
         while not stop.is_set():
-            clock.fire()
+            with contextlib.suppress(errors.LedgerUnavailable):  # On a busy machine; a clock looks again.
+                clock.fire()
 
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
         running = [pool.submit(tick, Clock(ledger, name=f"clock {n}")) for n in range(3)]
@@ -54,7 +57,7 @@ def test_a_hammer_of_edits_around_due_instants_loses_and_doubles_nothing(client:
         finally:
             stop.set()
         for one in running:
-            one.result(10)
+            one.result(10 * PATIENCE)
     operator.schedules.resume("s", by="hammer")
     count, span, missed = ledger.sql(
         "select count(*), extract(epoch from max(due_at) - min(due_at))::int + 1,"

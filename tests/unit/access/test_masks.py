@@ -30,6 +30,11 @@ def test_masks_take_the_place_of_whatever_is_there_and_say_where() -> None:
     assert value["pin"] == 0, "what was given is left as it is"
 
 
+def test_a_mask_that_was_sent_back_is_found_and_a_star_elsewhere_is_not() -> None:
+    value = {"a/b": [{"token": {"x": 1}}, {"token": "***"}], "pin": "****", "rest": "***", "card": "***"}
+    assert masks.left_in(value, masks.matcher(masks.NAMES)) == ["/a~1b/1/token", "/card"]
+
+
 def test_a_model_marks_fields_by_write_only() -> None:
     class Inner(pydantic.BaseModel):
         code: pydantic.SecretStr | None = None

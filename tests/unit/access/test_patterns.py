@@ -38,6 +38,6 @@ def test_it_is_what_a_regular_expression_would_find(pattern: str, name: str) -> 
 def test_a_pattern_of_many_stars_takes_no_time() -> None:
     pattern = "*a" * 20 + "*b"
     check_types((pattern,))
-    begin = time.perf_counter()
+    begin = time.thread_time()
     assert not takes(pattern, "a" * 60)
-    assert time.perf_counter() - begin < 0.1
+    assert time.thread_time() - begin < 0.1

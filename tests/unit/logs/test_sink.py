@@ -53,7 +53,7 @@ def test_a_reader_that_stands_still_does_not_hold_up_work(own: bool, monkeypatch
         if not own:
             monkeypatch.setattr(sink.os, "open", _refuse)
         logs.configure(settings.Settings(log_format="json"), "web", fd=writing)
-        with within(1.0):
+        with within(5.0):  # It is a tenth of a second for each that was waited for.
             for number in range(500):
                 log.info("line %d", number)
         assert os.get_blocking(writing)  # Others who share it feel nothing.
@@ -97,7 +97,7 @@ def test_a_socket_is_written_to_and_never_waited_for() -> None:
         logs.configure(settings.Settings(log_format="json"), "web", fd=theirs.fileno())
         log.info("hello")
         assert json.loads(drained(ours.fileno()))["message"] == "hello"
-        with within(3.0):
+        with within(10.0):
             for _ in range(3000):
                 log.info("x" * 1000)
 

@@ -14,6 +14,7 @@ import prometheus_client
 from service.domain import ticket as tickets
 from service.domain import topology
 from service.telemetry import exposition, metrics
+from tests.patience import PATIENCE
 
 DONE = {"done": 3, "retry": 1, "dead": 0, "snoozed": 0, "expired": 0, "skipped": 2}
 REPORT = {"type": "a.b", **DONE, "runs": [0.01, 0.02, 0.02, 7], "latencies": [0.3, 0.4, 0.5]}
@@ -45,8 +46,8 @@ def serving(registry: prometheus_client.CollectorRegistry, health: exposition.He
 
 def free_ports(count: int) -> int:
     """The first of ``count`` ports in a row that were free a moment ago."""
-    # Below the ports that the system gives away by itself, and apart from other test processes.
-    for first in range(12_000 + os.getpid() * 50 % 18_000, 32_000, count):
+    # Below the ports that anybody else here is given, and apart from other test processes.
+    for first in range(12_000 + os.getpid() * 50 % 7_500, 20_000 - count, count):
         with contextlib.ExitStack() as stack:
             try:
                 for port in range(first, first + count):
@@ -68,7 +69,7 @@ def listening(port: int) -> Iterator[None]:
 
 def get(port: int, path: str = "/metrics", accept: str = "") -> tuple[int, str, str]:
     """(status, content type, body)."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20 * PATIENCE)
     try:
         connection.request("GET", path, headers={"Accept": accept})
         answer = connection.getresponse()
