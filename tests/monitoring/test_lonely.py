@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,13 +17,15 @@ from tests.patience import wait
 from tests.processes import Process
 from tests.road import Road
 
+LIMIT = 77.0  #: seconds, of the setting: longer than any that a handler names
+
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture(scope="module")
 def processes(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Process]]:
     broker = f"amqp://nobody:nothing@127.0.0.1:{ports.free()}/"
-    road = Road(shared_database, broker, tmp_path_factory.mktemp("lonely"))
+    road = Road(shared_database, broker, tmp_path_factory.mktemp("lonely"), hard_limit=f"{LIMIT:g}")
     try:
         yield {"worker": road.worker(ready=False, concurrency=1), "clock": road.clock()}
     finally:
@@ -61,3 +64,11 @@ def test_a_worker_that_was_never_there_for_work_is_starting(processes: dict[str,
     wait(lambda: asked(processes["worker"], "/healthz")[0], 30, "it answers")
     status, document = asked(processes["worker"], "/healthz")
     assert (status, json.loads(document)) == (503, {"status": "starting"})
+
+
+def test_a_worker_says_for_how_long_a_ticket_may_take_at_the_most(processes: dict[str, Process]) -> None:
+    """Of its handlers' own limits and the setting, the longest; of detached handlers none."""
+    line = re.compile(r"^millrace_worker_hard_limit_seconds (\S+)$", re.MULTILINE)
+    wait(lambda: line.search(asked(processes["worker"], "/metrics")[1]), 30, "it says so")
+    found = line.findall(asked(processes["worker"], "/metrics")[1])
+    assert list(map(float, found)) == [LIMIT]
