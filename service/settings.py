@@ -91,7 +91,8 @@ class Settings(pydantic_settings.BaseSettings):
     revision: str = pydantic.Field("", pattern=r"^[A-Za-z0-9._-]{0,60}$")
     #: Where /metrics listens.
     metrics_host: str = "127.0.0.1"
-    #: First port tried for /metrics; 0: 9101 for web, 9102 for a worker, 9103 for a clock.
+    #: First port tried for /metrics; 0: 9101 for web, 9102 for a worker, 9103 for a clock. Where it is taken, the tenth
+    #: after it is tried, and so on, ten in all.
     metrics_port: int = pydantic.Field(0, ge=0, le=65535)
     #: Seconds within which a post is answered, stored or not.
     accept_deadline: float = pydantic.Field(3.0, gt=0, le=60)

@@ -16,9 +16,10 @@ events_accepted = blinker.Signal()
 tickets_published = blinker.Signal()
 #: ``report``: an application.execute.Report as a dictionary. Sent in the worker's parent.
 ticket_finished = blinker.Signal()
-#: ``type``, ``count``, whether it was ``redelivered``. Sent in the worker's parent when a child takes a ticket.
+#: ``type``, how many ``tickets`` have joined, ``count`` of their events, whether they were ``redelivered``. Sent in the
+#: worker's parent when a child takes them.
 ticket_started = blinker.Signal()
-#: ``type``, ``outcome``: worker_lost, time_limit, rejected, error. A ticket that came back without a report.
+#: ``type``, ``tickets``, ``outcome``: worker_lost, time_limit, rejected, error. They came back without a report.
 ticket_failed = blinker.Signal()
 #: ``report``: what came of it, or None. In a worker's parent, after Celery has done its part: a child is idle.
 ticket_over = blinker.Signal()
@@ -28,6 +29,8 @@ connection_changed = blinker.Signal()
 ledger_failed = blinker.Signal()
 #: ``reason``: not_signed_in, bad_credential, not_permitted, too_many_failures, too_many_requests.
 access_refused = blinker.Signal()
+#: ``hard``: the longest hard limit, in seconds, of the handlers that this process knows, without detached ones.
+limits_declared = blinker.Signal()
 #: ``vhost``, ``queues``: the work queues that this process knows, and where they are.
 queues_declared = blinker.Signal()
 #: ``due``, ``held``, ``out``: numbers of tickets, as the clock saw them last; ``overdue``: dict[queue, n].

@@ -109,6 +109,7 @@ class Consumer(consumer.Consumer):
 
         def ensure_connection(errback: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
             def failed(*fault: Any) -> Any:
+                signals.connection_changed.send(self, peer="broker", up=False)
                 self.pulse.beat()
                 return errback(*fault) if errback is not None else None
 

@@ -46,7 +46,7 @@ class Joint:
         arguments = [envelope.argument(message.payload) for message in messages]
         self.body = envelope.encoded(arguments)
         count = sum(message.headers[envelope.COUNT] for message in messages)
-        self.headers = messages[0].headers | {envelope.COUNT: count}
+        self.headers = messages[0].headers | {envelope.COUNT: count, envelope.TICKETS: len(messages)}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._messages[0], name)

@@ -50,12 +50,13 @@ def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence
         if not here.forks:
             app.road.engine.size = app.road.lease_engine.size = instance.concurrency or 1
             bootstrap.trace(app.road.settings, "worker")  # Else the children are traced, and not their parent.
+        # Before it has reached the broker: who waits for one is alive, and can say what for.
+        bootstrap.watch(app.road.settings, "worker", health=instance.consumer.pulse.health)
         bootstrap.settle_memory()
 
     def after_start(sender: Any, **_: Any) -> None:
         sender.pulse.watched = not sender.pool.is_green and not isinstance(sender.pool, solo.TaskPool)
-        bootstrap.watch(app.road.settings, "worker", health=sender.pulse.health)
-        signals.connection_changed.send(None, peer="broker", up=True)  # It was said before anybody listened.
+        sender.pulse.begun = True
         if here.forks:
             cold.bound()
         else:

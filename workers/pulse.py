@@ -20,13 +20,16 @@ class Pulse:
         self._last = time.monotonic()
         #: A pool that runs handlers in the loop itself stands still for as long as they take.
         self.watched = True
+        self.begun = False  #: whether it has ever taken tickets
 
     def beat(self) -> None:
         """The loop turns."""
         self._last = time.monotonic()
 
     def health(self) -> tuple[bool, dict[str, Any]]:
-        """Whether it beats, and the seconds since the last one."""
+        """Whether it beats, and the seconds since the last one. Before it has begun it is not well: a deploy waits."""
+        if not self.begun:
+            return False, {"status": "starting"}
         age = time.monotonic() - self._last
         healthy = age < STALLED or not self.watched
         return healthy, {"status": "ok" if healthy else "stalled", "seconds_since": {"loop": round(age, 1)}}

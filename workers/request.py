@@ -28,19 +28,22 @@ class Request(request.Request):
         self.on_success = self._on_success
 
     def on_accepted(self, pid: Any, time_accepted: float) -> None:
-        """A child has taken the ticket."""
+        """A child has taken the ticket, and those that have joined it."""
         super().on_accepted(pid, time_accepted)
         count = self.request_dict.get(message.COUNT, 1)
         redelivered = bool(self.delivery_info.get("redelivered"))
-        signals.ticket_started.send(self, type=self.name, count=count, redelivered=redelivered)
+        signals.ticket_started.send(self, type=self.name, tickets=self._tickets(), count=count, redelivered=redelivered)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """The ticket came back without a report."""
-        signals.ticket_failed.send(self, type=self.name, outcome=_outcome(exc_info.exception))
+        signals.ticket_failed.send(self, type=self.name, tickets=self._tickets(), outcome=_outcome(exc_info.exception))
         try:
             return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
         finally:
             signals.ticket_over.send(self, report=None)
+
+    def _tickets(self) -> int:
+        return int(self.request_dict.get(message.TICKETS, 1))
 
     def _on_success(self, failed__retval__runtime: Any, **kwargs: Any) -> Any:
         failed, value, _ = failed__retval__runtime

@@ -29,6 +29,8 @@ def watch(
     )
     objectives = {h.type: h.objective for h in plugins.registry if h.objective is not None}
     signals.objectives_declared.send(None, objectives=objectives)
+    limits = [h.limits(settings.soft_limit, settings.hard_limit)[1] for h in plugins.registry if not h.detached]
+    signals.limits_declared.send(None, hard=max(limits, default=settings.hard_limit))
     vhost = connections.vhost(settings.broker_url) if settings.broker_url and not settings.demo_broker else "/"
     signals.queues_declared.send(None, vhost=vhost, queues=queues)
     for peer, url in (("broker", settings.broker_url), ("ledger", settings.database_url)):

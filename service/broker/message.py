@@ -17,6 +17,8 @@ CONTENT_ENCODING = "utf-8"
 
 COUNT = "millrace_events"  #: header: how many events the ticket names; for the worker's parent, which reads no body
 
+TICKETS = "millrace_tickets"  #: header of tickets that the worker's parent has joined: how many; never on the broker
+
 SHOWN = 200  #: characters of a foreign word that a log line shows
 
 #: The headers that are the same for every ticket.

@@ -182,13 +182,17 @@ class Publisher:
         if self._connection is not None:
             return
         self._blocked = ""
-        self._connection = connections.connect(
-            self._url,
-            heartbeat=self._heartbeat,
-            name=self._name,
-            on_blocked=self._on_blocked,
-            on_unblocked=self._on_unblocked,
-        )
+        try:
+            self._connection = connections.connect(
+                self._url,
+                heartbeat=self._heartbeat,
+                name=self._name,
+                on_blocked=self._on_blocked,
+                on_unblocked=self._on_unblocked,
+            )
+        except errors.BrokerUnavailable:
+            signals.connection_changed.send(None, peer="broker", up=False)
+            raise
         try:
             if self._declares:
                 topology.ensure(self._connection, self._queues)

@@ -18,9 +18,11 @@ from service.ledger import fence, scans
 COUNTED = 100_000  #: tickets are counted up to here
 HEADS = 8  #: tickets looked at in each lane of those that are due
 OUT_HEADS = 500  #: tickets looked at in each queue of those that are out
-LETTERS = 10_000  #: dead letters that are looked at, the latest
+LETTERS = 10_000  #: dead letters that are looked at in one look
 CHECKED = 5_000  #: events checked for their ticket in one look
+LOST = 1_000  #: events without a ticket that are remembered, and looked at again
 LOWEST = "00000000-0000-0000-0000-000000000000"
+BEGINNING = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 # By skip scan, as the release does it. What is paused waits because somebody wants it to.
 LANES = f"""
@@ -90,21 +92,30 @@ where minute >= %(since)s and word <> '{LATE}' group by 1, 2, 3
 NEW_LETTERS = """
 select type, reason, died_at < %(closed)s, count(*) from millrace.dead where died_at >= %(since)s group by 1, 2, 3
 """
+# A piece of a round, oldest first: letters that were replayed are kept, and the ones that were not may lie behind any
+# number of them.
 UNREPLAYED = f"""
-select reason, count(*), extract(epoch from clock_timestamp() - min(died_at))::float8 from (
-    select reason, replayed_as, discarded_at, died_at from millrace.dead
-    order by died_at desc, event_id desc limit {LETTERS}) latest
-where replayed_as is null and discarded_at is null group by 1
+with piece as materialized (
+    select event_id, reason, died_at, replayed_as is null and discarded_at is null as lies from millrace.dead
+    where (died_at, event_id) > (%(at)s::timestamptz, %(id)s::uuid) order by died_at, event_id limit {LETTERS})
+select reason, count(*) filter (where lies),
+       extract(epoch from clock_timestamp() - min(died_at) filter (where lies))::float8,
+       count(*), max(died_at), (array_agg(event_id::text order by died_at desc, event_id desc))[1]
+from piece group by 1
 """
 NO_JIT = "set local jit = off"  #: to compile these would take longer than they do
 
 CHECK = f"""
 with piece as materialized (
     select id, state, ticket_id from millrace.events where id > %(after)s::uuid order by id limit {CHECKED})
-select count(*), max(id::text), count(*) filter (
+select count(*), max(id::text), array_agg(id::text) filter (
     where state in ('pending', 'running') and not exists (
         select from millrace.tickets t where t.id = piece.ticket_id and piece.id = any(t.event_ids)))
 from piece
+"""
+STILL_LOST = """
+select e.id::text from millrace.events e where e.id = any(%(ids)s::uuid[]) and e.state in ('pending', 'running')
+and not exists (select from millrace.tickets t where t.id = e.ticket_id and e.id = any(t.event_ids))
 """
 PARTITIONS = """
 select count(*) from generate_series(1, 100) as ahead
@@ -127,7 +138,7 @@ class Letters:
     """What was read of dead letters."""
 
     new: dict[tuple[str, str], int]  #: (type, reason) → how many came since the last look
-    unreplayed: dict[str, int]  #: reason → how many of the latest nobody has replayed or discarded
+    unreplayed: dict[str, int]  #: reason → how many nobody has replayed or discarded
     oldest: dict[str, float]  #: reason → seconds for which the oldest of those has lain
 
 
@@ -155,17 +166,45 @@ class _Since:
         return found
 
 
+class _Lying:
+    """The dead letters that nobody has dealt with, counted piece by piece in rounds through all dead letters."""
+
+    def __init__(self) -> None:
+        self._found: tuple[dict[str, int], dict[str, float]] | None = None  # In the last whole round.
+        self._begin()
+
+    def _begin(self) -> None:
+        self._last = BEGINNING, LOWEST  # (when it died, its id) of the last one that was counted.
+        self._counts: Counter[str] = Counter()
+        self._oldest: dict[str, float] = {}
+
+    def read(self, connection: Any) -> tuple[dict[str, int], dict[str, float]]:
+        """(reason → how many, reason → seconds of the oldest) of the last whole round; before it, of what was seen."""
+        rows = connection.exec_driver_sql(UNREPLAYED, dict(zip(("at", "id"), self._last, strict=True))).all()
+        for reason, lie, age, _, at, event in rows:
+            self._last = max(self._last, (at, event))
+            if lie:
+                self._counts[reason] += lie
+                self._oldest[reason] = max(self._oldest.get(reason, 0.0), age)
+        found = dict(self._counts), dict(self._oldest)
+        if sum(row[3] for row in rows) < LETTERS:
+            self._found = found
+            self._begin()
+        return self._found or found
+
+
 class LedgerWatch:
     """The looks, as SQL. Each is short, in a transaction of its own. All raise LedgerUnavailable."""
 
     def __init__(self, engine: engines.Engine, *, window: int = 20_000) -> None:
         self._engine = engine
         self._window = window  #: of a type: how many of its events may be out
-        self._tallies = _Since(TALLIES, datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC))
+        self._tallies = _Since(TALLIES, BEGINNING)
         self._letters: _Since | None = None
         self._lettered: Counter[tuple[str, str]] = Counter()
+        self._lying = _Lying()
         self._after = LOWEST
-        self._lost = self._lost_before = 0
+        self._lost: set[str] = set()  # Events without a ticket.
 
     def count_tickets(self) -> Tickets:
         """The tickets, without those that are paused."""
@@ -190,21 +229,21 @@ class LedgerWatch:
                 self._letters = _Since(NEW_LETTERS, connection.exec_driver_sql(CLOSED).scalar_one())
                 self._lettered = self._letters.read(connection)
             found = self._letters.read(connection)
-            latest = connection.exec_driver_sql(UNREPLAYED).all()
+            counts, oldest = self._lying.read(connection)
         new, self._lettered = found - self._lettered, found
-        return Letters(dict(new), {row[0]: row[1] for row in latest}, {row[0]: max(0.0, row[2]) for row in latest})
+        return Letters(dict(new), counts, oldest)
 
     def check_tickets(self) -> tuple[int, int]:
         """Go on with the round through all events: (open ones without a ticket, events checked in this look).
 
-        The first number is that of the last whole round, or of this one where that is more already.
+        The first number is of all that were found so far and are still lost, up to ``LOST``.
         """
         checked, last, lost = self._rows(CHECK, {"after": self._after})[0]
-        self._lost += lost
-        self._after = last or LOWEST
-        if checked < CHECKED:
-            self._lost_before, self._lost, self._after = self._lost, 0, LOWEST
-        return max(self._lost, self._lost_before), checked
+        if self._lost:
+            self._lost = {row[0] for row in self._rows(STILL_LOST, {"ids": sorted(self._lost)})}
+        self._lost.update((lost or ())[: LOST - len(self._lost)])
+        self._after = last if checked == CHECKED else LOWEST
+        return len(self._lost), checked
 
     def partitions_ahead(self) -> int:
         """For how many of the days after today there is a partition."""

@@ -40,9 +40,9 @@ def free(host: str = LOOPBACK) -> int:
     raise spawn.LocalError(f"no free port found between {FIRST} and {LAST}")
 
 
-def first_free(start: int, tries: int = 10, *, host: str = LOOPBACK, taken: Sequence[int] = ()) -> int:
-    """The first free port from ``start`` on that is not among ``taken``; ``start`` itself when none is."""
-    candidates = (port for port in range(start, start + tries) if port not in taken and is_free(port, host))
+def first_free(start: int, tries: int = 10, *, step: int = 1, host: str = LOOPBACK) -> int:
+    """The first free port from ``start`` on, ``step`` from one to the next; ``start`` itself when none is."""
+    candidates = (port for port in range(start, start + step * tries, step) if is_free(port, host))
     return next(candidates, start)
 
 

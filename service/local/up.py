@@ -27,11 +27,10 @@ from service.local.postgres import PostgresServer
 from service.local.processes import Supervisor
 from service.local.rabbitmq import RabbitNode
 from service.settings import Settings
+from service.telemetry import exposition
 
 #: What stops first has the highest number.
 SERVERS, HANDS, DOOR = 0, 1, 2
-#: First port of /metrics for each role, when the settings name none.
-METRICS = {"web": 9101, "worker": 9102, "clock": 9103}
 #: Seconds between canaries where the settings name none, for `monitor`.
 CANARY = "10"
 #: Port of RabbitMQ's own plugin, where the node is not ours.
@@ -167,12 +166,16 @@ def _finish(command: Command) -> None:
 
 
 def _metrics_ports(settings: Settings) -> dict[str, int]:
-    """A free port for each role's /metrics; two copies of Millrace on one machine share the ten of each."""
-    chosen: dict[str, int] = {}
-    for role, first in METRICS.items():
-        start = settings.metrics_port or first
-        chosen[role] = ports.first_free(start, host=settings.metrics_host, taken=list(chosen.values()))
-    return chosen
+    """A free port for each role's /metrics; two copies of Millrace on one machine share the ten of each.
+
+    The port that the settings name is the door's; those of worker and clock are the next two.
+    """
+    firsts = exposition.PORTS
+    more = settings.metrics_port - firsts["web"] if settings.metrics_port else 0
+    return {
+        role: ports.first_free(first + more, step=exposition.STEP, host=settings.metrics_host)
+        for role, first in firsts.items()
+    }
 
 
 def _commands(

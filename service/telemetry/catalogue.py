@@ -240,6 +240,18 @@ CATALOGUE: tuple[Metric, ...] = (
         WORKER,
     ),
     _gauge(
+        "millrace_worker_hard_limit_seconds",
+        "The longest hard limit that a ticket of this worker may have, without those of detached handlers: none is with"
+        " a child for longer.",
+        WORKER,
+    ),
+    _counter(
+        "millrace_worker_children_lost_total",
+        "Children of this worker that died over their work, by the type of it; one may take several tickets along.",
+        WORKER,
+        TYPE,
+    ),
+    _gauge(
         "millrace_tickets_due",
         "Tickets that are due and not published, up to 100,000, without those that are paused. Every clock counts all:"
         " take the max.",
@@ -301,8 +313,8 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     _gauge(
         "millrace_dead_letters_unreplayed",
-        "Dead letters that nobody has replayed or discarded, among the latest 10,000. Every clock reads all: take the"
-        " max.",
+        "Dead letters that nobody has replayed or discarded. Each look counts 10,000, so that many take some looks."
+        " Every clock reads all: take the max.",
         CLOCK,
         DEAD_REASON,
         shown=SHOWN,
@@ -316,8 +328,8 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     _gauge(
         "millrace_events_without_ticket",
-        "Open events that no ticket covers (P8), as found in the last full round or so far in this one; must be 0."
-        " Every clock looks at all: take the max.",
+        "Open events that no ticket covers (P8), of those that rounds through all events have found so far, up to"
+        " 1,000; each look asks for them again. Must be 0. Every clock looks at all: take the max.",
         CLOCK,
         shown=SHOWN,
     ),

@@ -1,6 +1,6 @@
 """Exposition: a process serves its metrics at ``/metrics``, from a thread of its own; a clock its ``/healthz`` too.
 
-It never stops work: a port that is taken takes the next free one of ten, and with none free the
+It never stops work: where its port is taken it takes the next free one of ten, and with none free the
 process goes on without. To be called in the process that counts, after any fork; a process forked
 off later closes its copy of the socket.
 """
@@ -30,7 +30,11 @@ from service.telemetry import metrics
 log = logging.getLogger("millrace.metrics")
 
 PORTS = {"web": 9101, "worker": 9102, "clock": 9103}  #: first port by role
+#: From one port that is tried to the next: the last digit stays that of the role, so none takes the port at which
+#: Prometheus looks for another one.
+STEP = 10
 TRIES = 10  #: ports that are tried, from the first
+LAST = 65535  #: the highest port that there is
 PATIENCE = 5.0  #: seconds that a scraper has for each read and write
 SCRAPERS = 16  #: answered at once; another one is turned away
 
@@ -159,9 +163,9 @@ def stop() -> None:
 def open_server(
     host: str, first: int, registry: prometheus_client.CollectorRegistry, health: Health | None = None
 ) -> Server | None:
-    """A server on the first free port of ten, with its thread; None, and a warning, without."""
-    last = min(first + TRIES - 1, 65535)
-    for port in range(first, last + 1):
+    """A server on the first free port of ten, ``STEP`` apart, with its thread; None, and a warning, without."""
+    tried = range(first, min(first + STEP * TRIES, LAST + 1), STEP)
+    for port in tried:
         try:
             server = Server(host, port, registry, health)
         except OSError as error:
@@ -172,7 +176,7 @@ def open_server(
         threading.Thread(target=server.serve_forever, name="millrace-metrics", daemon=True).start()
         _say_where(host, first, server.port)
         return server
-    _say_none(f"the ports {first} to {last} are taken")
+    _say_none(f"the ports {', '.join(map(str, tried))} are taken")
     return None
 
 

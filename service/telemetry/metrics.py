@@ -77,10 +77,10 @@ class Metrics(listening.Listener):
             self._to.add("millrace_tickets_published_total", n, exchange=exchange, outcome=word)
         self._to.observe("millrace_publish_duration_seconds", [seconds])
 
-    def on_ticket_started(self, *, type: str, count: int = 0, redelivered: bool = False) -> None:
-        """A ticket with ``count`` events was taken; ``redelivered``: the broker had delivered it before."""
-        self._to.add("millrace_tickets_started_total", 1, type=type)
-        self._to.add("millrace_tickets_redelivered_total", int(redelivered), type=type)
+    def on_ticket_started(self, *, type: str, tickets: int = 1, count: int = 0, redelivered: bool = False) -> None:
+        """A run of tickets with ``count`` events was taken; ``redelivered``: the broker had delivered it before."""
+        self._to.add("millrace_tickets_started_total", tickets, type=type)
+        self._to.add("millrace_tickets_redelivered_total", tickets * int(redelivered), type=type)
         self._to.add("millrace_events_started_total", count, type=type)
         self._runs(+1, type)
 
@@ -100,9 +100,10 @@ class Metrics(listening.Listener):
         self._to.observe("millrace_event_start_latency_seconds", waits, example=alone, type=type_name)
         self._runs(-1, type_name)
 
-    def on_ticket_failed(self, *, type: str, outcome: str) -> None:
-        """A ticket came back without a report."""
-        self._to.add("millrace_tickets_failed_total", 1, type=type, outcome=outcome)
+    def on_ticket_failed(self, *, type: str, outcome: str, tickets: int = 1) -> None:
+        """A run of tickets came back without a report."""
+        self._to.add("millrace_tickets_failed_total", tickets, type=type, outcome=outcome)
+        self._to.add("millrace_worker_children_lost_total", int(outcome == "worker_lost"), type=type)
         self._runs(-1, type)
 
     def on_connection_changed(self, *, peer: str, up: bool) -> None:
@@ -177,6 +178,10 @@ class Metrics(listening.Listener):
             self._to.set("millrace_objective_start_seconds", promised.seconds, type=type_name)
             self._to.set("millrace_objective_start_ratio", promised.p, type=type_name)
             self._to.set("millrace_objective_success_ratio", promised.success, type=type_name)
+
+    def on_limits_declared(self, *, hard: float) -> None:
+        """For how long a ticket may be worked at the most."""
+        self._to.set("millrace_worker_hard_limit_seconds", hard)
 
     def on_schedules_seen(self, *, late: float) -> None:
         """The clock has looked at the schedules."""

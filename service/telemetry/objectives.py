@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from service.domain import handlers, objective
 
 FEW = 5  #: failures in the longer window of a pair
+#: A share that wakes somebody, however modest the promise: of one that allows a tenth, 14.4 times it can never be.
+MOST = 0.9
 WINDOWS = ("5m", "30m", "1h", "6h", "3d")
 #: What stands before the addresses of an alert: external labels of Prometheus (monitoring/prometheus/prometheus.yml).
 RUNBOOKS = '{{ or $externalLabels.millrace_runbooks "docs/runbooks" }}'
@@ -27,16 +29,17 @@ EMPTY = "  []  # No handler declares an objective.\n"
 START = """\
 1 - sum(rate(millrace_event_start_latency_seconds_bucket{{type="{type}",le="{start}"}}[{window}]))
 / sum(rate(millrace_event_start_latency_seconds_count{{type="{type}"}}[{window}]))"""
+# By the ledger's tallies, which have what clocks let expire, too. Every clock reads them all.
 SUCCESS = """\
-sum(rate(millrace_events_finished_total{{type="{type}",outcome=~"dead|expired"}}[{window}]))
-/ sum(rate(millrace_events_finished_total{{type="{type}",outcome=~"done|dead|expired"}}[{window}]))"""
+sum(max by (word) (rate(millrace_events_tallied_total{{type="{type}",word=~"dead|expired"}}[{window}])))
+/ sum(max by (word) (rate(millrace_events_tallied_total{{type="{type}",word=~"done|dead|expired"}}[{window}])))"""
 
 FAST = """\
 (
-  {record}1h{{type="{type}"}} > 14.4 * {budget} and {record}5m{{type="{type}"}} > 14.4 * {budget}
+  {record}1h{{type="{type}"}} > {fast} and {record}5m{{type="{type}"}} > {fast}
   and on () {bad_1h} > {few}
 ) or (
-  {record}6h{{type="{type}"}} > 6 * {budget} and {record}30m{{type="{type}"}} > 6 * {budget}
+  {record}6h{{type="{type}"}} > {slower} and {record}30m{{type="{type}"}} > {slower}
   and on () {bad_6h} > {few}
 )"""
 #: How many were bad.
@@ -44,7 +47,9 @@ BAD = {
     "Start": """\
 (sum(increase(millrace_event_start_latency_seconds_count{{type="{type}"}}[{window}]))
   - sum(increase(millrace_event_start_latency_seconds_bucket{{type="{type}",le="{start}"}}[{window}])))""",
-    "Success": 'sum(increase(millrace_events_finished_total{{type="{type}",outcome=~"dead|expired"}}[{window}]))',
+    "Success": (
+        'sum(max by (word) (increase(millrace_events_tallied_total{{type="{type}",word=~"dead|expired"}}[{window}])))'
+    ),
 }
 SLOW = """\
 {record}3d{{type="{type}"}} > {budget} and {record}6h{{type="{type}"}} > {budget}"""
@@ -77,7 +82,8 @@ def _group(type_name: str, promised: objective.Objective) -> str:
         values = {"type": type_name, "start": promised.seconds}
         bad = {f"bad_{window}": BAD[word].format(**values, window=window) for window in ("1h", "6h")}
         for form, pause, severity in ((FAST, "2m", "critical"), (SLOW, "1h", "warning")):
-            expression = form.format(record=record, type=type_name, budget=budget, few=FEW, **bad)
+            limits = {"budget": budget, "fast": _times(14.4, budget), "slower": _times(6, budget)}
+            expression = form.format(record=record, type=type_name, few=FEW, **limits, **bad)
             lines += _alert(
                 f"MillraceObjective{word}Burn", expression, pause, severity, SUMMARIES[word], described[word]
             )
@@ -111,6 +117,11 @@ def _expression(text: str) -> list[str]:
 def _number(share: float) -> str:
     """A share without the noise of binary fractions: 0.01 and not 0.010000000000000009."""
     return f"{share:.10f}".rstrip("0")
+
+
+def _times(factor: float, budget: str) -> str:
+    """So many times a budget, but no more than ``MOST``; a budget beyond that is its own limit."""
+    return f"{factor:g} * {budget}" if factor * float(budget) < MOST else str(max(MOST, float(budget)))
 
 
 def _percent(share: str) -> str:

@@ -12,15 +12,17 @@ HEAD = """\
 Each process serves its own metrics on `/metrics`, on a port of its own, as Prometheus text or, if
 the scraper asks for it, as OpenMetrics:
 
-| Process | First port |
-|---|---|
-| web | 9101 |
-| worker | 9102 |
-| clock | 9103 |
+| Process | First port | The others |
+|---|---|---|
+| web | 9101 | 9111, 9121, … 9191 |
+| worker | 9102 | 9112, 9122, … 9192 |
+| clock | 9103 | 9113, 9123, … 9193 |
 
-`MILLRACE_METRICS_PORT` sets another first port, `MILLRACE_METRICS_HOST` the address. A port that is
-taken takes the next free one of ten, and the log says so; with none free the process works on
-without metrics.
+Where the first one is taken, as by another process of the kind, the next free one of these ten is it, and the
+log says so; with none free the process works on without metrics. The last digit is the role's, so that no
+process is found where Prometheus looks for one of another kind. `MILLRACE_METRICS_PORT` sets another first
+port, from which ten are tried in the same steps: set it for a single process, and not for all of a host.
+`MILLRACE_METRICS_HOST` sets the address.
 
 How they are counted:
 

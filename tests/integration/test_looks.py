@@ -166,7 +166,31 @@ def test_dead_letters_are_new_once_and_lie_there_until_replayed(ledger: Ledger, 
     assert watch.read_letters() == watching.Letters({}, {}, {})
 
 
-def test_an_open_event_without_a_ticket_is_found_and_one_that_has_it_again_is_forgotten(
+def test_the_oldest_letter_that_was_not_replayed_is_found_behind_any_number_that_were(
+    ledger: Ledger, watch: watching.LedgerWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "LETTERS", 3)
+    monkeypatch.setattr(watching, "UNREPLAYED", watching.UNREPLAYED.replace("limit 10000", "limit 3"))
+    letter = """
+        insert into millrace.dead (event_id, type, reason, died_at, replayed_as)
+        select gen_random_uuid(), %s, %s, now() - make_interval(hours => hours), %s::uuid from unnest(%s) hours
+    """
+    ledger.sql(letter, TYPE, "attempts", None, [30, 9])
+    ledger.sql(letter, TYPE, "attempts", "00000000-0000-0000-0000-000000000001", [28, 20, 20, 20, 20, 5, 4, 3])
+    ledger.sql(letter, TYPE, "lost", None, [29])
+    for _ in range(4):
+        found = watch.read_letters()
+    for _ in range(4):  # And while the next round is under way.
+        assert found.unreplayed == {"attempts": 2, "lost": 1}
+        assert found.oldest["attempts"] == pytest.approx(30 * 3600, abs=100)
+        assert found.oldest["lost"] == pytest.approx(29 * 3600, abs=100)
+        found = watch.read_letters()
+    ledger.sql("delete from millrace.dead where reason = 'lost'")
+    found = [watch.read_letters() for _ in range(8)][-1]
+    assert found.unreplayed == {"attempts": 2}
+
+
+def test_an_open_event_without_a_ticket_is_found_and_one_that_has_it_again_is_forgotten_at_once(
     ledger: Ledger, watch: watching.LedgerWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "CHECKED", 3)
@@ -176,8 +200,12 @@ def test_an_open_event_without_a_ticket_is_found_and_one_that_has_it_again_is_fo
     ledger.sql("create table kept as select * from millrace.tickets")
     ledger.sql("delete from millrace.tickets where id = (select min(id::text)::uuid from millrace.tickets)")
     assert [watch.check_tickets()[0] for _ in range(6)][2:] == [2] * 4
+    monkeypatch.setattr(watching, "LOST", 1)
+    bounded = watching.LedgerWatch(engines.Engine(ledger.url))
+    assert [bounded.check_tickets()[0] for _ in range(4)][2:] == [1, 1]
+    monkeypatch.undo()
     ledger.sql("insert into millrace.tickets select * from kept on conflict do nothing")
-    assert [watch.check_tickets()[0] for _ in range(6)] == [2, 2, 0, 0, 0, 0]
+    assert watch.check_tickets()[0] == 0
 
 
 def test_partitions_ahead_are_counted(ledger: Ledger, watch: watching.LedgerWatch) -> None:

@@ -66,7 +66,7 @@ def _read(text: str) -> list[Rule]:
 def metrics_in(expression: str) -> set[str]:
     """The names of metrics in an expression, as they stand there."""
     bare = re.sub(r'"[^"]*"', "", expression)
-    return set(re.findall(r"\b(?:millrace|rabbitmq|process|scrape|up)[a-z0-9_:]*\b", bare))
+    return set(re.findall(r"\b(?:millrace|rabbitmq|process|scrape|up|ALERTS)[a-z0-9_:]*\b", bare))
 
 
 def checks(book: pathlib.Path) -> list[str]:

@@ -36,10 +36,11 @@ EVERY = max(1, round(PATIENCE))
 QUICK = {
     r"\b(scrape_interval|evaluation_interval|interval|scrape_timeout|group_interval): \w+": rf"\1: {EVERY}s",
     r"\bgroup_wait: \w+": "group_wait: 1s",
+    r"\bkeep_firing_for: \w+": f"keep_firing_for: {10 * EVERY}s",
 }
 #: For how long these alerts must last here: those of which a page is made, and one that follows from them. All others
-#: must last as long as in production, so that what fires has a reason.
-SOONER = {"MillraceBrokerAway": "2s", "MillraceNoClock": "2s", "MillraceTargetDown": "8s"}
+#: must last as long as in production, so that what fires has a reason. Until Prometheus has seen a clock there is none.
+SOONER = {"MillraceBrokerAway": "2s", "MillraceNoClock": "10s", "MillraceTargetDown": "8s"}
 
 #: What comes in a second, and how long one of it takes.
 TRAFFIC = {

@@ -85,6 +85,7 @@ def test_those_that_wait_join_up_to_their_bundle(parent: Parent) -> None:
     parent.finish()
     assert parent.types() == [("a.quick", 2), ("a.quick", 2), ("a.quick", 1)]
     assert [message.headers[envelope.COUNT] for message in parent.given] == [40, 40, 20]
+    assert [message.headers.get(envelope.TICKETS, 1) for message in parent.given] == [2, 2, 1]
 
 
 def test_a_type_that_nobody_has_seen_yet_and_a_slow_one_go_one_by_one(parent: Parent) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -40,4 +41,19 @@ def test_rules_are_made_for_handlers_with_an_objective_alone() -> None:
     assert 'le="0.5"' in found
     assert "> 14.4 * 0.05 " in found
     assert "> 6 * 0.0001 " in found
+    assert "0.9 and" not in found
     assert "more than 0.5 s after they were due; 5 % may be." in found
+
+
+@pytest.mark.parametrize(("promised", "fast", "slower"), [
+    (0.9, "0.9", "6 * 0.1"), (0.8, "0.9", "0.9"), (0.5, "0.9", "0.9"), (0.04, "0.96", "0.96"),
+])  # fmt: skip
+def test_a_modest_promise_wakes_somebody_too(promised: float, fast: str, slower: str) -> None:
+    """Six times an allowance of a fifth is more than all: no share could ever be above it."""
+    registry = handlers.Registry()
+    registry.add(handlers.Handler("c.d", print, objective=Objective(p=promised, success=promised)))
+    found = objectives.rules(registry)
+    for record in ("start", "success"):
+        for window, limit in {"1h": fast, "5m": fast, "6h": slower, "30m": slower}.items():
+            name = f'millrace:objective_{record}_bad:ratio_rate{window}{{type="c.d"}}'
+            assert re.search(re.escape(f"{name} > {limit}") + "( and|$)", found, re.MULTILINE), (name, limit)

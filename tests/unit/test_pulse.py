@@ -9,8 +9,19 @@ import pytest
 from workers import pulse
 
 
+def test_a_worker_that_has_taken_nothing_yet_is_starting() -> None:
+    """Whoever deploys waits for it before the old ones end."""
+    assert pulse.Pulse().health() == (False, {"status": "starting"})
+
+
+def begun() -> pulse.Pulse:
+    found = pulse.Pulse()
+    found.begun = True
+    return found
+
+
 def test_a_loop_that_stands_still_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, now = pulse.Pulse(), time.monotonic()
+    found, now = begun(), time.monotonic()
     assert found.health()[0]
     monkeypatch.setattr(time, "monotonic", lambda: now + pulse.STALLED + 1)
     healthy, document = found.health()
@@ -21,7 +32,7 @@ def test_a_loop_that_stands_still_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_pool_that_works_in_the_loop_itself_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, now = pulse.Pulse(), time.monotonic()
+    found, now = begun(), time.monotonic()
     found.watched = False
     monkeypatch.setattr(time, "monotonic", lambda: now + 10 * pulse.STALLED)
     assert found.health()[0]

@@ -81,7 +81,7 @@ AGE = Row(
     (
         Panel(
             "The oldest dead letter",
-            "How long the oldest one has lain that nobody has replayed or discarded, among the latest 10,000.",
+            "How long the oldest one has lain that nobody has replayed or discarded.",
             "More than a day: somebody is to decide. Replay it, or discard it with a reason.",
             Kind.GRAPH, "s", (Query(highest("millrace_dead_letters_oldest_seconds", by="reason"), "{{reason}}"),),
             (Limit(3_600, YELLOW), Limit(86_400, RED)), width=24,

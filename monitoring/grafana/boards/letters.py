@@ -13,6 +13,7 @@ FAILED = "millrace_tickets_failed_total"
 TALLIED = "millrace_events_tallied_total"
 DEAD = 'outcome="dead"'
 RETURNING = of_ours('rabbitmq_detailed_queue_messages{queue="dead"}')
+EXPIRED = 'word="expired"'
 ENDED = 'word=~"done|dead|expired|cancelled"'
 
 
@@ -31,7 +32,7 @@ NOW = Row(
         _stat(
             "Not replayed", f"sum ({highest('millrace_dead_letters_unreplayed', by='reason')})",
             (Limit(1, ORANGE), Limit(1000, RED)),
-            "Dead letters that wait for a decision now, among the latest 10,000.",
+            "Dead letters that wait for a decision now.",
             "Replay them when their cause is gone, or leave them: they are kept.",
         ),
         _stat(
@@ -50,7 +51,7 @@ NOW = Row(
             "Any: run `millrace doctor` and keep what it says; this is a defect.",
         ),
         _stat(
-            "Expired", total(FINISHED, OF_TYPE, 'outcome="expired"'), (Limit(1, YELLOW),),
+            "Expired", f"sum({highest_total(TALLIED, OF_TYPE, EXPIRED, by='type')})", (Limit(1, YELLOW),),
             "Events that were not begun before their `expires_at`.",
             "The producer asked for it; many of them say that workers are too few.",
         ),
@@ -101,14 +102,14 @@ EVENTS = Row(
             (
                 Query(highest_total(TALLIED, OF_TYPE, 'word="dead"', by="type"), "Dead"),
                 Query(total(FINISHED, OF_TYPE, 'outcome="retry"', by="type"), "Retries"),
-                Query(highest_total(TALLIED, OF_TYPE, 'word="expired"', by="type"), "Expired"),
+                Query(highest_total(TALLIED, OF_TYPE, EXPIRED, by="type"), "Expired"),
                 Query(highest_total(TALLIED, OF_TYPE, 'word="cancelled"', by="type"), "Cancelled"),
             ),
             width=12, decimals=0,
         ),
         Panel(
             "Not replayed, by reason",
-            "Dead letters that wait for a decision, among the latest 10,000.",
+            "Dead letters that wait for a decision.",
             "It falls when they are replayed. It rises for days: nobody looks.",
             Kind.GRAPH, "short",
             (Query(highest("millrace_dead_letters_unreplayed", by="reason"), "{{reason}}"),),

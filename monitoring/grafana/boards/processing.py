@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.grafana.ask import TYPE as OF_TYPE
-from monitoring.grafana.ask import heat, of, quantile, rate, ratio, top
+from monitoring.grafana.ask import heat, of, quantile, rate, ratio, top, total
 from monitoring.grafana.model import JOB, ORANGE, RED, TYPE, YELLOW, Board, Kind, Limit, Panel, Query, Row
 
 FINISHED = "millrace_events_finished_total"
@@ -137,15 +137,17 @@ LOAD = Row(
         ),
         Panel(
             "Since the last ticket",
-            "Seconds since a ticket came back from a child or thread of each worker.",
-            "A worker with tickets in work and no progress for minutes hangs. With none in work it has nothing to do.",
+            "Of each worker: since when no ticket came back, the most that one may take, what is in work, who died.",
+            "A worker with tickets in work and no progress for longer than one may take hangs.",
             Kind.TABLE, "s",
             (
                 Query(
                     f"time() - max by (instance) ({of('millrace_worker_last_progress_timestamp_seconds')})",
                     "Since the last ticket",
                 ),
+                Query(f"max by (instance) ({of('millrace_worker_hard_limit_seconds')})", "At the most"),
                 Query(f"sum by (instance) ({of('millrace_worker_tickets_running')})", "In work", "short"),
+                Query(total("millrace_worker_children_lost_total", by="instance"), "Children lost", "short"),
             ),
             width=12,
         ),

@@ -18,6 +18,30 @@ CASES = (
         "critical",
         "No process of millrace-worker has a connection.",
     ),
+    # Started while it is away: first they have not tried, and then they cannot.
+    Case(
+        "MillraceBrokerAway",
+        {
+            'millrace_connection_up{job="millrace-clock",instance="c",peer="broker"}': "NaN+0x10 0x10",
+            'millrace_connection_up{job="millrace-clock",instance="d",peer="broker"}': "NaN+0x20",
+        },
+        "5m",
+        "7m",
+        {"job": "millrace-clock"},
+        "critical",
+        "No process of millrace-clock has a connection.",
+    ),
+    Case("MillraceBrokerAway", {f'millrace_connection_up{{{WORKER},peer="broker"}}': "NaN+0x20"}, "9m"),
+    # It is back, and what follows from it ends a little later.
+    Case(
+        "MillraceBrokerAway",
+        {f'millrace_connection_up{{{WORKER},peer="broker"}}': "0x10 1x30"},
+        "11m",
+        "9m",
+        {"job": "millrace-worker"},
+        "critical",
+        "No process of millrace-worker has a connection.",
+    ),
     Case(
         "MillraceBrokerAlarm",
         {

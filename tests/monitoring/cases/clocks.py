@@ -8,11 +8,12 @@ DUTY = 'millrace_duty_last_success_timestamp_seconds{job="millrace-clock",instan
 EXPECTED = 'millrace_schedule_expected_timestamp_seconds{instance="c",schedule="hourly"}'
 SUCCEEDED = 'millrace_schedule_last_success_timestamp_seconds{instance="c",schedule="hourly"}'
 CLOCK = 'job="millrace-clock",instance="c"'
+IS_CLOCK = 'millrace_build_info{job="millrace-clock",instance="%s",role="clock"}'
 
 CASES = (
     Case(
         "MillraceNoClock",
-        {f"up{{{CLOCK}}}": "1x10 0x10"},
+        {IS_CLOCK % "c": "1x10 stale"},
         "5m",
         "7m",
         {},
@@ -21,14 +22,14 @@ CASES = (
     ),
     Case(
         "MillraceNoClock",
-        {'up{job="millrace-web",instance="w"}': "1x20"},
+        {'millrace_build_info{job="millrace-web",instance="w",role="web"}': "1x20"},
         "30s",
         "3m",
         {},
         "critical",
         "Events that are posted are worked all the same.",
     ),
-    Case("MillraceNoClock", {f"up{{{CLOCK}}}": "0x20", 'up{job="millrace-clock",instance="d"}': "1x20"}, "7m"),
+    Case("MillraceNoClock", {IS_CLOCK % "c": "1x5 stale", IS_CLOCK % "d": "1x20"}, "7m"),
     Case(
         "MillraceTicksStall",
         {DUTY % ("c", "slots"): "0+30x10 300x20"},

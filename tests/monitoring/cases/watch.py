@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.monitoring.cases.case import Case
 
+ALERT = 'ALERTS{alertname="%s",alertstate="%s"}'
+
 CASES = (
     Case(
         "MillraceTargetDown",
@@ -41,5 +43,20 @@ CASES = (
         "info",
         "2 versions of worker.",
     ),
+    # It is told of for so long after an outage; what wakes nobody is none.
+    Case(
+        "MillraceAfterOutage",
+        {
+            ALERT % ("MillraceBrokerAway", "pending"): "1x4 stale",
+            ALERT % ("MillraceBrokerAway", "firing"): "_x5 1x20 stale",
+            ALERT % ("MillraceCertificateExpires", "firing"): "1x300",
+        },
+        "1m",
+        "55m",
+        {},
+        "info",
+        "Alerts that told of it: 1.",
+    ),
+    Case("MillraceAfterOutage", {ALERT % ("MillraceBrokerAway", "firing"): "1x20 stale"}, "56m"),
     Case("MillraceWatchdog", {"up": "1x5"}, "", "1m", {}, "none", "When it stops, the watch is blind."),
 )

@@ -27,11 +27,15 @@ for _book in rules.BOOKS:
 LONGEST = 20 * PATIENCE  #: seconds from a fault to the page, two of which it must last
 
 
-def test_a_broker_that_dies_is_one_page_which_leads_on(told: Told, record_property: pytest.RecordProperty) -> None:
+def test_a_broker_that_dies_is_one_page_which_leads_on(
+    story: Story, told: Told, record_property: pytest.RecordProperty
+) -> None:
     record_property("seconds to the page", round(told.outage.seconds, 1))
     log.info("The page came out %.1f s after the fault, two of which it must last", told.outage.seconds)
     assert 2 <= told.outage.seconds < LONGEST
     assert told.outage.follows == {"suppressed"}, "what follows from it is not told"
+    pages = {alert["labels"]["alertname"] for _, who, alert in story.pages.told if who == "page"}
+    assert pages == {"MillraceBrokerAway"}, "while it was away, and since it is back"
     page = told.outage.page
     assert not set(page["labels"]) & set(monitoring.ADDRESSES)
     runbook = urllib.parse.urlsplit(page["annotations"]["runbook_url"])

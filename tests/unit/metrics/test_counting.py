@@ -20,10 +20,14 @@ def test_every_report_is_counted_once_by_event() -> None:
             signals.ticket_started.send(None, type="a.b", count=6)
             signals.ticket_finished.send(None, report=REPORT)
         signals.ticket_started.send(None, type="a.b", count=0, redelivered=True)
+        signals.ticket_started.send(None, type="a.b", tickets=7, count=0)
+        signals.ticket_failed.send(None, type="a.b", tickets=7, outcome="worker_lost")
     for word, n in DONE.items():
         labels = {"type": "a.b", "outcome": word}
         assert value(found, "millrace_events_finished_total", **labels) == 10 * n
-    assert value(found, "millrace_tickets_started_total", type="a.b") == 11
+    assert value(found, "millrace_tickets_started_total", type="a.b") == 18
+    assert value(found, "millrace_tickets_failed_total", type="a.b", outcome="worker_lost") == 7
+    assert value(found, "millrace_worker_children_lost_total", type="a.b") == 1
     assert value(found, "millrace_tickets_redelivered_total", type="a.b") == 1
     assert value(found, "millrace_events_started_total", type="a.b") == 60
     assert value(found, "millrace_event_run_duration_seconds_count", type="a.b") == 40

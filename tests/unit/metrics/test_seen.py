@@ -70,6 +70,7 @@ def test_every_gauge_of_what_a_clock_looks_at_says_for_how_long_it_is_shown() ->
         "millrace_objective_start_seconds",
         "millrace_objective_success_ratio",
         "millrace_queue_info",
+        "millrace_worker_hard_limit_seconds",
         "millrace_worker_last_progress_timestamp_seconds",
         "millrace_worker_tickets_running",
     }

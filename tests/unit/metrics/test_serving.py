@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -55,23 +56,45 @@ def test_a_slow_scraper_holds_up_nobody() -> None:
 
 def test_a_taken_port_takes_the_next_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "millrace.metrics")
-    first = free_ports(2)
+    first = free_ports(exposition.STEP + 1)
+    following = first + exposition.STEP
     with listening(first), counting("web") as found:
         server = exposition.open_server("127.0.0.1", first, found.registry)
         assert server is not None
-        assert server.port == first + 1
-        assert get(first + 1)[0] == 200
+        assert server.port == following
+        assert get(following)[0] == 200
         server.shutdown()
         server.server_close()
-    place = f"http://127.0.0.1:{first + 1}/metrics"
+    place = f"http://127.0.0.1:{following}/metrics"
     assert [r.getMessage() for r in caplog.records] == [f"Metrics are at {place}, because port {first} is taken"]
+
+
+def test_no_role_takes_a_port_at_which_another_one_is_looked_for() -> None:
+    """Prometheus says what a process is by where it found it: a web at a worker's port would be a worker that lives."""
+    tried = {
+        role: {*range(first, first + exposition.STEP * exposition.TRIES, exposition.STEP)}
+        for role, first in exposition.PORTS.items()
+    }
+    with contextlib.ExitStack() as stack:
+        first = free_ports(exposition.STEP + 3)
+        names = {role: first + port - exposition.PORTS["web"] for role, port in exposition.PORTS.items()}
+        stack.enter_context(listening(names["web"]))
+        with counting("web") as found:
+            server = exposition.open_server("127.0.0.1", names["web"], found.registry)
+            assert server is not None
+            stack.callback(server.server_close)
+            stack.callback(server.shutdown)
+            assert server.port not in names.values()
+    for one, other in itertools.combinations(tried, 2):
+        assert not tried[one] & tried[other], f"{one} and {other}"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid", "203.0.113.7"])
 def test_without_a_port_work_goes_on(host: str, caplog: pytest.LogCaptureFixture) -> None:
-    first = free_ports(exposition.TRIES)
+    count = exposition.STEP * exposition.TRIES
+    first = free_ports(count)
     with contextlib.ExitStack() as stack:
-        for port in range(first, first + exposition.TRIES):
+        for port in range(first, first + count, exposition.STEP):
             stack.enter_context(listening(port))
         registry = prometheus_client.CollectorRegistry()
         assert exposition.open_server(host, first, registry) is None
@@ -80,7 +103,7 @@ def test_without_a_port_work_goes_on(host: str, caplog: pytest.LogCaptureFixture
 
 
 def test_serving_begins_once_per_process() -> None:
-    chosen = settings.Settings(metrics_port=free_ports(3))
+    chosen = settings.Settings(metrics_port=free_ports(exposition.STEP + 1))
     try:
         first = exposition.serve(chosen, "worker")
         found = metrics.install("worker", ["a.b"])
@@ -106,7 +129,7 @@ def test_serving_begins_once_per_process() -> None:
 
 
 def test_a_child_does_not_keep_the_port_of_its_parent() -> None:
-    chosen = settings.Settings(metrics_port=free_ports(2))
+    chosen = settings.Settings(metrics_port=free_ports(exposition.STEP + 1))
     reading, writing = os.pipe()
     try:
         port = exposition.serve(chosen, "worker")
