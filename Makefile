@@ -51,7 +51,7 @@ cover: ## The same, and how much of the code it reaches: 90% at least; takes hal
 # Only a run of all of them is written down.
 faults: WORKERS = $(shell nproc)
 faults: $(READY) ## Make every fault, and write docs/reliability.md; within 40 minutes
-	@deploy/install-packages
+	@deploy/install-packages engines
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -p tests.faults.report \
 		$(if $(strip $(ARGS)),$(ARGS),--reliability docs/reliability.md)
 
