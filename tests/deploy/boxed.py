@@ -26,7 +26,8 @@ def main(path: str, *words: str) -> None:
         del rest[:2]
     verb, *rest = rest
     if verb == "build":
-        os.execvp(podman[0], [*podman, *state["build"]])
+        done = subprocess.run([*podman, *state["build"]], capture_output=True, text=True, check=False)
+        sys.exit(done.stdout[-3000:] + done.stderr[-3000:] if done.returncode else 0)
     while rest[0].startswith("-"):
         if rest.pop(0) not in ("--rm", "-T", "--no-deps"):
             sys.exit(f"not understood: {words}")

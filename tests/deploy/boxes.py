@@ -23,6 +23,7 @@ class Boxes(Containers):
         self.podman = podman
         super().__init__(server, node, folder)
         self.shell.stand_in("docker", "tests.deploy.boxed", str(folder / "state"))
+        self.shell.longest *= 10  # It builds an image.
 
     def start(self, name: str) -> Process:
         """Start a container."""

@@ -24,6 +24,7 @@ OPTIONS = [
     *(f"--{name}=/var/tmp/podman/{name}" for name in ("root", "runroot", "tmpdir")),
     "--cgroup-manager=cgroupfs",
     "--events-backend=none",
+    "--log-level=error",  # It warns of groups that this kernel has not.
 ]
 
 
@@ -59,7 +60,11 @@ class Podman:
         found = dict(re.findall(r"^(?:global|:env:)\.([\w-]+)='(.*)'$", asked, re.MULTILINE))
         configuration = self.folder / "pip.conf"
         configuration.write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in found.items()))
-        places = {path for value in found.values() for path in re.findall(r"(?:(?<=file://)|(?<!\S))/[\w./-]+", value)}
+        text = " ".join(found.values())
+        places = {
+            os.path.dirname(path) for path in re.findall(r"file://(/[\w./-]+)", text)
+        }  # Packages stand beside it.
+        places |= set(re.findall(r"(?<!\S)/[\w./-]+", text))
         volumes = [f"--volume={path}:{path}:ro" for path in sorted(places) if os.path.exists(path)]
         volumes.append(f"--volume={configuration}:/etc/pip.conf:ro")
         return ["build", "--format=docker", "--network=host", "--isolation=chroot", *limits(), *volumes]

@@ -104,7 +104,8 @@ class TestBoxes:
 
     def test_each_works_under_a_role_of_its_own_and_misses_no_right(self, boxes: Boxes) -> None:
         names = "select distinct usename::text from pg_stat_activity where application_name like 'millrace-%'"
-        assert {role for (role,) in boxes.road.sql(names)} == {grants.WEB, grants.WORKER, grants.CLOCK}
+        roles = {grants.WEB, grants.WORKER, grants.CLOCK}
+        wait(lambda: {role for (role,) in boxes.road.sql(names)} == roles, 30, "all are seen")
         assert not re.search("permission denied|ACCESS_REFUSED|Read-only|Traceback", boxes.road.logs())
 
     def test_they_end_in_order_and_in_time(self, boxes: Boxes) -> None:
