@@ -165,16 +165,6 @@ class TestPooled:
         doctor.wait_for_end(30)
         assert "FAULT" not in doctor.text(), doctor.text()
 
-    def test_what_pg_dump_sets_stays_with_a_connection_as_the_page_warns(self, pooled: Pooled, road: Road) -> None:
-        assert "`pg_dump`" in PAGE.partition("## pgbouncer")[2]
-        address = pooled.address("migrate")
-        words = [pooled.server.cluster.bin / "pg_dump", "--schema-only", f"--file={pooled.folder}/dump", address]
-        subprocess.run(words, check=True, capture_output=True)
-        with psycopg2.connect(address) as connection, connection.cursor() as cursor:
-            cursor.execute("show search_path")
-            assert cursor.fetchone() == ("",)
-        connection.close()
-
     def test_who_comes_without_tls_or_with_anothers_password_is_refused(self, pooled: Pooled, road: Road) -> None:
         good = pooled.address("web")
         psycopg2.connect(good).close()
