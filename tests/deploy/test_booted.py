@@ -122,7 +122,9 @@ class TestSandbox:
         assert machine.run(f"{ours} ls /etc/millrace", check=False).count("Permission denied") == 1
         seen = {int(word) for word in machine.run(f"{ours} ls /proc").split() if word.isdigit()}
         assert 1 not in seen, "others' processes"
-        assert machine.run(f"{ours} sh -c 'touch /tmp/here && ls /tmp'").strip() == "here"  # Its own alone.
+        own = machine.run(f"{ours} sh -c 'touch /tmp/here && ls /tmp'").split()
+        assert "here" in own
+        assert not [name for name in own if name.startswith("systemd-private")], "others' folders"
         assert machine.run("ls /tmp").count("here") == 0
 
     def test_what_the_filter_refuses_is_not_even_tried(self, machine: Machine, door: client.Client) -> None:
@@ -185,8 +187,9 @@ class TestLife:
     def test_who_is_killed_is_started_again(self, machine: Machine, door: client.Client) -> None:
         for unit in SERVICES:
             machine.run(f"kill -9 {machine.main_pid(unit)}")
+        # Where control groups tell nobody that they are empty (version 1), it may look again at TimeoutStopSec only.
         for unit in SERVICES:
-            wait(lambda u=unit: restarts(machine, u) >= 1 and machine.main_pid(u), 20, f"{unit} is started again")
+            wait(lambda u=unit: restarts(machine, u) >= 1 and machine.main_pid(u), 130, f"{unit} is started again")
         assert worked(door).state == "succeeded"
 
     def test_settings_that_are_wrong_are_not_tried_again(self, machine: Machine, door: client.Client) -> None:
