@@ -57,7 +57,7 @@ faults: $(READY) ## Make every fault, and write docs/reliability.md; about 35 mi
 
 heavy: WORKERS = $(shell nproc)
 heavy: $(READY) ## Run what is too long for make test and is no fault: the handbook typed, releases, fuzzing, roles
-	@deploy/install-packages
+	@deploy/install-packages engines
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'heavy and not fault' --ignore=tests/faults $(ARGS)
 
 chaos: $(READY) ## Make random faults under load: make chaos SEED=7 MINUTES=30

@@ -33,8 +33,7 @@ def before(address: str, folder: pathlib.Path) -> Iterator[str]:
     parts = urllib.parse.urlsplit(address)
     port = ports.free()
     (folder / "userlist.txt").write_text(f'"{parts.username}" "{urllib.parse.unquote(parts.password or "")}"\n')
-    (folder / "pgbouncer.ini").write_text(
-        f"""[databases]
+    configuration = f"""[databases]
 * = host={parts.hostname} port={parts.port}
 [pgbouncer]
 listen_addr = {ports.LOOPBACK}
@@ -46,7 +45,16 @@ pool_mode = transaction
 default_pool_size = {POOL}
 max_client_conn = 200
 """
-    )
+    found = parts._replace(netloc=parts.netloc.rpartition(":")[0] + f":{port}").geturl()
+    with running(configuration, folder, found):
+        yield found
+
+
+@contextlib.contextmanager
+def running(configuration: str, folder: pathlib.Path, address: str) -> Iterator[None]:
+    """A pgbouncer in a folder, which holds what its configuration names; it answers at this address."""
+    servers.need("pgbouncer", program)
+    (folder / "pgbouncer.ini").write_text(configuration)
     way = unprivileged.way(program(), folder)
     log = folder / "pgbouncer.log"
     with log.open("wb") as output:
@@ -54,10 +62,9 @@ max_client_conn = 200
         argv = [*way.prefix, *again, str(program()), str(folder / "pgbouncer.ini")]
         process = spawn.spawn(argv, environment=spawn.ENVIRONMENT, output=output)
     try:
-        found = parts._replace(netloc=parts.netloc.rpartition(":")[0] + f":{port}").geturl()
-        wait(lambda: process.poll() is not None or _answers(found), 20, "pgbouncer answers")
+        wait(lambda: process.poll() is not None or _answers(address), 20, "pgbouncer answers")
         assert process.poll() is None, log.read_text()
-        yield found
+        yield
     finally:
         spawn.end(process, signal.SIGTERM, 10)
 

@@ -70,7 +70,7 @@ class Native:
 
     def placed(self, service: dict[str, Any], text: str, places: dict[str, str]) -> str:
         """A text with the paths of this machine in the place of those in the container."""
-        return replaced(text, dict(self._files(service)) | dict(self._volumes(service)) | places)
+        return replaced(text, dict(self.files(service)) | dict(self._volumes(service)) | places)
 
     def health(self, name: str, places: dict[str, str]) -> list[str]:
         """The words of a service's health check."""
@@ -78,7 +78,7 @@ class Native:
         assert kind == "CMD", shlex.join(words)
         return [replaced(word, places) for word in words]
 
-    def _files(self, service: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    def files(self, service: dict[str, Any]) -> Iterator[tuple[str, str]]:
         """(where it is mounted, the file here) of each secret and configuration."""
         for secret in service.get("secrets", ()):
             source, target = (secret, secret) if isinstance(secret, str) else (secret["source"], secret["target"])

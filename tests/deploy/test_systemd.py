@@ -130,6 +130,36 @@ def test_an_operator_has_the_rights_of_one_kind_of_process_and_the_code_of_one_v
         assert not found.keys() & known.keys()
 
 
+#: Lines of a file of settings, and what systemd makes of them: test_booted.py asks it.
+LINES = {
+    "MILLRACE_APPS=shop, stock": "shop, stock",
+    "MILLRACE_OTLP_URL=http://collector:4318/?a=$HOME&b=`id`;c": "http://collector:4318/?a=$HOME&b=`id`;c",
+    "MILLRACE_PUBLIC_URL='https://millrace.example'": "https://millrace.example",
+    'MILLRACE_CANARY="0"': "0",
+    "  MILLRACE_LOG_FORMAT=text  ": "text",
+    "#MILLRACE_HTTP=127.0.0.1:1": None,
+    ";MILLRACE_HTTP=127.0.0.1:2": None,
+}
+
+
+def test_an_operator_finds_the_settings_that_services_find(tmp_path: pathlib.Path) -> None:
+    """A file of systemd's is no script."""
+    units.install(tmp_path)
+    (tmp_path / "etc/millrace/millrace.env").write_text("\n".join(LINES))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/millrace").write_text("#!/bin/sh\nenv\n")
+    (tmp_path / "bin/millrace").chmod(0o755)
+    text = (tmp_path / "usr/local/sbin/millrace").read_text()
+    (tmp_path / "operate").write_text(text.replace("/etc/millrace", str(tmp_path / "etc/millrace")))
+    words = ["sh", tmp_path / "operate"]
+    given = {"CODE": str(tmp_path), "PATH": os.environ["PATH"]}
+    done = subprocess.run(words, env=given, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    for line, value in LINES.items():
+        assert found.get(line.strip("#; ").partition("=")[0]) == value, line
+
+
 def test_settings_exist() -> None:
     text = (units.FOLDER / "millrace.env").read_text()
     given = {name for unit in map(units.read, units.SERVICES) for name in units.environment(unit)}

@@ -54,6 +54,7 @@ class Shell:
     def __init__(self, folder: pathlib.Path, places: Mapping[str, str]) -> None:
         self.folder = folder
         self.places = dict(places)  #: texts that stand for something else here
+        self.longest = LONGEST
         self._aliases: list[str] = ["shopt -s expand_aliases"]
         (folder / "bin").mkdir()
 
@@ -79,7 +80,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=LONGEST,
+            timeout=self.longest,
             check=False,
         )
         command.check(done.stdout)

@@ -70,7 +70,7 @@ How = Run | Declared | Words | Shown
 HANDLERS = "import httpx\nfrom workers import Context, Objective, handler\nSTOCK = ''\n"
 SERVERS = "it speaks to servers of the reader's; the same steps are typed in tests/deploy/test_services.py"
 FOREVER = "a command that goes on; tests start it in many ways"
-CLUSTER = "it needs an engine, a cluster or systemd"
+CLUSTER = "it needs a cluster, or an engine with a registry; tests/deploy/test_boxed.py has one without"
 EVENTS = "names an event that the reader has; tests/integration/test_verbs.py runs every verb"
 
 #: (page, language, what is in the block, how it is checked)
@@ -93,6 +93,8 @@ CHECKED: list[tuple[str, str, str, How]] = [
     ("docs/deploy.md", "console", "compose", Run("tests/deploy/test_services.py")),
     ("docs/deploy.md", "console", "kubectl", Run("tests/deploy/test_pods.py")),
     ("docs/deploy.md", "yaml", "", Run("tests/deploy/test_kubernetes.py")),
+    ("docs/deploy.md", "", "-m venv", Run("tests/deploy/test_booted.py")),
+    ("docs/deploy.md", "", "systemctl", Run("tests/deploy/test_booted.py")),
     ("docs/deploy.md", "dockerfile", "", Shown(CLUSTER)),
     ("docs/deploy.md", "", "", Words(CLUSTER)),
     ("docs/guarantees.md", "sh", "", Run("tests/integration/test_guarantees_page.py")),
@@ -107,7 +109,8 @@ CHECKED: list[tuple[str, str, str, How]] = [
     ("docs/monitoring.md", "", "", Words(FOREVER)),
     ("docs/operations.md", "", "", Words(EVENTS)),
     ("docs/performance.md", "", "", Shown("results and commands, written by bench/report.py")),
-    ("docs/postgresql.md", "ini", "", Shown("pgbouncer's, parsed here; tests/pgbouncer.py runs one")),
+    ("docs/postgresql.md", "ini", "", Run("tests/deploy/test_pooled.py")),
+    ("docs/postgresql.md", "sh", "userlist", Run("tests/deploy/test_pooled.py")),
     ("docs/postgresql.md", "", "", Words(SERVERS)),
     ("docs/producers.md", "*", "", Run("tests/integration/test_producers.py")),
     ("docs/rabbitmq.md", "console", "", Run("tests/integration/test_topology_changes.py")),
