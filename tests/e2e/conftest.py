@@ -69,6 +69,8 @@ def stack(postgres: PostgresServer, rabbitmq: RabbitNode, tmp_path_factory: pyte
         door = road.web()
         road.worker()
         road.clock()
+        declared = "select count(*) from millrace.schedules where name like 'numbers.%'"
+        wait(lambda: road.one(declared) >= 3, 60, "the clock has declared the schedules")
         yield Stack(door.address, road)
     finally:
         log.warning(road.logs())  # Shown when a test fails.

@@ -12,7 +12,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import hypothesis
 import psycopg2
@@ -88,6 +88,8 @@ class Machine(stateful.RuleBasedStateMachine):
             act = self.work_many if "bulk" in options else self.work
             self.ledger.handler(name, act, attempts=ATTEMPTS, backoff=backoff.Backoff(base=0.0, cap=0.0), **options)
         self.executor = self.ledger.worker(leaving=lambda: self.gone)
+        begin = self.executor._ledger.work
+        self.executor._ledger.work = lambda *limits: self.die() if self.gone else begin(*limits)  # type: ignore[method-assign]
         self.cancels = CancelLedger(self.ledger.engine)
         self.types = PauseLedger(self.ledger.engine, "types")
         self.replayer = Replayer(LetterLedger(self.ledger.engine), self.ledger.registry, rate=100)
@@ -114,8 +116,7 @@ class Machine(stateful.RuleBasedStateMachine):
         ctx.session.execute(sqlalchemy.text("insert into effects values (:id)"), {"id": found.id})
         time.sleep(self.pause)
         if found.id == self.crash_at:
-            self.gone = True
-            raise Crash
+            self.die()
         if self.meddling:
             with pytest.raises(errors.BeingWorked):
                 self.cancels.cancel(found.id)
@@ -127,6 +128,11 @@ class Machine(stateful.RuleBasedStateMachine):
                 word, outcome.Discard("no")
             )
         return None
+
+    def die(self) -> NoReturn:
+        """Nothing of this process does anything from now on."""
+        self.gone = True
+        raise Crash
 
     # --- the broker, as the clock sees it -----------------------------------------------------------------------
 

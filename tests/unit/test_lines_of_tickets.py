@@ -57,7 +57,7 @@ def said(caplog: pytest.LogCaptureFixture) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("error", "actions"),
     [
-        (RuntimeError("a bug of ours"), {"work.failed"}),
+        (RuntimeError("a bug of ours"), {"work.failed", "work.returned"}),
         (errors.LedgerUnavailable("no route to host"), {"work.waiting", "work.returned"}),
     ],
     ids=["a bug", "an outage"],
@@ -68,6 +68,7 @@ def test_a_ticket_that_is_not_worked_is_named(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(tasks.TicketTask, "executor", Broken(error))
     task = tasks.TicketTask()
+    task.acks_late = True
     task.road = types.SimpleNamespace(settings=types.SimpleNamespace(fault_patience=0.15))  # type: ignore[assignment]
     with pytest.raises(Reject):
         task._work(one)
