@@ -58,6 +58,7 @@ class TestPublisher:
     def test_what_was_confirmed_counts(self, broker: Swallowed) -> None:
         assert send(broker, SILENT, "events", SILENT, "other") == {"events": 1, "other": 1}
 
+    @pytest.mark.heavy
     def test_who_is_silent_while_others_answer_rests_for_longer_each_time(
         self, broker: Swallowed, caplog: pytest.LogCaptureFixture
     ) -> None:
