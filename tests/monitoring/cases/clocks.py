@@ -10,6 +10,15 @@ SUCCEEDED = 'millrace_schedule_last_success_timestamp_seconds{instance="c",sched
 CLOCK = 'job="millrace-clock",instance="c"'
 IS_CLOCK = 'millrace_build_info{job="millrace-clock",instance="%s",role="clock"}'
 
+
+def begun(alert: str, duty: str, says: str) -> tuple[Case, Case]:
+    """Clocks were started: none of them has come to a duty; one of two has."""
+    none = {DUTY % ("c", duty): "NaN+0x30", f"up{{{CLOCK}}}": "0x10 1x20"}
+    one = {DUTY % ("c", duty): "NaN+0x30", f"up{{{CLOCK}}}": "1x30"}
+    one |= {DUTY % ("d", duty): "0+30x30", 'up{job="millrace-clock",instance="d"}': "1x30"}
+    return Case(alert, none, "7m", "8m", {}, "critical", says), Case(alert, one, "12m")
+
+
 CASES = (
     Case(
         "MillraceNoClock",
@@ -40,26 +49,7 @@ CASES = (
         "The last look was 2m 0s ago.",
     ),
     Case("MillraceTicksStall", {DUTY % ("c", "slots"): "0x30", DUTY % ("d", "slots"): "0+30x30"}, "9m"),
-    # They were started, and none has come to it.
-    Case(
-        "MillraceTicksStall",
-        {DUTY % ("c", "slots"): "NaN+0x30", f"up{{{CLOCK}}}": "0x10 1x20"},
-        "7m",
-        "8m",
-        {},
-        "critical",
-        "None of 1 clocks has looked since it was started.",
-    ),
-    Case(
-        "MillraceTicksStall",
-        {
-            DUTY % ("c", "slots"): "NaN+0x30",
-            DUTY % ("d", "slots"): "0+30x30",
-            f"up{{{CLOCK}}}": "1x30",
-            'up{job="millrace-clock",instance="d"}': "1x30",
-        },
-        "12m",
-    ),
+    *begun("MillraceTicksStall", "slots", "None of 1 clocks has looked since it was started."),
     Case(
         "MillraceReleaseStalls",
         {DUTY % ("c", "release"): "0+30x10 300x20"},
@@ -69,26 +59,7 @@ CASES = (
         "critical",
         "The last round was 3m 0s ago.",
     ),
-    # They were started, and none has come to it.
-    Case(
-        "MillraceReleaseStalls",
-        {DUTY % ("c", "release"): "NaN+0x30", f"up{{{CLOCK}}}": "0x10 1x20"},
-        "7m",
-        "8m",
-        {},
-        "critical",
-        "None of 1 clocks has published since it was started.",
-    ),
-    Case(
-        "MillraceReleaseStalls",
-        {
-            DUTY % ("c", "release"): "NaN+0x30",
-            DUTY % ("d", "release"): "0+30x30",
-            f"up{{{CLOCK}}}": "1x30",
-            'up{job="millrace-clock",instance="d"}': "1x30",
-        },
-        "12m",
-    ),
+    *begun("MillraceReleaseStalls", "release", "None of 1 clocks has published since it was started."),
     Case(
         "MillraceUpkeepStalls",
         {DUTY % ("c", "keys"): "0+30x10 300x60"},
