@@ -163,12 +163,15 @@ def _table(panel: Panel, answers: Sequence[Any], time: Time, width: int, height:
     labels = sorted({name for row in rows for name, _ in row})
     heads = "".join(f"<th>{escape(n)}</th>" for n in labels)
     heads += "".join(f'<th class="n">{escape(q.legend)}</th>' for q in panel.queries)
+    room = (height - 34) // 30
+    shown = sorted(rows.items())[: room if len(rows) <= room else room - 1]  # Grafana lets one scroll.
     body = ""
-    for row, values in sorted(rows.items())[: (height - 34) // 30]:
+    for row, values in shown:
         cells = "".join(f"<td>{escape(dict(row).get(n, ''))}</td>" for n in labels)
         cells += "".join(f'<td class="n">{_cell(panel, q, values)}</td>' for q in panel.queries)
         body += f"<tr>{cells}</tr>"
-    return f'<table class="rows"><tr>{heads}</tr>{body}</table>'
+    more = f'<tr><td colspan="9">and {len(rows) - len(shown)} more</td></tr>' if len(shown) < len(rows) else ""
+    return f'<table class="rows"><tr>{heads}</tr>{body}{more}</table>'
 
 
 def _cell(panel: Panel, query: Query, values: dict[str, float]) -> str:

@@ -60,6 +60,18 @@ def test_every_panel_is_drawn(board: Board, answered: bool) -> None:
     assert drawn.height > 500
 
 
+def test_a_table_says_how_many_rows_have_no_room() -> None:
+    [board] = [board for board in boards.BOARDS if board.uid == "millrace-overview"]
+    alerts = [{"metric": {"alertname": f"alert-{n}"}, "value": [TIME.end, "1"]} for n in range(20)]
+    answers = [[alerts if panel.title == "What fires" else [] for _ in panel.queries] for panel in board.panels]
+    drawn = page.page(board, TIME, answers).html
+    shown = drawn.count("<td>alert-")
+    assert 5 <= shown < 20
+    assert f"and {20 - shown} more" in drawn
+    few = [[alerts[:shown] if given else [] for given in panel] for panel in answers]
+    assert " more<" not in page.page(board, TIME, few).html
+
+
 def _answer(panel: Panel) -> list[Any]:
     if panel.kind is Kind.TABLE:
         return [{"metric": {"type": "a<b"}, "value": [TIME.end, "3"]}]
