@@ -47,7 +47,7 @@ ALLOWED = {
 }
 #: Stories in which no budget burns, each by one limit alone: (minutes, times what is allowed), and when to look.
 CLOSE = (
-    (((180, 0), (15, 60), (10, 12)), "3h24m"),  # It burned for an hour, and not so much in the last five minutes.
+    (((180, 0), (15, 60), (10, 12)), "3h24m"),  # It burned, and not so much in the last five minutes.
     (((60, 0), (60, 10)), "1h56m"),  # It burns, and has not for long enough to be much of six hours.
     (((20, 40), (40, 5)), "54m"),  # It burned, and not so much in the last half an hour.
     (((360, 0), (150, 5)), "8h16m"),  # Little by little, and not for long enough to be much of three days.
