@@ -37,6 +37,9 @@ def test_a_value_is_written_with_its_unit(value: float, unit: str, said: str) ->
 def test_the_lines_of_a_grid_have_round_values() -> None:
     assert scale.ticks(0.0, 80.0, "short") == [0, 20, 40, 60, 80]
     assert scale.ticks(0.0, 0.47, "s") == [0, 0.2, 0.4]
+    assert scale.ticks(0.0, 0.08, "short") == [0, 0.02, 0.04, 0.06, 0.08]
+    assert scale.ticks(0.0, 330.0, "s") == [0, 120, 240]
+    assert [scale.written(at, "s") for at in scale.ticks(0.0, 37 * 3600.0, "s")] == ["0 s", "12 h", "24 h", "36 h"]
     assert scale.ticks(0.0, 100 * 1024.0**2, "bytes") == [n * 1024.0**2 for n in (0, 25, 50, 75, 100)]
 
 
