@@ -94,7 +94,7 @@ class Scheduler(celery.beat.Scheduler):
         self._all = [self._slots, release, emptied, *upkeep, *looks]
         self._road_duties = (self._slots, release)
         self._witnesses = [one for one in upkeep if one.name in WITNESSES]
-        bootstrap.watch(self.road.settings, "clock", health=self.health)
+        bootstrap.watch(self.road.settings, "clock", pages={"/healthz": self.health})
         self._start("release", 0.0, release)
         self._start("upkeep", UPKEEP_EVERY, *upkeep)
         self._start("looks", looking.EVERY, *looks)

@@ -51,7 +51,8 @@ def subscribe(app: App, retirement: retiring.Retirement, here: presence.Presence
             app.road.engine.size = app.road.lease_engine.size = instance.concurrency or 1
             bootstrap.trace(app.road.settings, "worker")  # Else the children are traced, and not their parent.
         # Before it has reached the broker: who waits for one is alive, and can say what for.
-        bootstrap.watch(app.road.settings, "worker", health=instance.consumer.pulse.health)
+        found = instance.consumer.pulse
+        bootstrap.watch(app.road.settings, "worker", pages={"/healthz": found.health, "/readyz": found.readiness})
         bootstrap.settle_memory()
 
     def after_start(sender: Any, **_: Any) -> None:

@@ -27,9 +27,13 @@ class Pulse:
         self._last = time.monotonic()
 
     def health(self) -> tuple[bool, dict[str, Any]]:
-        """Whether it beats, and the seconds since the last one. Before it has begun it is not well: a deploy waits."""
-        if not self.begun:
-            return False, {"status": "starting"}
+        """Whether it beats, and the seconds since the last one: what does not shall be started again."""
         age = time.monotonic() - self._last
         healthy = age < STALLED or not self.watched
-        return healthy, {"status": "ok" if healthy else "stalled", "seconds_since": {"loop": round(age, 1)}}
+        status = "stalled" if not healthy else "ok" if self.begun else "starting"
+        return healthy, {"status": status, "seconds_since": {"loop": round(age, 1)}}
+
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        """The same, and whether it has begun: a deploy waits for that, however long RabbitMQ is away."""
+        healthy, document = self.health()
+        return healthy and self.begun, document

@@ -101,6 +101,7 @@ def _table(panel: Panel) -> dict[str, Any]:
         "frameIndex": 0,
         "cellHeight": "sm",
         "footer": {"show": False, "reducer": ["sum"], "countRows": False},
+        "sortBy": [{"displayName": panel.queries[0].legend, "desc": True}],  # What is most is what is looked for.
     }
 
 

@@ -57,7 +57,7 @@ def heat(lines: Sequence[Line], time: Time, unit: str, width: int, height: int) 
         parts.append(f'<text x="{left - 6}" y="{y + tall / 2 + 4:.1f}" class="y">{name}</text>')
         for at, n in column.items():
             x = left + (at - time.begin) / (time.end - time.begin) * (width - left - 10)
-            wide = step / (time.end - time.begin) * (width - left - 10)
+            wide = min(step, time.end - at) / (time.end - time.begin) * (width - left - 10)
             colour = HEAT[min(len(HEAT) - 1, int((n / most) ** 0.5 * len(HEAT)))]
             parts.append(
                 f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide + 0.3:.1f}" height="{tall - 1:.1f}" fill="{colour}"/>'

@@ -50,9 +50,9 @@ def colour(name: str, place: int) -> str:
 
 def draw(
     lines: Sequence[Line], time: Time, unit: str, width: int, height: int, *,
-    limits: Sequence[Limit] = (), stacked: bool = False, top: float | None = None,
+    limits: Sequence[Limit] = (), stacked: bool = False, top: float | None = None, empty: str = "",
 ) -> str:  # fmt: skip
-    """The SVG."""
+    """The SVG; ``empty``: what is said where there is no line."""
     shown = _stack(lines, time) if stacked else [(line, [0.0] * len(line.points)) for line in lines]
     highest = max((v for line, _ in shown for v in line.values), default=0.0)
     near = [limit.value for limit in limits if highest and limit.value <= highest * 1.6]
@@ -65,7 +65,7 @@ def draw(
         parts.append(f'<path d="{place.path(line.points)}" fill="none" stroke="{line.colour}" stroke-width="1.6"/>')
     parts += [_limit(place, limit) for limit in limits if limit.value <= ceiling]
     if not any(line.values for line in lines):
-        parts.append(f'<text x="{width / 2}" y="{height / 2}" class="none">nothing in this time</text>')
+        parts.append(f'<text x="{width / 2}" y="{height / 2}" class="none">{escape(empty or "nothing")}</text>')
     return f'<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}">{"".join(parts)}</svg>'
 
 
@@ -110,7 +110,7 @@ def _stack(lines: Sequence[Line], time: Time) -> list[tuple[Line, list[float]]]:
 
 def _grid(place: _Place, unit: str) -> list[str]:
     parts = []
-    unit = "short" if unit.startswith("suffix:") else unit  # The legend has it, the axis no room.
+    unit = "short" if unit.startswith("suffix:") or unit == "reqps" else unit  # The legend has it, the axis no room.
     for value in scale.ticks(0.0, place.ceiling, unit):
         y = place.y(value)
         parts.append(f'<line x1="{LEFT}" x2="{place.width - 10}" y1="{y:.1f}" y2="{y:.1f}" stroke="{GRID}"/>')

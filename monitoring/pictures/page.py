@@ -118,9 +118,10 @@ def _graph(panel: Panel, answers: Sequence[Any], time: Time, width: int, height:
     shown = sorted(lines, key=lambda line: -max(line.values))[:SERIES] if len(lines) > SERIES else lines
     under = 18 * len(shown) + 22
     picture = graph.draw(
-        lines, time, panel.unit, width, height - under, limits=panel.limits, stacked=panel.stacked, top=panel.top
-    )
-    return picture + _legend(shown, panel.unit)
+        lines, time, panel.unit, width, height - under,
+        limits=panel.limits, stacked=panel.stacked, top=panel.top, empty=panel.quiet and f"empty when {panel.quiet}",
+    )  # fmt: skip
+    return picture + (_legend(shown, panel.unit) if shown else "")
 
 
 def _legend(lines: Sequence[Line], unit: str) -> str:
@@ -163,17 +164,27 @@ def _table(panel: Panel, answers: Sequence[Any], time: Time, width: int, height:
     labels = sorted({name for row in rows for name, _ in row})
     heads = "".join(f"<th>{escape(n)}</th>" for n in labels)
     heads += "".join(f'<th class="n">{escape(q.legend)}</th>' for q in panel.queries)
+    room = (height - 34) // 30
+    first = panel.queries[0].legend
+    ordered = sorted(rows.items(), key=lambda row: (-_known(row[1].get(first, math.nan)), row[0]))
+    shown = ordered[: room if len(rows) <= room else room - 1]  # Grafana lets one scroll.
     body = ""
-    for row, values in sorted(rows.items())[: (height - 34) // 30]:
+    for row, values in shown:
         cells = "".join(f"<td>{escape(dict(row).get(n, ''))}</td>" for n in labels)
         cells += "".join(f'<td class="n">{_cell(panel, q, values)}</td>' for q in panel.queries)
         body += f"<tr>{cells}</tr>"
-    return f'<table class="rows"><tr>{heads}</tr>{body}</table>'
+    more = f'<tr><td colspan="9">and {len(rows) - len(shown)} more</td></tr>' if len(shown) < len(rows) else ""
+    return f'<table class="rows"><tr>{heads}</tr>{body}{more}</table>'
+
+
+def _known(value: float) -> float:
+    """A value to sort by."""
+    return value if math.isfinite(value) else -math.inf
 
 
 def _cell(panel: Panel, query: Query, values: dict[str, float]) -> str:
     value = values.get(query.legend, math.nan)
-    return scale.written(value, query.unit or panel.unit, None if query.unit else panel.decimals)
+    return scale.written(value, query.unit or panel.unit, panel.decimals)
 
 
 def _heat(panel: Panel, answers: Sequence[Any], time: Time, width: int, height: int) -> str:

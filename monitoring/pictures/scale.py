@@ -14,8 +14,12 @@ def ticks(low: float, high: float, unit: str, number: int = 4) -> list[float]:
         power = 1024.0 ** int(math.log(high, 1024)) if high >= 1 else 1.0
         return [value * power for value in ticks(low / power, high / power, "", number)]
     rough = (high - low) / number if high > low else 1.0
+    if unit == "s" and 20 < rough <= 86_400:
+        step: float = next(s for s in (30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400) if s >= rough)
+        return [float(n * step) for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
     base = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * base for factor in (1, 2, 2.5, 5, 10) if factor * base >= rough * 0.999)
+    factors = (1, 2, 2.5, 5, 10) if base > 0.05 else (1, 2, 5, 10)  # What is written has two decimals.
+    step = next(factor * base for factor in factors if factor * base >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [round(n * step, 12) for n in range(first, last + 1)]

@@ -15,11 +15,11 @@ def watch(
     settings: Settings,
     role: str,
     routes: Iterable[tuple[str, str]] = (),
-    health: exposition.Health | None = None,
+    pages: exposition.Pages = exposition.NONE,
 ) -> None:
     """Count what happens in this process, and show it on /metrics. ``routes``: (method, template) of the web.
 
-    ``health`` is shown beside it, on /healthz.
+    ``pages``, such as /healthz, are shown beside it.
     """
     types, names = [h.type for h in plugins.registry], [s.name for s in plugins.calendar]
     queues = [q.name for q in domain_topology.queues(plugins.registry.queues()) if q.name != domain_topology.DEAD_QUEUE]
@@ -36,7 +36,7 @@ def watch(
     for peer, url in (("broker", settings.broker_url), ("ledger", settings.database_url)):
         if (until := certificates.named(url)) is not None:
             signals.certificates_named.send(None, of=peer, until=until)
-    exposition.serve(settings, role, health)
+    exposition.serve(settings, role, pages)
 
 
 def trace(settings: Settings, role: str) -> None:

@@ -16,8 +16,7 @@ from service.local.commands import Command, Console
 SOURCE = Path(__file__).parents[2] / "monitoring"  #: in a checkout; the package does not hold it
 RECEIVER = "http://127.0.0.1:9095"  #: what stands in the configuration of Alertmanager
 FIRST = {"prometheus": 9090, "alertmanager": 9093}  #: first ports tried
-ADDRESSES = ("millrace_runbooks", "millrace_dashboards")  #: external labels in the configuration of Prometheus
-GRAFANA = "http://127.0.0.1:3000"  #: where a Grafana of this machine would be; none is started
+RUNBOOKS = "millrace_runbooks"  #: external label in Prometheus' configuration; that of dashboards waits for a Grafana
 KEPT = "15d"  #: how long Prometheus keeps samples
 
 
@@ -62,8 +61,7 @@ class Monitor:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         shutil.copytree(SOURCE / "prometheus/rules", self.folder / "rules")
         text = (SOURCE / "prometheus/prometheus.yml").read_text()
-        for name, address in zip(ADDRESSES, (runbooks, GRAFANA), strict=True):
-            text = text.replace(f'{name}: ""', f'{name}: "{address}"')
+        text = text.replace(f'{RUNBOOKS}: ""', f'{RUNBOOKS}: "{runbooks}"')
         (self.folder / "prometheus.yml").write_text(text)
         (self.folder / "targets").mkdir()
         alertmanager = f"{ports.LOOPBACK}:{self.ports['alertmanager']}"

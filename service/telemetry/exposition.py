@@ -1,4 +1,5 @@
-"""Exposition: a process serves its metrics at ``/metrics``, from a thread of its own; a clock its ``/healthz`` too.
+"""Exposition: a process serves its metrics at ``/metrics``, from a thread of its own; workers and clocks tell
+of themselves there, too.
 
 It never stops work: where its port is taken it takes the next free one of ten, and with none free the
 process goes on without. To be called in the process that counts, after any fork; a process forked
@@ -18,7 +19,8 @@ import socketserver
 import sys
 import threading
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import prometheus_client
@@ -39,8 +41,11 @@ PATIENCE = 5.0  #: seconds that a scraper has for each read and write
 SCRAPERS = 16  #: answered at once; another one is turned away
 
 
-#: Whether the process does what it is there for, and what it says about it.
-Health: TypeAlias = Callable[[], tuple[bool, dict[str, Any]]]
+#: What a process says about itself: whether it is well, or ready, and the document that tells more.
+Page: TypeAlias = Callable[[], tuple[bool, dict[str, Any]]]
+#: By path, such as ``/healthz``.
+Pages: TypeAlias = Mapping[str, Page]
+NONE: Pages = MappingProxyType({})
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -52,12 +57,12 @@ class Server(socketserver.ThreadingTCPServer):
     request_queue_size = 32
 
     def __init__(
-        self, host: str, port: int, registry: prometheus_client.CollectorRegistry, health: Health | None = None
+        self, host: str, port: int, registry: prometheus_client.CollectorRegistry, pages: Pages = NONE
     ) -> None:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         self.address_family = found[0][0]
         self.registry = registry
-        self.health = health
+        self.pages = pages
         self._free = threading.BoundedSemaphore(SCRAPERS)
         super().__init__((host, port), Handler)
 
@@ -94,11 +99,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     timeout = PATIENCE
 
     def do_GET(self) -> None:
-        """The metrics, whether the process lives (where it can say), or 404."""
+        """The metrics, what the process says of itself, or 404."""
         path = urllib.parse.urlsplit(self.path).path
-        if path == "/healthz" and self.server.health is not None:
-            healthy, document = self.server.health()
-            status = http.HTTPStatus.OK if healthy else http.HTTPStatus.SERVICE_UNAVAILABLE
+        if (page := self.server.pages.get(path)) is not None:
+            good, document = page()
+            status = http.HTTPStatus.OK if good else http.HTTPStatus.SERVICE_UNAVAILABLE
             self._answer(status, "application/json", json.dumps(document).encode())
             return
         if path != "/metrics":
@@ -133,8 +138,8 @@ _pid = 0
 _lock = threading.Lock()
 
 
-def serve(settings: Settings, role: str, health: Health | None = None) -> int | None:
-    """Serve the metrics of this process, and its health if there is one; the port, or None if that cannot be.
+def serve(settings: Settings, role: str, pages: Pages = NONE) -> int | None:
+    """Serve the metrics of this process and its pages, if it has any; the port, or None if that cannot be.
 
     A second call in the same process changes nothing.
     """
@@ -145,7 +150,7 @@ def serve(settings: Settings, role: str, health: Health | None = None) -> int | 
         _watch_forks()
         _pid = os.getpid()
         registry = metrics.install(role).registry
-        _server = open_server(settings.metrics_host, settings.metrics_port or PORTS[role], registry, health)
+        _server = open_server(settings.metrics_host, settings.metrics_port or PORTS[role], registry, pages)
         return _server.port if _server is not None else None
 
 
@@ -161,13 +166,13 @@ def stop() -> None:
 
 
 def open_server(
-    host: str, first: int, registry: prometheus_client.CollectorRegistry, health: Health | None = None
+    host: str, first: int, registry: prometheus_client.CollectorRegistry, pages: Pages = NONE
 ) -> Server | None:
     """A server on the first free port of ten, ``STEP`` apart, with its thread; None, and a warning, without."""
     tried = range(first, min(first + STEP * TRIES, LAST + 1), STEP)
     for port in tried:
         try:
-            server = Server(host, port, registry, health)
+            server = Server(host, port, registry, pages)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 _say_none(f"{host}:{port} cannot be used: {error.strerror or error}")

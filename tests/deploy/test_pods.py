@@ -83,8 +83,10 @@ def test_probes_ask_pages_that_there_are(found: list[manifests.Manifest]) -> Non
                 assert ports[asked["port"]] == 5000
                 assert asked["path"] in routes
             else:
-                assert (asked["port"], asked["path"]) == ("metrics", "/healthz")  # tests/deploy/test_compose.py asks.
+                page = "/readyz" if (role, kind) == ("worker", "readinessProbe") else "/healthz"
+                assert (asked["port"], asked["path"]) == ("metrics", page)  # Services and a lonely worker are asked.
         # Nobody is started again because a server is away.
+        assert container["startupProbe"]["httpGet"]["path"] == "/healthz"
         assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
         assert container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"] >= 120
 

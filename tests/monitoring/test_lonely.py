@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import re
 import urllib.error
 import urllib.request
@@ -58,12 +57,6 @@ def test_it_is_alive_and_says_that_the_broker_is_not(processes: dict[str, Proces
         }
 
     wait(lambda: seen() == {"millrace_build_info": 1, "millrace_connection_up": 0}, 30, f"the {role} says it")
-
-
-def test_a_worker_that_was_never_there_for_work_is_starting(processes: dict[str, Process]) -> None:
-    wait(lambda: asked(processes["worker"], "/healthz")[0], 30, "it answers")
-    status, document = asked(processes["worker"], "/healthz")
-    assert (status, json.loads(document)) == (503, {"status": "starting"})
 
 
 def test_a_worker_says_for_how_long_a_ticket_may_take_at_the_most(processes: dict[str, Process]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pathlib
 import re
-import subprocess
 from typing import Any
 
 import pytest
@@ -14,9 +13,8 @@ from monitoring.grafana import boards
 from monitoring.grafana.write import DEPLOYS, STARTS
 from service.local import monitoring
 from service.telemetry import catalogue
-from tests.monitoring import questions, rules
-from tests.monitoring.cases import CASES, Case
-from tests.servers import need_prometheus
+from tests.monitoring import promtool, questions, rules
+from tests.monitoring.cases import CASES
 
 #: Metrics of RabbitMQ's own plugin that rules may name (3.10; the last one 3.11).
 RABBITMQ = {
@@ -37,8 +35,6 @@ COMMON = {"up", "scrape_duration_seconds", "process_start_time_seconds", "ALERTS
 SECTIONS = ["Meaning", "Impact", "Checks", "Mitigation", "Causes"]  #: of a runbook
 #: Alerts that cannot be quiet.
 ALWAYS = {"MillraceWatchdog"}
-#: What a test sets as addresses; the names are those in prometheus.yml.
-ADDRESSES = {"millrace_runbooks": "https://git.example/runbooks", "millrace_dashboards": "https://grafana.example"}
 #: Alerts of which no dashboard shows the metric, and why.
 NOT_SHOWN = {
     "MillraceWatchdog": "it asks for nothing",
@@ -46,55 +42,6 @@ NOT_SHOWN = {
     "MillraceAfterOutage": "it asks for other alerts",
     "MillraceQuorumDegraded": "RabbitMQ has it since 3.11, and the dashboards are for 3.10, too",
 }
-ALERTS = rules.alerts()
-RECORDING = rules.FOLDER / "rules/recording.yml"
-
-
-def promtool(*words: str) -> str:
-    need_prometheus()
-    done = subprocess.run(["promtool", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def the_rule(case: Case) -> rules.Rule:
-    """The rule that this case is about."""
-    same = [rule for rule in ALERTS if rule.alert == case.alert and rule.fields["severity"] == case.severity]
-    # Two of a name and a severity differ in what they say.
-    fits = [rule for rule in same if re.fullmatch(_pattern(rule.fields["description"]), case.says)]
-    assert len(fits) == 1, f"{case.alert}: {case.says!r} is none of {[rule.fields['description'] for rule in same]}"
-    return fits[0]
-
-
-def _pattern(description: str) -> str:
-    return "(.+)".join(re.escape(part) for part in re.split(r"\{\{.*?\}\}", description))
-
-
-def story(case: Case) -> dict[str, Any]:
-    """The case as promtool wants it."""
-    looks: list[dict[str, Any]] = []
-    if case.quiet:
-        looks.append({"eval_time": case.quiet, "alertname": case.alert, "exp_alerts": []})
-    if case.fires:
-        fields = the_rule(case).fields
-        board = fields["dashboard_url"].rpartition("/")[2]
-        expected = {
-            "exp_labels": case.labels | {"severity": case.severity},
-            "exp_annotations": {
-                "summary": fields["summary"],
-                "description": case.says,
-                "runbook_url": f"{ADDRESSES['millrace_runbooks']}/{case.alert}.md",
-                "dashboard_url": f"{ADDRESSES['millrace_dashboards']}/d/{board}",
-            },
-        }
-        looks.append({"eval_time": case.fires, "alertname": case.alert, "exp_alerts": [expected]})
-    return {
-        "name": f"{case.alert}, {case.severity}: quiet at {case.quiet}, tells at {case.fires}",
-        "interval": "30s",
-        "external_labels": ADDRESSES,
-        "input_series": [{"series": name, "values": values} for name, values in case.series.items()],
-        "alert_rule_test": looks,
-    }
 
 
 #: Alerts that a counter which stands still is the reason for; their cases have restarts of their own.
@@ -123,29 +70,25 @@ def restarts(names: set[str]) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("path", [path for path in rules.FILES if path != RECORDING], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", promtool.TOLD, ids=lambda path: path.stem)
 def test_every_alert_tells_in_time_and_is_quiet_before(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
     names = set(re.findall(r"- alert: (\w+)", path.read_text()))
     assert names
-    document = {
-        "rule_files": [str(RECORDING), str(path)],
-        "evaluation_interval": "2m" if path.stem in ("access", "budgets", "objectives") else "30s",
-        "group_eval_order": rules.groups([RECORDING, path]),
-        "tests": [story(case) for case in CASES if case.alert in names] + restarts(names),
-    }
-    written = tmp_path / "cases.json"  # JSON is YAML, too.
-    written.write_text(json.dumps(document))
-    promtool("test", "rules", str(written))
+    files = [promtool.RECORDING, path]
+    tests = [promtool.story(case) for case in CASES if case.alert in names] + restarts(names)
+    assert promtool.judged(tmp_path, files, tests, every=promtool.pace(path)[0], order=rules.groups(files)) == ""
 
 
 def test_every_alert_has_a_case_in_which_it_tells_and_one_in_which_it_is_quiet() -> None:
-    every = {(rule.alert, rule.fields["severity"]) for rule in ALERTS}
+    every = {(rule.alert, rule.fields["severity"]) for rule in promtool.ALERTS}
     assert {(case.alert, case.severity) for case in CASES if case.fires} == every
     assert {case.alert for case in CASES if case.quiet} == {name for name, _ in every} - ALWAYS
-    assert {the_rule(case).fields["expr"] for case in CASES if case.fires} == {rule.expr for rule in ALERTS}
+    assert {promtool.the_rule(case).fields["expr"] for case in CASES if case.fires} == {
+        rule.expr for rule in promtool.ALERTS
+    }
 
 
-@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: f"{rule.alert}-{rule.fields['severity']}")
+@pytest.mark.parametrize("rule", promtool.ALERTS, ids=lambda rule: f"{rule.alert}-{rule.fields['severity']}")
 def test_an_alert_says_how_bad_it_is_what_it_is_and_where_to_read_on(rule: rules.Rule) -> None:
     assert rule.alert.startswith("Millrace")
     assert rule.fields["severity"] in ("critical", "warning", "info", "none")
@@ -157,7 +100,7 @@ def test_an_alert_says_how_bad_it_is_what_it_is_and_where_to_read_on(rule: rules
     assert (rules.ROOT / f"docs/runbooks/{rule.alert}.md").is_file()
 
 
-@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: f"{rule.alert}-{rule.fields['severity']}")
+@pytest.mark.parametrize("rule", promtool.ALERTS, ids=lambda rule: f"{rule.alert}-{rule.fields['severity']}")
 def test_an_alert_leads_to_a_dashboard_that_shows_what_it_asks_for(rule: rules.Rule) -> None:
     before, _, uid = rule.fields["dashboard_url"].rpartition("/d/")
     assert before == "{{ $externalLabels.millrace_dashboards }}"
@@ -177,25 +120,25 @@ def _whole(names: set[str]) -> set[str]:
 
 def test_where_addresses_are_not_set_an_alert_names_the_page_in_the_repository(tmp_path: pathlib.Path) -> None:
     """An address that leads nowhere would be worse."""
-    look = story(next(case for case in CASES if case.alert == "MillraceWatchdog"))
+    look = promtool.story(next(case for case in CASES if case.alert == "MillraceWatchdog"))
     del look["external_labels"]
     told = look["alert_rule_test"][0]["exp_alerts"][0]["exp_annotations"]
     told |= {"runbook_url": "docs/runbooks/MillraceWatchdog.md", "dashboard_url": "/d/millrace-overview"}
     written = tmp_path / "case.json"
     written.write_text(json.dumps({"rule_files": [str(rules.FOLDER / "rules/watch.yml")], "tests": [look]}))
-    promtool("test", "rules", str(written))
+    promtool.run("test", "rules", str(written))
 
 
 def test_addresses_are_set_in_one_place_and_are_no_labels_of_an_alert() -> None:
     configured = (rules.FOLDER / "prometheus.yml").read_text()
-    pattern = "(" + "|".join(name.removeprefix("millrace_") for name in ADDRESSES) + ")"
+    pattern = "(" + "|".join(name.removeprefix("millrace_") for name in promtool.ADDRESSES) + ")"
     assert f"regex: millrace_{pattern}\n      action: labeldrop" in configured
-    assert tuple(ADDRESSES) == monitoring.ADDRESSES
-    assert all(f'{name}: ""' in configured for name in ADDRESSES)
+    assert monitoring.RUNBOOKS in promtool.ADDRESSES
+    assert all(f'{name}: ""' in configured for name in promtool.ADDRESSES)
 
 
 def test_every_runbook_has_its_sections_and_belongs_to_an_alert() -> None:
-    assert {book.stem for book in rules.BOOKS} == {rule.alert for rule in ALERTS}
+    assert {book.stem for book in rules.BOOKS} == {rule.alert for rule in promtool.ALERTS}
     for book in rules.BOOKS:
         text = book.read_text()
         assert text.startswith(f"# {book.stem}\n")
@@ -214,5 +157,5 @@ def test_every_metric_in_a_rule_is_known() -> None:
 
 
 def test_prometheus_takes_the_configuration() -> None:
-    promtool("check", "config", str(rules.FOLDER / "prometheus.yml"))
-    promtool("check", "rules", *map(str, rules.FILES))
+    promtool.run("check", "config", str(rules.FOLDER / "prometheus.yml"))
+    promtool.run("check", "rules", *map(str, rules.FILES))

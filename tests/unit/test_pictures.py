@@ -37,6 +37,9 @@ def test_a_value_is_written_with_its_unit(value: float, unit: str, said: str) ->
 def test_the_lines_of_a_grid_have_round_values() -> None:
     assert scale.ticks(0.0, 80.0, "short") == [0, 20, 40, 60, 80]
     assert scale.ticks(0.0, 0.47, "s") == [0, 0.2, 0.4]
+    assert scale.ticks(0.0, 0.08, "short") == [0, 0.02, 0.04, 0.06, 0.08]
+    assert scale.ticks(0.0, 330.0, "s") == [0, 120, 240]
+    assert [scale.written(at, "s") for at in scale.ticks(0.0, 37 * 3600.0, "s")] == ["0 s", "12 h", "24 h", "36 h"]
     assert scale.ticks(0.0, 100 * 1024.0**2, "bytes") == [n * 1024.0**2 for n in (0, 25, 50, 75, 100)]
 
 
@@ -58,6 +61,18 @@ def test_every_panel_is_drawn(board: Board, answered: bool) -> None:
     for svg in re.findall(r"<svg.*?</svg>", drawn.html, re.DOTALL):
         xml.etree.ElementTree.fromstring(svg)
     assert drawn.height > 500
+
+
+def test_a_table_says_how_many_rows_have_no_room() -> None:
+    [board] = [board for board in boards.BOARDS if board.uid == "millrace-overview"]
+    alerts = [{"metric": {"alertname": f"alert-{n}"}, "value": [TIME.end, "1"]} for n in range(20)]
+    answers = [[alerts if panel.title == "What fires" else [] for _ in panel.queries] for panel in board.panels]
+    drawn = page.page(board, TIME, answers).html
+    shown = drawn.count("<td>alert-")
+    assert 5 <= shown < 20
+    assert f"and {20 - shown} more" in drawn
+    few = [[alerts[:shown] if given else [] for given in panel] for panel in answers]
+    assert " more<" not in page.page(board, TIME, few).html
 
 
 def _answer(panel: Panel) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitoring.grafana.ask import highest, of, of_ours, rate
+from monitoring.grafana.ask import highest, of, rate
 from monitoring.grafana.model import GREEN, ORANGE, RED, YELLOW, Kind, Limit, Panel, Query, Row
 
 #: On Ingest.
@@ -43,34 +43,21 @@ ACCESS = Row(
 
 #: On Queues and broker.
 LEDGER = Row(
-    "Hands and ledger",
+    "The ledger",
     (
-        Panel(
-            "Consumers of work queues",
-            "How many workers take from each queue that a handler of ours names.",
-            "0 is right for a queue that nobody is to work here, and wrong for one that has messages.",
-            Kind.GRAPH, "short",
-            (
-                Query(
-                    of_ours("sum by (vhost, queue) (rabbitmq_detailed_queue_consumers)", "vhost", "queue"),
-                    "{{queue}}",
-                ),
-            ),
-            (Limit(1, GREEN),), ground=ORANGE,
-        ),
         Panel(
             "Faults of the ledger",
             "What PostgreSQL refused, and connections that could not be had, per second.",
             "`read_only`, `disk_full`, `too_many_connections`: at once. `integrity`, `data`, `other`: of handlers.",
             Kind.GRAPH, "suffix: faults/s", (Query(rate("millrace_ledger_faults_total", by="fault"), "{{fault}}"),),
-            (Limit(0.1, YELLOW), Limit(1, RED)),
+            (Limit(0.1, YELLOW), Limit(1, RED)), width=12,
         ),
         Panel(
             "Faults of the ledger, by job",
             "The same by the kind of process that met them.",
             "One kind alone: its role, its pool or its handlers. All of them: the server.",
             Kind.GRAPH, "suffix: faults/s", (Query(rate("millrace_ledger_faults_total", by="job"), "{{job}}"),),
-            (Limit(0.1, YELLOW), Limit(1, RED)),
+            (Limit(0.1, YELLOW), Limit(1, RED)), width=12,
         ),
     ),
 )  # fmt: skip

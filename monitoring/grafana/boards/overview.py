@@ -80,7 +80,7 @@ OBJECTIVES = Row(
             (Query(f"count by (severity, alertname, job, type, queue) ({FIRING})", "Number"),),
             (Limit(1, RED),),
             width=24,
-            height=7,
+            height=9,
             quiet="no alert fires",
         ),
     ),

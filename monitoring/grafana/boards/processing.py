@@ -149,7 +149,7 @@ LOAD = Row(
                 Query(f"sum by (instance) ({of('millrace_worker_tickets_running')})", "In work", "short"),
                 Query(total("millrace_worker_children_lost_total", by="instance"), "Children lost", "short"),
             ),
-            width=12,
+            width=12, decimals=0,
         ),
         Panel(
             "Events to a ticket, by type",

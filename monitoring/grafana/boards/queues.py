@@ -78,7 +78,8 @@ WAITING = Row(
         Panel(
             "Workers of a queue",
             "Consumers by queue.",
-            "None for a queue that has messages: start a worker with `-Q` and its name. Of `dead` tells Dead letters.",
+            "None for a queue that has messages: start a worker with `-Q` and its name. For one that has none it may be"
+            " right. Of `dead` tells Dead letters.",
             Kind.GRAPH, "short", _depth("consumers"), (Limit(1, GREEN),), ground=RED,
         ),
         Panel(

@@ -13,7 +13,7 @@ CASES = (
         Case(
             "MillraceRefusalsSpike",
             {REFUSED % ("w", reason): "0x20 60+60x60", REFUSED % ("w", "not_permitted"): "0+900x80"},
-            "12m",
+            "18m",
             "30m",
             {"reason": reason},
             says=f"2 per second: {reason}.",
@@ -29,7 +29,7 @@ CASES = (
     Case(
         "MillraceIssuerAway",
         {ISSUER % "w": "1x10 0x40", ISSUER % "v": "NaN+0x50"},
-        "9m",
+        "10m",
         "12m",
         {},
         says="Keys that are known are good for a day; company sign-in does not work.",
@@ -41,7 +41,7 @@ CASES = (
         Case(
             "MillraceCertificateExpires",
             {ENDS % ("c", of): f"{16 * 86_400}x6000", ENDS % ("d", of): "NaN+0x6000"},
-            "47h",
+            "49h",
             "49h30m",
             {"of": of},
             says=f"That of the {of} ends in 13d 22h 30m 0s.",

@@ -12,7 +12,7 @@ CASES = (
     Case(
         "MillraceBrokerAway",
         {f'millrace_connection_up{{{WORKER},peer="broker"}}': "1x10 0x10"},
-        "5m",
+        "6m",
         "7m",
         {"job": "millrace-worker"},
         "critical",
@@ -25,7 +25,7 @@ CASES = (
             'millrace_connection_up{job="millrace-clock",instance="c",peer="broker"}': "NaN+0x10 0x10",
             'millrace_connection_up{job="millrace-clock",instance="d",peer="broker"}': "NaN+0x20",
         },
-        "5m",
+        "6m",
         "7m",
         {"job": "millrace-clock"},
         "critical",
@@ -59,7 +59,7 @@ CASES = (
                 f'rabbitmq_alarms_{one}{{instance="r"}}': "0x10 1x10" if one == raised else "0x20"
                 for one in ("memory_used_watermark", "free_disk_space_watermark", "file_descriptor_limit")
             },
-            "5m",
+            "5m30s",
             "7m",
             {"instance": "r", "alarm": said},
             "critical",
@@ -74,10 +74,10 @@ CASES = (
     Case(
         "MillraceBrokerMemory",
         {
-            'rabbitmq_process_resident_memory_bytes{instance="r"}': "50x10 85x40",
+            'rabbitmq_process_resident_memory_bytes{instance="r"}': "79x10 85x40",
             'rabbitmq_resident_memory_limit_bytes{instance="r"}': "100x60",
         },
-        "14m",
+        "15m",
         "16m",
         {"instance": "r"},
         says="85% of its limit on r.",
@@ -85,10 +85,10 @@ CASES = (
     Case(
         "MillraceBrokerDisk",
         {
-            'rabbitmq_disk_space_available_bytes{instance="r"}': "9000000000x10 1073741824x40",
+            'rabbitmq_disk_space_available_bytes{instance="r"}': "2100000000x10 1073741824x40",
             'rabbitmq_disk_space_available_limit_bytes{instance="r"}': "1000000000x60",
         },
-        "14m",
+        "15m",
         "16m",
         {"instance": "r"},
         says="1GiB are free on r.",
@@ -100,7 +100,7 @@ CASES = (
             QUEUE % ("consumers", "reports"): "2x10 0x20",
             QUEUE % ("messages_ready", "reports"): "5x40",
         },
-        "5m",
+        "7m",
         "8m",
         {"queue": "reports", "vhost": "/"},
         "critical",
@@ -126,7 +126,7 @@ CASES = (
     Case(
         "MillraceBrokerUnwatched",
         {OURS % "events": "1x200", QUEUE % ("consumers", "events"): "2x10 _x190"},
-        "30m",
+        "40m",
         "50m",
         {},
         "info",
@@ -150,7 +150,15 @@ CASES = (
         "critical",
         "4 in 10 minutes.",
     ),
-    # Those of another application, while ours are all confirmed.
+    # What is not confirmed for another reason; and those of another application, while ours are all confirmed.
+    Case(
+        "MillraceUnroutable",
+        {
+            "rabbitmq_global_messages_unroutable_returned_total": "9x60",
+            'millrace_tickets_published_total{outcome="unconfirmed"}': "0+4x60",
+        },
+        "20m",
+    ),
     Case(
         "MillraceUnroutable",
         {
@@ -166,25 +174,25 @@ CASES = (
             'millrace_tickets_redelivered_total{type="a.b"}': "0x20 0+20x60",
             'millrace_tickets_started_total{type="a.b"}': "0+100x80",
         },
-        "12m",
+        "25m30s",
         "40m",
         says="20% of the tickets.",
     ),
-    # One in a quiet night; and another application's.
+    # A few in a quiet night, eight in ten minutes; and another application's.
     Case(
         "MillraceRedeliveryStorm",
         {
-            'millrace_tickets_redelivered_total{type="a.b"}': "0x20 1x20 2x40",
-            'millrace_tickets_started_total{type="a.b"}': "0x20 1x20 2x40",
+            'millrace_tickets_redelivered_total{type="a.b"}': "0x20 0+0.4x80",
+            'millrace_tickets_started_total{type="a.b"}': "0x20 0+0.4x80",
             "rabbitmq_global_messages_redelivered_total": "0x20 0+20x60",
             "rabbitmq_global_messages_delivered_total": "0+100x80",
         },
-        "22m",
+        "40m",
     ),
     Case(
         "MillraceQuorumDegraded",
         {'rabbitmq_unreachable_cluster_peers_count{instance="r"}': "0x10 1x20"},
-        "6m",
+        "7m",
         "8m",
         {},
         "critical",
@@ -194,7 +202,7 @@ CASES = (
     Case(
         "MillraceQuorumDegraded",
         {'up{job="rabbitmq",instance="r"}': "1x10 0x20", 'up{job="rabbitmq",instance="s"}': "1x30"},
-        "6m",
+        "7m",
         "8m",
         {},
         "critical",

@@ -11,7 +11,7 @@ CASES = (
     Case(
         "MillraceLedgerAway",
         {f'millrace_connection_up{{{CLOCK},peer="ledger"}}': "1x10 0x10"},
-        "5m",
+        "5m30s",
         "7m",
         {},
         "critical",
@@ -29,7 +29,7 @@ CASES = (
         Case(
             "MillraceLedgerRefuses",
             {FAULTS % ("millrace-web", fault): "0x10 1+1x20"},
-            "5m",
+            "6m",
             "8m",
             {"fault": fault},
             "critical",
@@ -47,7 +47,7 @@ CASES = (
         Case(
             "MillraceLedgerFaults",
             {FAULTS % ("millrace-worker", fault): "0x20 3+3x40"},
-            "11m",
+            "18m",
             "25m",
             {"fault": fault},
             says=f"60 in 10 minutes: {fault}.",
@@ -63,14 +63,14 @@ CASES = (
     Case(
         "MillraceDeadlocks",
         {FAULTS % ("millrace-worker", "deadlock"): "0x20 1+1x40"},
-        "13m",
+        "15m",
         "25m",
         says="20 deadlocks in 10 minutes.",
     ),
     Case(
         "MillracePoolExhausted",
         {FAULTS % ("millrace-web", "pool"): "0x20 2+2x40", FAULTS % ("millrace-worker", "pool"): "4x60"},
-        "10m",
+        "13m",
         "20m",
         {"job": "millrace-web"},
         says="20 times in 5 minutes in millrace-web.",

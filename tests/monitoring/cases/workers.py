@@ -12,7 +12,7 @@ CASES = (
     Case(
         "MillraceNoWorkers",
         {IS_WORKER % ("w", "worker"): "1x10 stale"},
-        "5m",
+        "6m",
         "7m",
         {},
         "critical",
@@ -22,7 +22,7 @@ CASES = (
     Case(
         "MillraceNoWorkers",
         {IS_WORKER % ("w", "worker"): "1x10 stale", IS_WORKER % ("w", "web"): "_x10 1x10"},
-        "5m",
+        "6m",
         "7m",
         {},
         "critical",
@@ -41,7 +41,7 @@ CASES = (
             f"millrace_worker_tickets_running{{{WORKER}}}": "2x60",
             f"millrace_worker_hard_limit_seconds{{{WORKER}}}": "90x60",
         },
-        "9m",
+        "11m",
         "12m",
         {"job": "millrace-worker", "instance": "w"},
         says="w has finished nothing for 7m 0s.",
@@ -63,7 +63,7 @@ CASES = (
             f"millrace_worker_tickets_running{{{WORKER}}}": "1x120",
             f"millrace_worker_hard_limit_seconds{{{WORKER}}}": "1800x120",
         },
-        "38m",
+        "42m",
         "43m",
         {"job": "millrace-worker", "instance": "w"},
         says="w has finished nothing for 33m 0s.",
@@ -71,7 +71,7 @@ CASES = (
     Case(
         "MillraceWorkersDie",
         {'millrace_worker_children_lost_total{type="a.b"}': "0x20 1+1x9"},
-        "10m",
+        "11m30s",
         "13m",
         {"type": "a.b"},
         says="6 in 10 minutes while they worked a.b.",
@@ -88,7 +88,7 @@ CASES = (
     Case(
         "MillraceTicketsFail",
         {'millrace_tickets_failed_total{type="a.b",outcome="time_limit"}': "0x20 4+4x9"},
-        "10m",
+        "11m",
         "13m",
         {"type": "a.b", "outcome": "time_limit"},
         says="24 of a.b in 10 minutes: time_limit.",
@@ -100,7 +100,7 @@ CASES = (
             'millrace_events_finished_total{type="a.b",outcome="retry"}': "0x20 0+40x70",
             'millrace_events_finished_total{type="a.b",outcome="skipped"}': "0+900x90",
         },
-        "15m",
+        "26m30s",
         "40m",
         {"type": "a.b"},
         says="40% of the attempts of a.b.",
@@ -116,6 +116,15 @@ CASES = (
             at,
         )
         for at in ("20m30s", "21m")
+    ),
+    # A few at night: eight in ten minutes.
+    Case(
+        "MillraceRetryStorm",
+        {
+            'millrace_events_finished_total{type="a.b",outcome="done"}': "0x20 0+0.4x80",
+            'millrace_events_finished_total{type="a.b",outcome="retry"}': "0x20 0+0.4x80",
+        },
+        "40m",
     ),
     Case(
         "MillraceDeadLettersArrive",
@@ -137,7 +146,7 @@ CASES = (
             'millrace_dead_letters_total{type="a.b",reason="attempts",instance="c"}': "7x10 _x6 0x40",
             'millrace_events_finished_total{type="a.b",outcome="dead",instance="w"}': "7x10 9x40",
         },
-        "5m",
+        "6m",
         "8m",
         {"type": "a.b"},
         says="2.062 of a.b in 15 minutes, as workers tell; no clock has seen them.",
@@ -156,7 +165,7 @@ CASES = (
     Case(
         "MillraceDeadLettersOld",
         {'millrace_dead_letters_oldest_seconds{reason="attempts",instance="c"}': "86000+30x200"},
-        "60m",
+        "1h6m30s",
         "80m",
         {"reason": "attempts"},
         says="The oldest one that became dead by attempts has lain for 1d 1h 13m 20s.",
@@ -169,7 +178,7 @@ CASES = (
     Case(
         "MillraceTicketsReturned",
         {'millrace_messages_returned_total{owner="ours",reason="rejected"}': "0x10 3+3x10"},
-        "5m",
+        "6m30s",
         "9m",
         {"reason": "rejected"},
         says="24 in 15 minutes: rejected.",

@@ -33,9 +33,9 @@ def counting(role: str, **known: Any) -> Iterator[metrics.Metrics]:
 
 
 @contextlib.contextmanager
-def serving(registry: prometheus_client.CollectorRegistry, health: exposition.Health | None = None) -> Iterator[int]:
+def serving(registry: prometheus_client.CollectorRegistry, pages: exposition.Pages = exposition.NONE) -> Iterator[int]:
     """A server; its port."""
-    server = exposition.open_server("127.0.0.1", free_ports(1), registry, health)
+    server = exposition.open_server("127.0.0.1", free_ports(1), registry, pages)
     assert server is not None
     try:
         yield server.port

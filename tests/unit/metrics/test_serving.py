@@ -18,11 +18,13 @@ from service.telemetry import exposition, metrics
 from tests.unit.metrics.scraping import REPORT, counting, free_ports, get, listening, serving, value
 
 
-@pytest.mark.parametrize(("healthy", "status"), [(True, 200), (False, 503)])
-def test_health_is_served_beside_the_metrics_where_the_process_can_say(healthy: bool, status: int) -> None:
-    with counting("clock") as found, serving(found.registry, lambda: (healthy, {"ok": healthy})) as port:
-        assert get(port, "/healthz") == (status, "application/json", f'{{"ok": {str(healthy).lower()}}}')
-    with counting("worker") as found, serving(found.registry) as port:
+def test_what_a_process_says_of_itself_is_served_beside_the_metrics() -> None:
+    pages = {"/healthz": lambda: (True, {"status": "starting"}), "/readyz": lambda: (False, {"status": "starting"})}
+    with counting("worker") as found, serving(found.registry, pages) as port:
+        said = "application/json", '{"status": "starting"}'
+        assert get(port, "/healthz") == (200, *said)
+        assert get(port, "/readyz") == (503, *said)
+    with counting("web") as found, serving(found.registry) as port:
         assert get(port, "/healthz")[0] == 404
 
 
