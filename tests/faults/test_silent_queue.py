@@ -14,13 +14,17 @@ from service.application import publish
 from service.broker import publisher, silence
 from service.domain import errors, topology
 from service.domain.ticket import Ticket
+from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
-from tests import servers
+from tests import databases, servers
+from tests.apps.detached_app import QUEUE
 from tests.patience import PATIENCE, wait
+from tests.road import Road
 
 pytestmark = [pytest.mark.heavy, pytest.mark.rabbitmq]
 
-ELSEWHERE = "elsewhere"  #: a queue that has its only member on the other node
+ELSEWHERE = QUEUE  #: a queue that has its only member on the other node
+BEGINS = 15.0  #: seconds until a road that begins works: those of its processes, and one declaration each
 FOR = 25.0  #: seconds; after a minute the broker gives the other node up, and refuses what is for it
 
 
@@ -66,6 +70,28 @@ def test_what_is_for_other_queues_is_published_all_the_while(nodes: tuple[Rabbit
     other.thaw()
     wait(lambda: ELSEWHERE in send(broker), 2 * silence.RESTS[1], "it is published to again", step=0.5)
     broker.drop()
+
+
+@pytest.mark.fault(3)
+@pytest.mark.fault(7)
+def test_who_begins_beside_it_goes_on_without_having_declared_it(
+    nodes: tuple[RabbitNode, RabbitNode], ledger_server: PostgresServer, tmp_path: pathlib.Path
+) -> None:
+    """The broker itself would keep them waiting for half a minute, and send heartbeats all the while."""
+    first, other = nodes
+    ledger_server.execute(f"create database beside template {databases.make_template(ledger_server)}")
+    apps = "tests.apps.ledger_app,tests.apps.detached_app"
+    road = Road(ledger_server.dsn_of("beside"), first.url, tmp_path, apps=apps, broker_heartbeat="10").prepare()
+    other.freeze()
+    try:
+        door, _, worker = road.web(), road.clock(), road.worker(ready=False)
+        event = door.post("ledger.step").id
+        road.wait_until_closed([event], BEGINS)
+        assert worker.code is None
+        road.assert_worked_once([event])
+    finally:
+        road.stop()
+        other.thaw()
 
 
 def send(broker: publisher.Publisher) -> set[str]:
