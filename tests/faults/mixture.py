@@ -12,7 +12,7 @@ from typing import Any
 from tests.door import Answer, Door
 from tests.faults.workload import Workload
 
-OF_A_BATCH = 20  #: events
+OF_A_BATCH = 15  #: events
 RUNS = (0.0, 0.5, 0.5, 4.0)  #: seconds that detached runs take in turns; the longest is longer than a lease of a stack
 DELAY = 1.0  #: seconds that an event waits at the most, before its cancel comes or while it does
 DIES = 2.0  #: seconds after which a poisonous event may be a dead letter
@@ -126,9 +126,9 @@ def mixed(*doors: Door) -> Iterator[Mixture]:
     """Clients of every kind, until the end of the block."""
     with contextlib.ExitStack() as stack:
         yield Mixture(
-            posts=stack.enter_context(Workload(*doors)),
-            batches=stack.enter_context(Batches(*doors, rate=2, threads=2, type_name="ledger.bulk")),
-            runs=stack.enter_context(Runs(*doors, rate=1.5, threads=2, type_name="long.fenced")),
-            cancels=stack.enter_context(Cancels(*doors, rate=6, threads=4)),
+            posts=stack.enter_context(Workload(*doors, rate=25)),
+            batches=stack.enter_context(Batches(*doors, rate=1, threads=2, type_name="ledger.bulk")),
+            runs=stack.enter_context(Runs(*doors, rate=1, threads=2, type_name="long.fenced")),
+            cancels=stack.enter_context(Cancels(*doors, rate=4, threads=4)),
             replays=stack.enter_context(Replays(*doors, rate=4, threads=4, type_name="ledger.alone")),
         )
