@@ -72,7 +72,7 @@ class Row:
 
     case: Case
     seconds: list[float]  #: of each round, until the last ticket was with the broker
-    clock: list[float]  #: seconds of a processor that the clock used meanwhile
+    cpu: dict[str, float]  #: seconds of a processor that was used meanwhile, in the median: by clock, broker, postgres
 
 
 def run(cases: tuple[Case, ...], tell: Callable[[str], None]) -> dict[str, Any]:
@@ -85,7 +85,8 @@ def run(cases: tuple[Case, ...], tell: Callable[[str], None]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="servers-", dir=var) as data, servers.running(Path(data)) as both:
         for case in cases:
             rounds = [_measure(case, both, var / "log" / "due.log") for _ in range(ROUNDS)]
-            found.append(Row(case, [r[0] for r in rounds], [r[1] for r in rounds]))
+            cpu = {name: statistics.median(spent[name] for _, spent in rounds) for name in rounds[0][1]}
+            found.append(Row(case, [seconds for seconds, _ in rounds], cpu))
             tell(line(found[-1]))
         versions = both.versions()
     return {
@@ -97,8 +98,8 @@ def run(cases: tuple[Case, ...], tell: Callable[[str], None]) -> dict[str, Any]:
     }
 
 
-def _measure(case: Case, both: servers.Servers, log: Path) -> tuple[float, float]:
-    """(seconds until all is with the broker, seconds of a processor that the clock used) of one round."""
+def _measure(case: Case, both: servers.Servers, log: Path) -> tuple[float, dict[str, float]]:
+    """(seconds until all is with the broker, seconds of a processor by who used them) of one round."""
     with schedules.road(both, log, schedules.CLOCK, *([WORKER] if case.worked else [])) as (cursor, [clock, *others]):
         schedules.wait_for_clock(cursor, clock)
         _wait_for_workers(cursor, len(others))
@@ -109,7 +110,7 @@ def _measure(case: Case, both: servers.Servers, log: Path) -> tuple[float, float
         cursor.execute(MAKE, {"type": name, "bundle": case.bundle, "events": case.events, "start": start})
         cursor.execute("vacuum analyze millrace.tickets")
         schedules.sleep_until(cursor, start)
-        meter = usage.Meter({"clock": [clock.pid]})
+        meter = usage.Meter({"clock": [clock.pid], **both.pids})
         waits, seconds = True, 0.0
         while waits:
             clock.check()
@@ -118,7 +119,7 @@ def _measure(case: Case, both: servers.Servers, log: Path) -> tuple[float, float
             if seconds > WITHIN:
                 raise BenchError(f"{case}: some are not published after {WITHIN:.0f} s")
             time.sleep(LOOK)
-        return seconds, meter.spent()["clock"]
+        return seconds, meter.spent()
 
 
 def _wait_for_workers(cursor: Any, number: int) -> None:
@@ -135,7 +136,8 @@ def _wait_for_workers(cursor: Any, number: int) -> None:
 def line(row: Row) -> str:
     """A row for the terminal."""
     rounds = ", ".join(f"{seconds:.2f}" for seconds in row.seconds)
-    return f"{row.case}: all published after {rounds} s; clock {statistics.median(row.clock):.2f} s of CPU"
+    cpu = ", ".join(f"{name} {seconds:.2f}" for name, seconds in row.cpu.items())
+    return f"{row.case}: all published after {rounds} s; CPU, s: {cpu}"
 
 
 def section(document: dict[str, Any]) -> str:
@@ -143,7 +145,7 @@ def section(document: dict[str, Any]) -> str:
     rows = [Row(**(row | {"case": Case(**row["case"])})) for row in document["rows"]]
     lines = "\n".join(
         f"| {row.case} | {statistics.median(row.seconds):.2f} | {max(row.seconds):.2f} |"
-        f" {statistics.median(row.clock):.2f} |"
+        f" {row.cpu['clock']:.2f} | {row.cpu['postgres']:.2f} | {row.cpu['broker']:.2f} |"
         for row in rows
     )
     revision, load = document["versions"]["Millrace"], f"{document['load']:.0f}"
@@ -157,7 +159,7 @@ How long it takes from an instant until everything that was delayed until then i
 by the ledger's clock. One clock that was idle before, private servers on the same machine, {rounds} rounds. Measured on
 {taken_at} at {revision}, when the machine had a load of {load} already; repeat it with `python -m bench due --keep`.
 
-| | all published after, s (median) | at most, s | CPU of the clock, s |
-|---|---:|---:|---:|
+| | all published after, s (median) | at most, s | CPU of the clock, s | of PostgreSQL | of RabbitMQ |
+|---|---:|---:|---:|---:|---:|
 {lines}
 """
