@@ -158,6 +158,8 @@ _SECTION = """
 How long it takes from an instant until everything that was delayed until then is with the broker, confirmed and noted,
 by the ledger's clock. One clock that was idle before, private servers on the same machine, {rounds} rounds. Measured on
 {taken_at} at {revision}, when the machine had a load of {load} already; repeat it with `python -m bench due --keep`.
+A ticket each is the worst case: events that were posted one by one. A worker that takes them at once has its share of
+the same cores.
 
 | | all published after, s (median) | at most, s | CPU of the clock, s | of PostgreSQL | of RabbitMQ |
 |---|---:|---:|---:|---:|---:|
