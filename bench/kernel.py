@@ -126,7 +126,8 @@ class Machine:
     def _next_done(self) -> float:
         if not self._busy:
             return float("inf")
-        return self.now + min(process.todo[0][1] for process in self._busy) / self._rate()
+        nearest: float = min(process.todo[0][1] for process in self._busy)
+        return self.now + nearest / self._rate()
 
     def _pass(self, seconds: float) -> None:
         """Let time go by; nobody is done before its end."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -51,7 +52,8 @@ class Row:
 
     group: str
     name: str
-    ms: tuple[float, float]  #: in the small and in the large one
+    ms: tuple[float, float]  #: of PostgreSQL, in the small and in the large one
+    whole: tuple[float, float]  #: ms of everything, our own code included
     pages: tuple[float, float]  #: of 8 KB that were touched
     worst: str  #: the statement that grew most
 
@@ -98,14 +100,16 @@ def measure(events: int, rounds: int, command: str, tell: Callable[[str], None])
 
 def rows_of(document: dict[str, Any]) -> list[Row]:
     """The rows of a result."""
-    return [Row(**(row | {"ms": tuple(row["ms"]), "pages": tuple(row["pages"])})) for row in document["rows"]]
+    pairs = ("ms", "whole", "pages")
+    return [Row(**(row | {name: tuple(row[name]) for name in pairs})) for row in document["rows"]]
 
 
 def lines(document: dict[str, Any]) -> Iterator[str]:
     """For the terminal."""
     for row in rows_of(document):
         mark = "  <-- grows" if row.grows and row.group != looks.WHOLE else ""
-        yield f"{row.group:<20}{row.name:<46}{row.ms[0]:>9.2f} ms {row.ms[1]:>9.2f} ms  x{row.ratio:.2f}{mark}"
+        times = f"{row.ms[0]:>9.2f} ms {row.ms[1]:>9.2f} ms  x{row.ratio:.2f}"
+        yield f"{row.group:<20}{row.name:<46}{times}{row.whole[1]:>7.0f} ms in all{mark}"
 
 
 def section(document: dict[str, Any]) -> str:
@@ -120,7 +124,7 @@ def section(document: dict[str, Any]) -> str:
     )
     table = "\n".join(
         f"| {row.group} | `{row.name}` | {row.ms[0]:.2f} | {row.ms[1]:.2f} | {_ratio(row)} | {row.pages[0]:.0f} |"
-        f" {row.pages[1]:.0f} |"
+        f" {row.pages[1]:.0f} | {row.whole[1]:.0f} |"
         for row in found
         if row.group != looks.WHOLE
     )
@@ -130,7 +134,8 @@ def section(document: dict[str, Any]) -> str:
     return _SECTION.format(
         small=f"{small:,}", large=f"{large:,}", mb=[f"{n:,}" for n in document["database_mb"]], said=said, table=table,
         whole=whole, times=TIMES * document["rounds"], rounds=document["rounds"], noise=NOISE, open=filling.OPEN,
-        days=filling.DAYS, **{name: document[name] for name in ("taken_at", "command")},
+        days=filling.DAYS, slowest=max((row.whole[1] for row in found if row.group == looks.LOOKS), default=0.0),
+        **{name: document[name] for name in ("taken_at", "command")},
         revision=document["versions"]["Millrace"], postgres=document["versions"].get("PostgreSQL", ""),
     )  # fmt: skip
 
@@ -141,10 +146,11 @@ _SECTION = """\
 Two ledgers with a month of events over {days} daily partitions, one of {small} ({mb[0]} MB) and one of {large}
 ({mb[1]} MB), both with {open:,} open ones. Everything that asks the ledger was done on both in turn; the times are
 PostgreSQL's own, planning included, for all statements of a step, medians of {rounds} rounds. {said} (Differences under
-{noise:g} ms are noise.)
+{noise:g} ms are noise.) The last column is the whole step with {large}, our own code included: the slowest page took
+{slowest:.0f} ms.
 
-| | step | ms at {small} | ms at {large} | times | pages | pages |
-|---|---|---:|---:|---:|---:|---:|
+| | step | ms at {small} | ms at {large} | times | pages | pages | whole, ms |
+|---|---|---:|---:|---:|---:|---:|---:|
 {table}
 
 Meant to read all there is, and never on the road:
@@ -180,12 +186,15 @@ def _steps(addresses: Sequence[str], rounds: int, tell: Callable[[str], None]) -
 
 def _step(pair: Sequence[looks.Step], meters: Sequence[Any], rounds: int) -> Row:
     found: list[list[dict[str, tuple[float, float]]]] = [[], []]
+    whole: list[list[float]] = [[], []]
     for _ in range(rounds + 1):  # The first one warms up.
         for number, (step, meter) in enumerate(zip(pair, meters, strict=True)):
             _ask(meter, FORGET)
             times = TIMES if rounds > 1 else 1
             for _ in range(times):
+                begin = time.perf_counter()
                 step.once()
+                whole[number].append(1000 * (time.perf_counter() - begin))
             found[number].append(
                 {
                     query: (max(calls / times, 1.0) * ms, max(calls / times, 1.0) * pages)
@@ -198,6 +207,7 @@ def _step(pair: Sequence[looks.Step], meters: Sequence[Any], rounds: int) -> Row
         pair[0].group,
         pair[0].name,
         (statistics.median(ms for ms, _ in small), statistics.median(ms for ms, _ in large)),
+        (statistics.median(whole[0]), statistics.median(whole[1])),
         (statistics.median(pages for _, pages in small), statistics.median(pages for _, pages in large)),
         max(grown, key=lambda query: grown[query], default=""),
     )

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from flask.testing import FlaskClient
 
-from service import bootstrap, plans, web
+from service import plans, web
 from service.application.accept import Intake
 from service.application.detached import Executor
 from service.application.publish import Publisher
 from service.application.unpublished import Unpublished
+from service.bootstrap import doors
 from service.domain import event, handlers, outcome, schedules
 from service.domain import ticket as tickets
 from service.ledger import balance, kept, queries, watching
@@ -36,7 +37,7 @@ KEEP = 30 * 86_400.0
 PAGES = (
     "/v1/events", "/v1/events?type=a.t3", "/v1/events?state=pending", "/v1/events?state=dead",
     "/v1/events?type=a.t3&state=succeeded", "/v1/types", "/v1/queues", "/v1/schedules", "/v1/schedules/s.7/slots",
-    "/v1/dead", "/v1/dead?type=a.t0", "/v1/strays", "/v1/processes", "/v1/pauses",
+    "/v1/overview", "/v1/dead", "/v1/dead?type=a.t0", "/v1/dead/groups", "/v1/strays", "/v1/processes", "/v1/pauses",
     "/console", "/console/live/overview", "/console/events", "/console/events?type=a.t3&state=succeeded",
     "/console/events?state=pending", "/console/events?state=dead", "/console/events?producer=shop", "/console/dead",
     "/console/dead?type=a.t0", "/console/live/dead", "/console/schedules", "/console/schedules/s.7", "/console/types",
@@ -133,7 +134,7 @@ class Road:
         yield Step(ROAD, "look when the next is due", lambda: slots.next_in(0.5))
 
     def _looks(self) -> Iterator[Step]:
-        here = bootstrap.door(self._settings, Unpublished(), head_start=3600.0)
+        here = doors.door(self._settings, Unpublished(), head_start=3600.0)
         client = web.create_app(here).test_client()
         one = client.get("/v1/events?state=succeeded&limit=1").get_json()["events"][0]["id"]
         dead = client.get("/v1/events?state=dead&limit=1").get_json()["events"][0]["id"]
@@ -188,7 +189,7 @@ def _work(payload: object, ctx: object) -> object:
     return outcome.Discard("asked for") if do == "discard" else None
 
 
-def _reading(here: bootstrap.WebRoad, client: FlaskClient, path: str) -> Callable[[], None]:
+def _reading(here: doors.WebRoad, client: FlaskClient, path: str) -> Callable[[], None]:
     def once() -> None:
         here.operations.figures.forget()
         answer = client.get(path)

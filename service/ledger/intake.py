@@ -34,11 +34,13 @@ join unnest(%s::text[], %s::text[]) as asked (scope, key) using (scope, key)
 
 # One round trip: psycopg2 sends several statements at once and answers with the result of the last. Events may be many,
 # tickets and tallies are few: for those, plain values cost less to plan than arrays.
-EVENTS = """
+EVENTS = f"""
 insert into millrace.events
     (id, type, ticket_id, payload, run_at, expires_at, producer, request_id, traceparent, attributes)
-select * from unnest(%s::uuid[], %s::text[], %s::uuid[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[],
-                     %s::text[], %s::text[], %s::text[], %s::jsonb[]);
+select id, type, ticket_id, payload::jsonb, run_at, expires_at, producer, request_id, traceparent, attributes::jsonb
+from unnest(%s::uuid[], %s::text[], %s::uuid[], {arrays.DOCUMENTS}, %s::timestamptz[], %s::timestamptz[],
+            %s::text[], %s::text[], %s::text[], {arrays.DOCUMENTS})
+     as new (id, type, ticket_id, payload, run_at, expires_at, producer, request_id, traceparent, attributes);
 """
 
 TICKETS = "insert into millrace.tickets (id, type, queue, exchange, routing_key, event_ids, due_at) values "
@@ -245,13 +247,13 @@ def _columns(rows: Sequence[ports.Row]) -> list[Any]:
         arrays.uuids(r.id for r in rows),
         arrays.texts(e.type for e in events),
         arrays.uuids(r.ticket for r in rows),
-        [e.payload for e in events],  # To escape all their quotes would cost more.
+        arrays.documents(e.payload for e in events),
         _given([e.run_at for e in events]),
         _given([e.expires_at for e in events]),
         arrays.texts(e.producer for e in events),
         arrays.texts(e.request_id for e in events),
         arrays.texts(_given([e.traceparent for e in events])),
-        _given([e.attributes for e in events]),
+        arrays.documents(_given([e.attributes for e in events])),
     ]
 
 

@@ -54,10 +54,10 @@ update millrace.events set state = 'succeeded', attempt = attempt + 1, crashes =
 where {NAMED} and state = 'pending'
 """
 
-DONE_WITH_RESULT = """
+DONE_WITH_RESULT = f"""
 update millrace.events e
-set state = 'succeeded', attempt = attempt + 1, crashes = 0, finished_at = clock_timestamp(), result = r.result
-from unnest(%s::uuid[], %s::jsonb[]) as r (id, result)
+set state = 'succeeded', attempt = attempt + 1, crashes = 0, finished_at = clock_timestamp(), result = r.result::jsonb
+from unnest(%s::uuid[], {arrays.DOCUMENTS}) as r (id, result)
 where e.id = r.id and e.id = any(%s::uuid[]) and state = 'pending'
 """
 
@@ -365,7 +365,7 @@ class Work:
             self._add(DONE, *_named(plain))
         if with_result:
             found = arrays.uuids(o.event_id for o in with_result)
-            self._add(DONE_WITH_RESULT, found, [json.dumps(o.result) for o in with_result], found)
+            self._add(DONE_WITH_RESULT, found, arrays.documents(json.dumps(o.result) for o in with_result), found)
 
     def _finish_failed(self, o: outcome.Outcome, attempt: ports.Attempt) -> None:
         used = 0 if o.word is outcome.Word.SNOOZED or o.reason == outcome.Reason.WORKER_LOST else 1

@@ -44,6 +44,7 @@ class Announcement:
             f"  metrics   http://127.0.0.1:<port>/metrics: {metrics}",
             *(f"  {line}" for line in self.servers),
             f"  try       {self._try()}",
+            f"  look      millrace status --url {self.url}",
             f"  {self.hint}",
             "",
         ]

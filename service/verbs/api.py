@@ -53,6 +53,11 @@ class Api:
     @functools.cached_property
     def client(self) -> clients.Client:
         """The client; raises SettingsError, LedgerUnavailable, SchemaNotReady."""
+        if not (self.settings.url or self.settings.database_url):
+            raise errors.SettingsError(
+                "which Millrace? --url (or MILLRACE_URL) names one that runs, such as http://127.0.0.1:5000;"
+                " on its host, MILLRACE_DATABASE_URL names its ledger"
+            )
         if self.settings.url:
             url, key = self.settings.url, self.settings.api_key
             return clients.Client(url, key=key, producer=self._by, deadline=DEADLINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import datetime
+import json
 import threading
 from collections.abc import Sequence
 
@@ -58,6 +59,18 @@ def test_a_large_submission_is_stored_whole_in_bundles(ledger: Ledger) -> None:
     sizes = [len(t.event_ids) for t in ledger.tickets()]
     assert sorted(sizes) == [5] + [10] * 9
     ledger.check()
+
+
+def test_payloads_and_attributes_of_a_flush_stay_with_their_events(ledger: Ledger) -> None:
+    payloads = ['"\\u001e"', '""', '{"a": "{\\"b\\",NULL}"}', "null", '[\n1,\t"\\\\"\r\n]']
+    attributes = [None, '{"mark": "\\u001e"}', None, "{}", '{"source": "it\'s %s"}']
+    new = [a_new(payload=p, attributes=a) for p, a in zip(payloads, attributes, strict=True)]
+    for group in (new, new[:1], new[:1] + new[2:3]):  # In one flush: with attributes, alone and without any.
+        ids = [accepted.id for accepted in ledger.intake.submit(group)]
+        rows = ledger.sql("select id::text, payload, attributes from millrace.events")
+        stored = {row[0]: row[1:] for row in rows}
+        sent = [(json.loads(each.payload), json.loads(each.attributes or "null")) for each in group]
+        assert [stored[i] for i in ids] == sent
 
 
 def test_confirmed_tickets_are_marked_out_soon(ledger: Ledger) -> None:

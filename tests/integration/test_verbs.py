@@ -388,7 +388,7 @@ def test_a_schedule_is_made_changed_paused_run_filled_and_deleted(ledger: Ledger
         (["replay", "1", "--dry-run"], "--dry-run goes with a filter"),
         (["pause"], "give either a TYPE or --queue NAME"),
         (["dead", "--since", "yesterday"], "date, time and zone are wanted"),
-        (["dead", "--cursor", "x"], "MILLRACE_DATABASE_URL is not set"),
+        (["dead", "--cursor", "x"], "--url (or MILLRACE_URL) names one that runs"),
     ],
 )
 def test_what_cannot_be_meant_is_told_in_one_line(words: list[str], told: str) -> None:
