@@ -22,6 +22,7 @@ from bench import (
     bars,
     compare,
     contestants,
+    due,
     footprint,
     kept,
     ledger,
@@ -128,6 +129,15 @@ def schedules_command(only: tuple[int, ...], keep: bool) -> None:
     with _errors():
         found = schedules.run(cases, click.echo)
         _save(found, "schedules", found["taken_at"], keep=keep, sound=True)
+
+
+@main.command("due")
+@_keep
+def due_command(keep: bool) -> None:
+    """Measure how soon all is published that is due in the same second. Takes two minutes."""
+    with _errors():
+        found = due.run(due.CASES, click.echo)
+        _save(found, "due", found["taken_at"], keep=keep, sound=True)
 
 
 @main.command("footprint")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench import backlog, bars, kept, ledger, model, profiles, rows, schedules, soak
+from bench import backlog, bars, due, kept, ledger, model, profiles, rows, schedules, soak
 from bench import scale as scales
 from bench.errors import BenchError
 from bench.figures import Figures
@@ -17,6 +17,7 @@ from bench.results import Entrant, Measurement
 
 BEGIN = "<!-- measured: `python -m bench report` writes everything from here -->"
 SCHEDULES = "<!-- measured: `python -m bench schedules --keep` writes everything from here -->"
+DUE = "<!-- measured: `python -m bench due --keep` writes everything from here -->"
 LEDGER = "<!-- measured: `python -m bench ledger --keep` writes everything from here -->"
 END = "<!-- measured: end -->"
 CHART = "performance.png"
@@ -101,10 +102,12 @@ PAGES: Mapping[str, Callable[[Path], str]] = {"performance.md": performance, "sc
 def renewed(name: str, page: str, folder: Path = kept.FOLDER) -> str:
     """A page with its measured parts as the kept results have them.
 
-    The tables of schedules and of the ledger stay as they stand until a result of their own is kept.
+    The tables with marks of their own stay as they stand until a result of their kind is kept.
     """
     page = between(page, BEGIN, PAGES[name](folder))
-    for kind, begin, section in (("schedules", SCHEDULES, schedules.section), ("ledger", LEDGER, ledger.section)):
+    for kind, begin, section in (
+        ("schedules", SCHEDULES, schedules.section), ("due", DUE, due.section), ("ledger", LEDGER, ledger.section),
+    ):  # fmt: skip
         found = kept.newest_document(kind, folder)
         if found and begin in page:
             page = between(page, begin, section(found).strip() + "\n")

@@ -6,13 +6,14 @@ ledger has noted: from a slot's instant to the insertion of its event; and, for 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from service.local import ports
 ROOT = Path(__file__).parent.parent
 SETTLED = 3.0  #: seconds that a clock has for itself, before the first instant
 INSERTED = 4_000  #: schedules that a busy machine makes in a second
+CLOCK = ("celery", "-A", "schedules", "beat", "--pidfile=", "-l", "WARNING")
 IDLE = 15.0  #: seconds over which a clock with nothing to do is watched
 
 #: Schedules whose instants are spread evenly: each second so many are due. In a burst all are due in the first one.
@@ -134,6 +136,14 @@ def line(row: Row) -> str:
 
 
 def _measure(case: Case, both: servers.Servers, log: Path) -> Row:
+    with road(both, log, CLOCK) as (cursor, [clock]):
+        wait_for_clock(cursor, clock)
+        return _watch(case, cursor, clock, both)
+
+
+@contextlib.contextmanager
+def road(both: servers.Servers, log: Path, *commands: Sequence[str]) -> Iterator[tuple[Any, list[processes.Process]]]:
+    """A fresh ledger and its processes: (a cursor in autocommit, the processes, whose logs stand beside ``log``)."""
     url = both.fresh_database()
     migrate.migrate(url)
     settings = {
@@ -141,21 +151,21 @@ def _measure(case: Case, both: servers.Servers, log: Path) -> Row:
         "MILLRACE_DATABASE_URL": url,
         "MILLRACE_BROKER_URL": both.fresh_vhost("schedules"),
         "MILLRACE_LOG_LEVEL": "warning",
-        "MILLRACE_METRICS_PORT": str(ports.free()),
     }
-    environment = processes.environment(ROOT, Path(sys.executable).parent, settings)
-    command = ("celery", "-A", "schedules", "beat", "--pidfile=", "-l", "WARNING")
-    clock = processes.Process(command, environment, ROOT, log)
-    try:
-        with closing(psycopg2.connect(url)) as connection:
-            connection.autocommit = True
-            return _watch(case, connection.cursor(), clock, both)
-    finally:
-        clock.stop()
+    with contextlib.ExitStack() as stack:
+        started = []
+        for number, command in enumerate(commands):
+            own = settings | {"MILLRACE_METRICS_PORT": str(ports.free())}
+            environment = processes.environment(ROOT, Path(sys.executable).parent, own)
+            process = processes.Process(command, environment, ROOT, log.with_name(f"{log.stem}-{number}{log.suffix}"))
+            stack.callback(process.stop)
+            started.append(process)
+        connection = stack.enter_context(closing(psycopg2.connect(url)))
+        connection.autocommit = True
+        yield connection.cursor(), started
 
 
 def _watch(case: Case, cursor: Any, clock: processes.Process, both: servers.Servers) -> Row:
-    _wait_for_clock(cursor, clock)
     groups = {"clock": [clock.pid], "postgres": both.pids["postgres"]}
     usage.wait_for_rest([clock.pid])
     lead = 3600.0 if not case.due else SETTLED + case.schedules / INSERTED
@@ -173,7 +183,7 @@ def _watch(case: Case, cursor: Any, clock: processes.Process, both: servers.Serv
         time.sleep(IDLE)
         spent = meter.spent()
         return Row(case, 0, 0.0, 0.0, 0.0, 0.0, spent["clock"] / IDLE, spent["postgres"] / IDLE)
-    _sleep_until(cursor, start - datetime.timedelta(seconds=0.5))
+    sleep_until(cursor, start - datetime.timedelta(seconds=0.5))
     meter, begun = usage.Meter(groups), time.monotonic()
     wanted, deadline = case.due * case.seconds, time.monotonic() + case.seconds + 60
     while True:
@@ -191,7 +201,8 @@ def _watch(case: Case, cursor: Any, clock: processes.Process, both: servers.Serv
     return Row(case, count, p50, p99, latest, published, spent["clock"] / took, spent["postgres"] / took)
 
 
-def _wait_for_clock(cursor: Any, clock: processes.Process) -> None:
+def wait_for_clock(cursor: Any, clock: processes.Process) -> None:
+    """Wait until a clock has begun its rounds."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         clock.check()
@@ -202,11 +213,12 @@ def _wait_for_clock(cursor: Any, clock: processes.Process) -> None:
     raise BenchError("the clock has not begun within a minute")
 
 
-def _sleep_until(cursor: Any, moment: datetime.datetime) -> None:
+def sleep_until(cursor: Any, moment: datetime.datetime) -> None:
+    """Sleep until an instant of the ledger's clock; raises BenchError if it has passed."""
     cursor.execute("select extract(epoch from %s - clock_timestamp())::float8", (moment,))
     left = cursor.fetchone()[0]
     if left < 0:
-        raise BenchError("the schedules were made too late: this machine is too busy to measure on")
+        raise BenchError("all was made too late: this machine is too busy to measure on")
     time.sleep(left)
 
 

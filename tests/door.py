@@ -56,14 +56,24 @@ class Door:
         """One GET."""
         return self._request(self._connect(), "GET", path, None)
 
-    def post(self, type_name: str, *, key: str | None = None, **payload: Any) -> Answer:
+    def post(self, type_name: str, *, key: str | None = None, delay: float = 0.0, **payload: Any) -> Answer:
         """Post one event; with a key it may be posted again."""
-        return self._request(self._connect(), "POST", f"/v1/events/{type_name}", json.dumps(payload), key=key)
+        path = f"/v1/events/{type_name}" + (f"?delay={delay}" if delay else "")
+        return self._request(self._connect(), "POST", path, json.dumps(payload), key=key)
 
     def post_many(self, type_name: str, number: int, **payload: Any) -> Answer:
         """Post so many events in one request, all or none of them."""
-        lines = f"{json.dumps({'type': type_name, 'payload': payload})}\n" * number
+        return self.post_together(type_name, [payload] * number)
+
+    def post_together(self, type_name: str, payloads: Iterable[dict[str, Any]]) -> Answer:
+        """Post these events in one request, all or none of them."""
+        lines = "".join(f"{json.dumps({'type': type_name, 'payload': payload})}\n" for payload in payloads)
         return self._request(self._connect(), "POST", "/v1/events?atomic=1", lines, "application/x-ndjson")
+
+    def act(self, event_id: str, act: str, document: Any = None) -> Answer:
+        """Do to an event what an operator does: cancel, replay."""
+        body = None if document is None else json.dumps(document)
+        return self._request(self._connect(), "POST", f"/v1/events/{event_id}/{act}", body)
 
     def post_all(self, type_name: str, payloads: Sequence[dict[str, Any]], threads: int = 16) -> list[Answer]:
         """Post many events over some connections at once; the answers in no order."""

@@ -48,6 +48,7 @@ class Consumer(consumer.Consumer):
         self.pulse = pulse.Pulse()
         self._gathering: joining.Gathering | None = None
         self._paces = joining.Paces()
+        self._declares = True  # With the next connection.
         self._is_prefork = type(self.pool).__module__.endswith("prefork")
         signals.ticket_over.connect(self._on_ticket_over)
         # Celery cancels what is begun with a connection when it is lost; what is begun here goes on.
@@ -117,8 +118,14 @@ class Consumer(consumer.Consumer):
 
         conn.ensure_connection = ensure_connection
         found = super().ensure_connected(conn)
-        if not self.app.road.settings.demo_broker:
-            topology.ensure(found.connection, self._registry().queues())
+        if self._declares and not self.app.road.settings.demo_broker:
+            try:
+                topology.ensure(found.connection, self._registry().queues())
+            except TimeoutError:
+                # A queue that is silent need not be one of ours: we go on without having declared it.
+                self._declares = False
+                found.collect()
+                raise
         return found
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
@@ -131,6 +138,7 @@ class Consumer(consumer.Consumer):
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """The connection was lost."""
+        self._declares = True
         signals.connection_changed.send(self, peer="broker", up=False)
         super().on_connection_error_after_connected(exc)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
+import time
 import urllib.parse
+from collections.abc import Iterator
 from typing import Any
 
 import amqp
@@ -13,6 +16,7 @@ from service.broker import tolerance
 from service.domain import errors
 
 CONNECT_TIMEOUT = 3.0  #: seconds
+ANSWER = 5.0  #: seconds for the answer to what a process asks of the broker before it can begin
 #: py-amqp's default of one second for TCP_USER_TIMEOUT kills a connection at any hiccup of the network.
 TCP_USER_TIMEOUT = 10_000  #: milliseconds
 SOCKET: dict[Any, Any] = {socket.TCP_USER_TIMEOUT: TCP_USER_TIMEOUT}
@@ -46,6 +50,32 @@ def connect(url: str, *, heartbeat: int, name: str, **options: Any) -> Any:
         connection.collect()
         raise errors.BrokerUnavailable(f"RabbitMQ at {place(url)} cannot be used: {reason(error)}") from error
     return connection
+
+
+@contextlib.contextmanager
+def within(connection: Any, seconds: float | None) -> Iterator[None]:
+    """Raises TimeoutError when what is waited for inside is not there after so many seconds in all; None: no limit.
+
+    The connection's own ``read_timeout`` begins anew with each heartbeat, and a node that lives sends them while it
+    waits for another that says nothing. After it, the connection is to be dropped: the answer may still come.
+    """
+    if seconds is None:
+        yield
+        return
+    until = time.monotonic() + seconds
+    read = connection.blocking_read
+
+    def blocking_read(timeout: float | None = None) -> Any:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"no answer within {seconds:g} s")
+        return read(left if timeout is None else min(left, timeout))
+
+    connection.blocking_read = blocking_read
+    try:
+        yield
+    finally:
+        connection.blocking_read = read
 
 
 #: In a URL's query, as RabbitMQ's own clients read it (its page "URI Query Parameters") → what py-amqp calls it.

@@ -150,8 +150,7 @@ class Publisher:
             self._connection.heartbeat_tick()
             self._drain_waiting()
         except connections.FAULTS as error:
-            self.drop()
-            raise errors.BrokerUnavailable(connections.reason(error)) from error
+            raise self._lost(error) from error
 
     def ready(self, queue: str) -> int:
         """How many messages are ready in a queue; see the port."""
@@ -159,15 +158,15 @@ class Publisher:
             return 1  # Nobody knows.
         self._ensure()
         try:
-            channel = self._connection.channel()
-            try:
-                count = channel.queue_declare(queue, passive=True).message_count
-            except amqp.exceptions.NotFound:
-                return 0  # The broker has closed the channel by itself.
-            channel.close()
+            with connections.within(self._connection, connections.ANSWER):
+                channel = self._connection.channel()
+                try:
+                    count = channel.queue_declare(queue, passive=True).message_count
+                except amqp.exceptions.NotFound:
+                    return 0  # The broker has closed the channel by itself.
+                channel.close()
         except connections.FAULTS as error:
-            self.drop()
-            raise errors.BrokerUnavailable(connections.reason(error)) from error
+            raise self._lost(error) from error
         return int(count)
 
     def drop(self) -> None:
@@ -177,6 +176,12 @@ class Publisher:
         if connection is not None:
             connection.collect()
             signals.connection_changed.send(None, peer="broker", up=False)
+
+    def _lost(self, error: BaseException) -> errors.BrokerUnavailable:
+        """Drop the connection. What was waited for in vain is not declared with the next one."""
+        self._declares = not isinstance(error, TimeoutError)
+        self.drop()
+        return errors.BrokerUnavailable(connections.reason(error))
 
     def _ensure(self) -> None:
         if self._connection is not None:
@@ -196,11 +201,11 @@ class Publisher:
         try:
             if self._declares:
                 topology.ensure(self._connection, self._queues)
-            self._channel = self._connection.channel()
-            self._channel.confirm_select()
+            with connections.within(self._connection, connections.ANSWER):
+                self._channel = self._connection.channel()
+                self._channel.confirm_select()
         except connections.FAULTS as error:
-            self.drop()
-            raise errors.BrokerUnavailable(connections.reason(error)) from error
+            raise self._lost(error) from error
         self._sent, self._open = 0, {}
         self._channel.events["basic_ack"].add(self._on_ack)
         self._channel.events["basic_nack"].add(self._on_nack)
@@ -211,8 +216,8 @@ class Publisher:
         """Somebody has deleted a queue or a binding of ours while this connection stood."""
         try:
             topology.ensure(self._connection, self._queues)
-        except connections.FAULTS:
-            self.drop()
+        except connections.FAULTS as error:
+            self._lost(error)
 
     def _send(self, ticket: tickets.Ticket, deadline: float) -> None:
         self._sent += 1

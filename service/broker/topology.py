@@ -61,10 +61,11 @@ def apply(url: str, named: frozenset[str], *, heartbeat: int = 10) -> list[str]:
     return done
 
 
-def declare(connection: Any, named: frozenset[str]) -> list[str]:
+def declare(connection: Any, named: frozenset[str], *, answer: float | None = None) -> list[str]:
     """Declare everything on an open connection; a line for each thing.
 
     What is there in another form keeps nothing else from being declared: the first PreconditionFailed comes at the end.
+    Raises TimeoutError when one of them is not answered within ``answer`` seconds.
     """
     done: list[str] = []
     differs: amqp.exceptions.PreconditionFailed | None = None
@@ -72,15 +73,20 @@ def declare(connection: Any, named: frozenset[str]) -> list[str]:
         *((f"exchange {name}", functools.partial(_exchange, name)) for name in topology.EXCHANGES),
         *((f"queue {q.name} ← {q.exchange} {q.binding}", functools.partial(_queue, q)) for q in topology.queues(named)),
     ]
-    channel = connection.channel()
+    within = functools.partial(connections.within, connection, answer)
+    with within():
+        channel = connection.channel()
     for line, make in things:
         try:
-            make(channel)
+            with within():
+                make(channel)
             done.append(line)
         except amqp.exceptions.PreconditionFailed as error:
             differs = differs or error
-            channel = connection.channel()  # The broker has closed the other one.
-    channel.close()
+            with within():
+                channel = connection.channel()  # The broker has closed the other one.
+    with within():
+        channel.close()
     if differs is not None:
         raise differs
     return done
@@ -99,10 +105,11 @@ def ensure(connection: Any, named: frozenset[str]) -> None:
     """Declare what this user may; the processes start in any order, and after the broker has lost its disk.
 
     Without the right to declare, or when something is there in another form, the road is tried as it is: a message
-    without a queue comes back, and its ticket stays due.
+    without a queue comes back, and its ticket stays due. Raises TimeoutError when nobody answers for a queue, such as
+    one of a node that is frozen: the others want to go on, so whoever connects anew does without.
     """
     try:
-        declare(connection, named)
+        declare(connection, named, answer=connections.ANSWER)
     except amqp.exceptions.AccessRefused:
         log.debug("This user may not declare the topology", extra={"action": "topology.refused"})
     except amqp.exceptions.PreconditionFailed as error:
@@ -151,18 +158,23 @@ class DeadQueue:
         self._heartbeat = heartbeat
         self._connection: Any = None
         self._channel: Any = None
+        self._declares = True  # With the next connection.
 
     def get(self) -> amqp.Message | None:
         """The next message, or None; raises BrokerUnavailable."""
         try:
             if self._connection is None:
                 self._connection = connections.connect(self._url, heartbeat=self._heartbeat, name="millrace-dead")
-                ensure(self._connection, self._named)
-                self._channel = self._connection.channel()
+                if self._declares:
+                    ensure(self._connection, self._named)
+                with connections.within(self._connection, connections.ANSWER):
+                    self._channel = self._connection.channel()
                 self._channel.auto_decode = False  # What is filed is filed as it came.
             self._connection.heartbeat_tick()
-            found: amqp.Message | None = self._channel.basic_get(topology.DEAD_QUEUE)
+            with connections.within(self._connection, connections.ANSWER):
+                found: amqp.Message | None = self._channel.basic_get(topology.DEAD_QUEUE)
         except connections.FAULTS as error:
+            self._declares = not isinstance(error, TimeoutError)
             self.drop()
             raise errors.BrokerUnavailable(connections.reason(error)) from error
         return found

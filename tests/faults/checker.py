@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import time
 from collections.abc import Callable, Iterable, Iterator
 
 import psycopg2
 
-from tests.door import Door, assert_in_time
+from tests.door import TIMEOUT, Door, assert_in_time
+from tests.faults.mixture import Cancels, Mixture, Replays, Runs
 from tests.faults.workload import Workload
 from tests.patience import wait
 from tests.road import Road
@@ -23,9 +25,32 @@ where e.id = any(%s::uuid[])
 """
 EFFECTS = "select number, event_id::text from effects where number = any(%s)"
 OPEN = "select count(*) from millrace.events where state in ('pending', 'running')"
+NOW = "select clock_timestamp()"
+LATER = "select exists (select from millrace.slots where due_at > %s)"
+RUN = "select distinct event_id::text from runs"
+REPLAYS = "select replay_of::text, id::text from millrace.events where replay_of = any(%s::uuid[])"
 
+# Instants of which there is not just one slot, and for it just one event, worked once; until an instant.
+NOT_ONCE = """
+with ticks as (
+    select coalesce(s.due_at, e.slot_at) as at, s.outcome, s.event_id as named, e.id, e.state,
+           (select count(*) from effects f where f.event_id = e.id) as effects
+    from (select * from millrace.slots where schedule = %s) s
+    full join (select * from millrace.events where schedule = %s and replay_of is null) e on e.slot_at = s.due_at)
+select at from ticks where at <= %s group by at
+having count(*) <> 1
+    or not bool_and(named is not distinct from id and (outcome = 'skipped') = (id is null)
+                    and (id is null or state = 'succeeded' and effects = 1))
+"""
+# Of all slots since an instant: how many, how many instants they stand for, and how many there were.
+ACCOUNT = """
+select count(*)::int, (count(*) + coalesce(sum(missed) filter (where due_at > first), 0))::int,
+       extract(epoch from max(due_at) - min(due_at))::int + 1
+from (select *, min(due_at) over () as first from millrace.slots where schedule = %s and due_at > %s) found
+"""
 
 NONE: frozenset[int] = frozenset()
+LONG_AGO = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,6 +61,8 @@ class Verdict:
     buried: frozenset[int] = NONE  #: dead letters, though there was nothing wrong with them
     doubled: frozenset[int] = NONE  #: with more than one effect, or with one that a replay would double
     broken_refusals: frozenset[int] = NONE  #: said not to be stored, and worked all the same
+    unheeded: frozenset[int] = NONE  #: said to be cancelled, or found so, and worked all the same
+    replayed_twice: frozenset[int] = NONE  #: dead letters of which more was made than one event, which was told
 
 
 @contextlib.contextmanager
@@ -93,9 +120,49 @@ def check(road: Road, load: Workload, record: Record, *, drain: float = 60.0) ->
     record("lost", len(verdict.lost))
     record("doubled", len(verdict.doubled))
     assert verdict == Verdict(), verdict
+    assert_answered(load)
+    assert_well(road)
+
+
+def check_all(road: Road, mixture: Mixture, record: Record, *, drain: float = 60.0) -> None:
+    """The same of clients of every kind, and P5 of the schedule that is due each second, from its first slot on."""
+    mixture.stop()
+    accepted = mixture.posts.accepted() | mixture.posts.ask_again()
+    accepted_runs = mixture.runs.accepted() | mixture.runs.ask_again()
+    until = road.one(NOW)
+    wait(lambda: road.one(LATER, until), drain, "the clocks have come so far")
+    wait(lambda: not road.one(OPEN), drain, "nothing is open")  # For a moment: a tick comes each second.
+    verdicts = {
+        "posts": judge(road, mixture.posts, accepted),
+        "batches": judge(road, mixture.batches),
+        "runs": judge_runs(road, mixture.runs, accepted_runs),
+        "cancels": judge_cancels(road, mixture.cancels),
+        "replays": judge_replays(road, mixture.replays),
+    }
+    for field in dataclasses.fields(Verdict):
+        record(field.name.replace("_", " "), sum(len(getattr(v, field.name)) for v in verdicts.values()))
+    slots = judge_slots(road, until)
+    record("slots not once", len(slots))
+    assert not (found := {name: v for name, v in verdicts.items() if v != Verdict()}), found
+    assert not slots, slots
+    assert_accounted(road, LONG_AGO)
+    for load in mixture.each().values():
+        assert_answered(load)
+    acts = [*mixture.cancels.acts.values(), *(act for told in mixture.replays.acts.values() for act in told)]
+    strange = [act for act in acts if act.status not in (200, 202, 409, 503, 0) or act.seconds >= TIMEOUT]
+    assert not strange, f"neither done nor refused: {strange[0]}"
+    assert_well(road)
+
+
+def assert_answered(load: Workload) -> None:
+    """P3: every post was answered in time, and in words that were promised."""
     assert_in_time(load.answers.values())
     strange = [a for a in load.unknown().values() if a.status not in (0, 503)]
     assert not strange, f"neither accepted nor refused: {strange[0]}"
+
+
+def assert_well(road: Road) -> None:
+    """P8, by the books and by the doctor."""
     road.assert_books()
     doctor = road.run("doctor", "service", "doctor")
     assert doctor.wait_for_end() == 0, doctor.text()
@@ -123,3 +190,53 @@ def judge(road: Road, load: Workload, accepted: dict[int, str] | None = None) ->
         doubled=frozenset(n for n, events in worked.items() if len(events) > 1 or n in buried),
         broken_refusals=frozenset(load.refused().keys() & worked.keys()),
     )
+
+
+def judge_runs(road: Road, load: Runs, accepted: dict[int, str] | None = None) -> Verdict:
+    """Of a detached handler whose effect is committed with its outcome: at least one run, and one effect."""
+    accepted = load.accepted() if accepted is None else accepted
+    run = {event for (event,) in road.sql(RUN)}
+    verdict = judge(road, load, accepted)
+    never = frozenset(n for n, event in accepted.items() if event not in run)
+    return dataclasses.replace(verdict, lost=verdict.lost | never)
+
+
+def judge_cancels(road: Road, load: Cancels) -> Verdict:
+    """What was answered to be cancelled has no effect; what was not is worked; if nobody knows, one of both."""
+    accepted, acts = load.accepted(), load.acts
+    states = {event: state for event, state, _ in road.sql(ENDED, list(accepted.values()))}
+    worked = {event for _, event in road.sql(EFFECTS, list(accepted))}
+    told = {n for n, act in acts.items() if act.status == 200}
+    maybe = {n for n, act in acts.items() if act.status in (0, 503)}
+    ended = {n for n, event in accepted.items() if states.get(event) == "cancelled"}
+    gone = told | (ended & maybe)
+    verdict = judge(road, load, {n: event for n, event in accepted.items() if n not in gone})
+    return dataclasses.replace(verdict, unheeded=frozenset(n for n in gone if n not in ended or accepted[n] in worked))
+
+
+def judge_replays(road: Road, load: Replays) -> Verdict:
+    """Of each dead letter there is one new event, if one was told; it is worked once, and the letter stays."""
+    letters, told = load.accepted(), load.made()
+    made: dict[str, set[str]] = {}
+    for old, new in road.sql(REPLAYS, list(letters.values())):
+        made.setdefault(old, set()).add(new)
+    ended = {event: reason for event, state, reason in road.sql(ENDED, list(letters.values())) if state == "dead"}
+    found = {n: sorted(made.get(event, set()) | told.get(n, set())) for n, event in letters.items()}
+    verdict = judge(road, load, {n: new[0] for n, new in found.items() if new})
+    return dataclasses.replace(
+        verdict,
+        lost=verdict.lost | {n for n, event in letters.items() if not ended.get(event)},
+        replayed_twice=frozenset(n for n, new in found.items() if len(new) > 1),
+    )
+
+
+def judge_slots(road: Road, until: datetime.datetime, schedule: str = "ticking.second") -> list[datetime.datetime]:
+    """The instants that did not become one slot with one event, worked once, by a time when none is open."""
+    return [at for (at,) in road.sql(NOT_ONCE, schedule, schedule, until)]
+
+
+def assert_accounted(road: Road, since: datetime.datetime, schedule: str = "ticking.second") -> int:
+    """Each instant since then has its slot or is counted in the next one; how many slots there are."""
+    found, accounted, instants = road.sql(ACCOUNT, schedule, since)[0]
+    assert accounted == instants, f"{found} slots stand for {accounted} of {instants} instants"
+    return int(found)

@@ -1,8 +1,8 @@
 """Random faults under load: ``make chaos SEED=7 MINUTES=30``.
 
 The seed decides what is done to whom, in which order and for how long; so a run that finds something can be run again.
-What it finds may still depend on the moment. After each round the road must work again, and at the end the checker
-judges all that was posted.
+What it finds may still depend on the moment. Clients of every kind go on all the while (``mixture``), and a schedule is
+due each second. After each round the road must work again, and at the end the checker judges all that was asked for.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from contextlib import AbstractContextManager, contextmanager
 from rich.console import Console
 
 from tests.faults import checker
+from tests.faults.mixture import Mixture, mixed
 from tests.faults.proxy import UP
 from tests.faults.stack import KINDS, Stack
-from tests.faults.workload import Workload
 
 LINES = [f"{kind}-{server}" for kind in KINDS for server in ("ledger", "broker")]
 #: What can be done to whom. A web process is not frozen: no answer comes from one, and none can be asked to be in time.
@@ -149,8 +149,8 @@ def run(stack: Stack, seed: int, minutes: float, say: Callable[[str], None]) -> 
     """Do what the seed says for so long; raises AssertionError when a promise is broken."""
     begin = time.monotonic()
     told, worst = 0, 0.0
-    with Workload(*stack.doors) as load:
-        load.wait_for_accepted(10)
+    with mixed(*stack.doors) as load:
+        load.posts.wait_for_accepted(10)
         for number, found in enumerate(rounds(seed), 1):
             if (minute := int((time.monotonic() - begin) / 60)) > told:
                 told = minute
@@ -166,13 +166,14 @@ def run(stack: Stack, seed: int, minutes: float, say: Callable[[str], None]) -> 
             deeds = " + ".join(map(str, found.deeds))
             say(f"{number:4}. {deeds}, for {found.seconds} s; worked again after {recovery:.1f} s")
             time.sleep(found.calm)
-    checker.check(stack.road, load, lambda name, value: say(f"{name}: {value}"), drain=120)
-    say(f"[bold green]All promises held.[/] {counts(load)}; {len(load.answers)} posts in all.")
+    checker.check_all(stack.road, load, lambda name, value: say(f"{name}: {value}"), drain=120)
+    say(f"[bold green]All promises held.[/] {counts(load)}; {load.told()}.")
 
 
-def counts(load: Workload) -> str:
+def counts(load: Mixture) -> str:
     """What clients were told so far."""
-    return f"{len(load.accepted())} accepted, {len(load.refused())} refused, {len(load.unknown())} unknown"
+    words = ("accepted", "refused", "unknown")
+    return ", ".join(f"{sum(len(getattr(each, word)()) for each in load.each().values())} {word}" for word in words)
 
 
 def main() -> int:

@@ -9,10 +9,14 @@ from typing import Self
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from tests import servers
+from tests.apps.detached_app import QUEUE
 from tests.faults.proxy import Proxy
+from tests.patience import PATIENCE
 from tests.road import Process, Road
 
 KINDS = {"web": 2, "worker": 3, "clock": 2}  #: how many processes of each
+APPS = "tests.apps.ledger_app,tests.apps.detached_app,tests.apps.ticking_app"
+LEASE = 2.0 + PATIENCE  #: seconds
 
 
 class Stack:
@@ -33,6 +37,7 @@ class Stack:
                 stack.callback(server.stop)
             # Time limits that no event meets: on a machine that is busy with this, the quick ones would end good work.
             settings = {"fault_patience": "5", "patience": "10", "soft_limit": "20", "hard_limit": "30"}
+            settings |= {"apps": APPS, "lease": str(LEASE), "grace": "2"}
             self.road = Road(self.ledger.dsn, self.broker.url, self.folder, **settings).prepare()
             stack.callback(self.road.stop)
             for kind in KINDS:
@@ -42,7 +47,10 @@ class Stack:
             self.doors = [self.road.web(**self._addresses("web")) for _ in range(KINDS["web"])]
             self.processes["web"] = [door.process for door in self.doors]
             self.processes["clock"] = [self.road.clock(**self._addresses("clock")) for _ in range(KINDS["clock"])]
-            self.processes["worker"] = [self.road.worker(**self._addresses("worker")) for _ in range(KINDS["worker"])]
+            queues = f"events,periodic,{QUEUE}"
+            self.processes["worker"] = [
+                self.road.worker(queues=queues, **self._addresses("worker")) for _ in range(KINDS["worker"])
+            ]
             self._stack = stack.pop_all()
         return self
 

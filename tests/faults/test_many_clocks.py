@@ -23,6 +23,7 @@ from service.local import ports
 from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
 from service.plans import Interval
+from tests.faults.checker import NOW, assert_accounted
 from tests.faults.proxy import Proxy
 from tests.faults.test_clocks import assert_each_slot_once, wait_for_slots
 from tests.patience import PATIENCE, wait
@@ -33,14 +34,7 @@ MakeRoad = Callable[..., Road]
 LATE = 2.0  #: seconds: P5
 KILLS = 20
 FREEZE = 60.0  #: seconds
-NOW = "select clock_timestamp()"
 SLOTS = "select count(*) from millrace.slots where schedule = %s and due_at > %s"
-#: Of all slots since an instant: how many, how many instants they stand for, and how many there were.
-ACCOUNT = """
-select count(*)::int, (count(*) + coalesce(sum(missed) filter (where due_at > first), 0))::int,
-       extract(epoch from max(due_at) - min(due_at))::int + 1
-from (select *, min(due_at) over () as first from millrace.slots where schedule = %s and due_at > %s) found
-"""
 LATEST = "select max(late) from millrace.slots where schedule = %s and due_at > %s and due_at <= %s"
 #: Seconds from a tick's instant to its first message.
 PUBLISHED = "select count(*) from millrace.tickets where queue = 'periodic' and published_at is null"
@@ -67,13 +61,6 @@ def freeze_at(road: Road, point: str) -> Process:
     clock = road.clock(crash_at=armed.setting)
     armed.wait(40)
     return clock
-
-
-def assert_accounted(road: Road, since: datetime.datetime, schedule: str = "ticking.second") -> int:
-    """Each instant since then has its slot or is counted in the next one; how many slots there are."""
-    found, accounted, instants = road.sql(ACCOUNT, schedule, since)[0]
-    assert accounted == instants, f"{found} slots stand for {accounted} of {instants} instants"
-    return int(found)
 
 
 @pytest.mark.heavy

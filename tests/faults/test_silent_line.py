@@ -9,9 +9,10 @@ import pytest
 
 from schedules import duty
 from service.local.postgres import PostgresServer
+from tests.faults.checker import NOW, assert_accounted
 from tests.faults.proxy import Proxy
 from tests.faults.test_clocks import wait_for_slots
-from tests.faults.test_many_clocks import LATE, NOW, assert_accounted
+from tests.faults.test_many_clocks import LATE
 from tests.patience import PATIENCE, wait
 from tests.road import Road
 

@@ -14,13 +14,19 @@ from service.application import publish
 from service.broker import publisher, silence
 from service.domain import errors, topology
 from service.domain.ticket import Ticket
+from service.local.postgres import PostgresServer
 from service.local.rabbitmq import RabbitNode
-from tests import servers
+from tests import databases, servers
+from tests.apps.detached_app import QUEUE
 from tests.patience import PATIENCE, wait
+from tests.road import Road
 
 pytestmark = [pytest.mark.heavy, pytest.mark.rabbitmq]
 
-ELSEWHERE = "elsewhere"  #: a queue that has its only member on the other node
+ELSEWHERE = QUEUE  #: a queue that has its only member on the other node
+BEGINS = (
+    15.0  #: seconds from the beginning of web and clock, which wait for one declaration each, until events are worked
+)
 FOR = 25.0  #: seconds; after a minute the broker gives the other node up, and refuses what is for it
 
 
@@ -66,6 +72,32 @@ def test_what_is_for_other_queues_is_published_all_the_while(nodes: tuple[Rabbit
     other.thaw()
     wait(lambda: ELSEWHERE in send(broker), 2 * silence.RESTS[1], "it is published to again", step=0.5)
     broker.drop()
+
+
+@pytest.mark.fault(3)
+@pytest.mark.fault(7)
+def test_who_begins_beside_it_goes_on_without_having_declared_it(
+    nodes: tuple[RabbitNode, RabbitNode], ledger_server: PostgresServer, tmp_path: pathlib.Path
+) -> None:
+    """The broker itself would keep them waiting for half a minute, and send heartbeats all the while."""
+    first, other = nodes
+    ledger_server.execute(f"create database beside template {databases.make_template(ledger_server)}")
+    apps = "tests.apps.ledger_app,tests.apps.detached_app"
+    road = Road(ledger_server.dsn_of("beside"), first.url, tmp_path, apps=apps, broker_heartbeat="10").prepare()
+    try:
+        road.worker()
+        other.freeze()
+        door, _, late = road.web(), road.clock(), road.worker(ready=False)
+        events = [door.post("ledger.step", delay=delay).id for delay in (0.0, 0.1)]  # One is the clock's to publish.
+        road.wait_until_closed(events, BEGINS)
+        road.assert_worked_once(events)
+        # A worker has queues of Celery's own declared, which this broker does not do as long as it waits for the node.
+        assert late.code is None
+        other.thaw()
+        late.wait_for_text("ready.", 40)
+    finally:
+        other.thaw()
+        road.stop()
 
 
 def send(broker: publisher.Publisher) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
+from typing import Any, Self
 
 from tests.door import Answer, Door
 from tests.patience import wait
@@ -21,15 +22,17 @@ class Workload:
     post again what may not be stored.
     """
 
+    keyed = True  #: whether every other post has an idempotency key
+
     def __init__(self, *doors: Door, rate: float = 40.0, threads: int = 4, type_name: str = "ledger.step") -> None:
         self.answers: dict[int, Answer] = {}  #: number → what its client was told
-        self._doors = doors
-        self._type = type_name
+        self.doors = doors
+        self.type = type_name
         self._pause = threads / rate  # From one post of a thread to its next.
-        self._ended = threading.Event()
+        self.ended = threading.Event()
         self._threads = [threading.Thread(target=self._post, name=f"client-{n}") for n in range(threads)]
 
-    def __enter__(self) -> Workload:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -39,7 +42,7 @@ class Workload:
 
     def stop(self) -> None:
         """Have the posts under way answered, and post no more."""
-        self._ended.set()
+        self.ended.set()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
@@ -73,25 +76,39 @@ class Workload:
         found: dict[int, str] = {}
 
         def is_accepted(number: int) -> bool:
-            answer = self._send(number, self._doors[-1])
+            answer = self._send(number, self.doors[-1])
             if answer.status == 202:
                 found[number] = answer.id
             return answer.status == 202
 
         for number in self.unknown():
-            if key_of(number):
+            if self.key_of(number):
                 wait(functools.partial(is_accepted, number), seconds, "an event that may be stored is posted again")
         return found
 
+    def key_of(self, number: int) -> str | None:
+        """The idempotency key of this post, if it has one; at each of two doors every other one has."""
+        return f"post-{number}" if self.keyed and number // 2 % 2 else None
+
+    def step(self, number: int) -> None:
+        """What a client does each time."""
+        self.answers[number] = self._send(number, self.door_of(number))
+
+    def door_of(self, number: int) -> Door:
+        """The doors take turns."""
+        return self.doors[number % len(self.doors)]
+
+    def numbers(self, count: int) -> list[int]:
+        """So many more numbers."""
+        return list(itertools.islice(_numbers, count))
+
+    def payload(self, number: int) -> dict[str, Any]:
+        """What is posted."""
+        return {"number": number}
+
     def _post(self) -> None:
-        while not self._ended.wait(self._pause):
-            number = next(_numbers)
-            self.answers[number] = self._send(number, self._doors[number % len(self._doors)])
+        while not self.ended.wait(self._pause):
+            self.step(next(_numbers))
 
     def _send(self, number: int, door: Door) -> Answer:
-        return door.post(self._type, key=key_of(number), number=number)
-
-
-def key_of(number: int) -> str | None:
-    """The idempotency key of this post, if it has one; at each of two doors every other one has."""
-    return f"post-{number}" if number // 2 % 2 else None
+        return door.post(self.type, key=self.key_of(number), **self.payload(number))

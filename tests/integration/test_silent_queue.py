@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import urllib.parse
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -10,9 +11,12 @@ from collections.abc import Iterator
 import pytest
 
 from service.application import publish
+from service.broker import connection as connections
 from service.broker import publisher, silence
+from service.broker import topology as broker_topology
 from service.domain import errors, topology
 from service.domain.ticket import Ticket
+from tests.faults.proxy import Proxy
 from tests.ledgers import Ledger, a_release, due_now
 from tests.patience import PATIENCE
 
@@ -133,3 +137,67 @@ class TestRoad:
         published = "select count(*) from millrace.tickets where published_at is not null and event_ids && %s::uuid[]"
         ledger.until(lambda: ledger.sql(published, ids) == [(20,)], publish.MARK_AFTER + 2.0)
         assert self.out(ledger).keys() == {"a.a"}
+
+
+@pytest.mark.rabbitmq
+class TestBeginning:
+    """A line to the broker that is there, and on which nothing comes back any more."""
+
+    @pytest.fixture
+    def line(self, vhost: str) -> Iterator[Proxy]:
+        line = Proxy(urllib.parse.urlsplit(vhost).port or 5672).start()
+        yield line
+        line.stop()
+
+    def test_a_declaration_without_an_answer_is_not_waited_for(
+        self, vhost: str, line: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connections, "ANSWER", TIMEOUT)
+        connection = connections.connect(line.instead_of(vhost), heartbeat=60, name="test")
+        begin = time.monotonic()
+        with line.weather_of(lost=True), pytest.raises(TimeoutError):
+            broker_topology.ensure(connection, frozenset())
+        connection.collect()
+        assert time.monotonic() - begin < 3 * TIMEOUT
+
+    def test_who_had_no_answer_does_without_in_the_next_connection(
+        self, vhost: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broker = publisher.Publisher(vhost, frozenset(), heartbeat=60, name="test")
+        broker.tick()
+        broker.drop()
+        declared = []
+
+        def silent(*_: object) -> None:
+            declared.append(1)
+            raise TimeoutError
+
+        monkeypatch.setattr(broker_topology, "ensure", silent)
+        broker = publisher.Publisher(vhost, frozenset(), heartbeat=60, name="test")
+        dead = broker_topology.DeadQueue(vhost, frozenset(), heartbeat=60)
+        for begin in (broker.tick, dead.get):
+            with pytest.raises(errors.BrokerUnavailable):
+                begin()
+            begin()
+        assert len(declared) == 2
+        assert broker.publish([a_ticket(topology.EVENTS_QUEUE)], publish.TIMEOUT)
+        broker.drop()
+        dead.drop()
+
+    def test_a_clock_does_not_wait_for_the_state_of_a_queue(
+        self, vhost: str, line: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connections, "ANSWER", TIMEOUT)
+        broker = publisher.Publisher(line.instead_of(vhost), frozenset(), heartbeat=60, name="test")
+        broker.tick()
+        dead = broker_topology.DeadQueue(line.instead_of(vhost), frozenset(), heartbeat=60)
+        assert dead.get() is None
+        begin = time.monotonic()
+        with line.weather_of(lost=True):
+            for ask in (lambda: broker.ready(topology.EVENTS_QUEUE), dead.get):
+                with pytest.raises(errors.BrokerUnavailable):
+                    ask()
+        assert time.monotonic() - begin < 4 * TIMEOUT
+        assert broker.ready(topology.EVENTS_QUEUE) == 0
+        broker.drop()
+        dead.drop()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from bench import contestants, figures, profiles, results, schedules, work
+from bench import contestants, due, figures, profiles, results, schedules, work
 from bench.contestant import Scale
 from bench.errors import BenchError
 from bench.load import Load
@@ -177,18 +179,28 @@ class TestProfiles:
         assert max(shape.types for _, shape in profile.sections) <= min(each.types for each in chosen)
 
 
+def kept(rows: Sequence[Any]) -> Any:
+    """A document with these rows, as it is read again."""
+    found = [dataclasses.asdict(row) for row in rows]
+    document = {"taken_at": "2026-01-31 08:00", "load": 0.2, "versions": {"Millrace": "abc"}, "rows": found}
+    return json.loads(json.dumps(document))
+
+
 def test_the_figures_of_schedules_are_a_part_of_the_page() -> None:
     cases = [schedules.Case(1_000, 0, 0), schedules.Case(100_000, 5_000, 1, "ticks.alone")]
     found = [schedules.Row(case, case.due, 0.5, 1.25, 1.5, 1.75, 0.015, 0.02) for case in cases]
-    document = {
-        "taken_at": "2026-01-31 08:00",
-        "load": 0.2,
-        "versions": {"Millrace": "abc"},
-        "rows": [dataclasses.asdict(row) for row in found],
-    }
-    section = schedules.section(json.loads(json.dumps(document)))
+    section = schedules.section(kept(found))
     assert "| 1,000 schedules, none due | | | | | 1.5% | 2.0% |" in section
     assert (
         "| 100,000 schedules, 5,000 due at once, a ticket each | 500 | 1,250 | 1,500 | 1.75 | 1.5% | 2.0% |" in section
     )
     assert "p99 1250 ms" in schedules.line(found[1])
+
+
+def test_what_is_due_in_the_same_second_is_a_part_of_the_page() -> None:
+    cases = [due.Case(10_000, 1), due.Case(10_000, 50, worked=True)]
+    found = [due.Row(case, [1.75, 1.5, 2.25], {"clock": 0.5, "postgres": 0.75, "broker": 1.0}) for case in cases]
+    section = due.section(kept(found))
+    assert "| 10,000 events, a ticket each, no worker | 1.75 | 2.25 | 0.50 | 0.75 | 1.00 |" in section
+    assert "| 10,000 events, 50 on a ticket, a worker at them | 1.75 | 2.25 | 0.50 | 0.75 | 1.00 |" in section
+    assert "after 1.75, 1.50, 2.25 s" in due.line(found[0])

@@ -7,6 +7,7 @@ import pathlib
 import time
 
 import pydantic
+from sqlalchemy import text
 
 from tests.apps.detached_app import QUEUE
 from tests.apps.ledger_app.handlers import add
@@ -34,4 +35,22 @@ def work(payload: Work, ctx: Context) -> int:
         if payload.looks:
             ctx.progress(min(1.0, (time.monotonic() - begin) / (payload.seconds or 60.0)), "working")
         time.sleep(0.02)
+    return os.getpid()
+
+
+class Fenced(pydantic.BaseModel):
+    """What a run shall do whose effect is committed with its outcome."""
+
+    number: int  #: which post it was
+    seconds: float = 0.0  #: how long it takes
+
+
+@handler("long.fenced", payload=Fenced, detached=True, queue=QUEUE, attempts=3, backoff=Backoff(base=0.2, cap=0.5))
+def fenced(payload: Fenced, ctx: Context) -> int:
+    """Note that it runs, which may happen more than once; take its time; and leave its effect to its outcome."""
+    run = {"event": ctx.event.id, "attempt": ctx.attempt, "pid": os.getpid()}
+    ctx.session.execute(text("insert into runs values (:event, :attempt, :pid)"), run)
+    ctx.session.commit()
+    time.sleep(payload.seconds)
+    add(ctx, ctx.event)
     return os.getpid()
