@@ -6,12 +6,11 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import click.testing
 import pytest
 
-from service import cli
 from service.domain import errors, ticket
 from tests.front import Front
+from tests.integration.test_verbs import run
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
@@ -72,11 +71,10 @@ def test_an_id_in_capitals_is_that_of_the_same_event_everywhere(ledger: Ledger, 
 
 
 def test_the_command_line_takes_an_id_in_capitals(ledger: Ledger, dead: Callable[[], str]) -> None:
-    runner, there = click.testing.CliRunner(), {"MILLRACE_DATABASE_URL": ledger.url}
     event_id = dead()
-    shown = runner.invoke(cli.main, ["events", "show", event_id.upper(), "--json"], env=there)
+    shown = run("events", "show", event_id.upper(), "--json", MILLRACE_DATABASE_URL=ledger.url)
     assert json.loads(shown.stdout)["id"] == event_id
-    assert runner.invoke(cli.main, ["dead", "discard", event_id.upper()], env=there).exit_code == 0
+    assert run("dead", "discard", event_id.upper(), MILLRACE_DATABASE_URL=ledger.url).exit_code == 0
     assert ledger.sql("select target from millrace.audit") == [(event_id,)]
 
 
