@@ -43,8 +43,11 @@ class UserLedger(Protocol):
     def add(self, name: str, role: str, password: str, *, by: str | None) -> None: ...
     def set_password(self, name: str, password: str, *, by: str | None) -> None: ...
     def rehash(self, name: str, password: str) -> None: ...
+    def set_role(self, name: str, role: str, *, by: str | None) -> None: ...
+    def disable(self, name: str, *, by: str | None) -> None: ...
+    def enable(self, name: str, *, by: str | None) -> None: ...
     def remove(self, name: str, *, by: str | None) -> None: ...
-    def sessions(self, idle: float, *, limit: int) -> Sequence[dict[str, Any]]: ...
+    def sessions(self, idle: float, *, limit: int) -> tuple[Sequence[dict[str, Any]], int]: ...
     def end_of(self, name: str, *, by: str | None) -> int: ...
 
 
@@ -59,7 +62,7 @@ class Users:
         self._turn = threading.Semaphore(AT_ONCE)
 
     def list(self) -> list[dict[str, Any]]:
-        """All of them: name, role, created_at, created_by, changed_at, seen_at."""
+        """All of them: name, role, disabled, created_at, created_by, changed_at, seen_at."""
         return self._ledger.list()
 
     def any(self) -> bool:
@@ -69,22 +72,34 @@ class Users:
     def add(self, name: str, role: str, password: str, *, by: str | None) -> None:
         """A new user. Raises InvalidAccess, UserExists."""
         access.check_name(name)
-        if role not in tuple(access.Role):
-            raise errors.InvalidAccess([errors.Fault("/role", f"one of {', '.join(access.Role)} is wanted")])
+        _check_role(role)
         self._ledger.add(name, role, _hash(name, password), by=by)
 
     def set_password(self, name: str, password: str, *, by: str | None) -> None:
         """Another password; the user's sessions end. Raises InvalidAccess, UserNotFound."""
         self._ledger.set_password(name, _hash(name, password), by=by)
 
+    def set_role(self, name: str, role: str, *, by: str | None) -> None:
+        """Another role, at once. Raises InvalidAccess, UserNotFound."""
+        _check_role(role)
+        self._ledger.set_role(name, role, by=by)
+
+    def disable(self, name: str, *, by: str | None) -> None:
+        """Let a user sign in no more; the sessions end. Raises UserNotFound."""
+        self._ledger.disable(name, by=by)
+
+    def enable(self, name: str, *, by: str | None) -> None:
+        """Let a user who was disabled sign in again. Raises UserNotFound."""
+        self._ledger.enable(name, by=by)
+
     def remove(self, name: str, *, by: str | None) -> None:
         """Take a user away; the sessions end. Raises UserNotFound."""
         self._ledger.remove(name, by=by)
 
-    def sessions(self, idle: float) -> Sequence[dict[str, Any]]:
+    def sessions(self, idle: float) -> tuple[Sequence[dict[str, Any]], int]:
         """The sessions that go on, the ones seen last first: name, local, role, created_at, seen_at, ends_at.
 
-        ``idle``: seconds of rest after which one has ended.
+        At most ``MOST_SESSIONS`` of them, and how many there are. ``idle``: seconds of rest after which one has ended.
         """
         return self._ledger.sessions(idle, limit=MOST_SESSIONS)
 
@@ -145,6 +160,11 @@ def _verify(hash: str, password: str) -> bool:
         return bool(_hasher().verify(hash, password))
     except argon2.exceptions.VerifyMismatchError:
         return False
+
+
+def _check_role(role: str) -> None:
+    if role not in tuple(access.Role):
+        raise errors.InvalidAccess([errors.Fault("/role", f"one of {', '.join(access.Role)} is wanted")])
 
 
 def _hash(name: str, password: str) -> str:

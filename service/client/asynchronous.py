@@ -74,6 +74,25 @@ class AsyncClient:
         """Have nothing more come of a dead letter: it leaves the list; the event stays as it is."""
         await self._run(calls.discard(event_id, because, self._limits))
 
+    async def replay_many(
+        self, *, dry_run: bool = False, rate: float | None = None, because: str | None = None,
+        **which: Unpack[calls.Letters],
+    ) -> dict[str, Any]:  # fmt: skip
+        """Work dead letters again, ``rate`` a second; what came of it, by type. ``dry_run`` only looks.
+
+        It answers after about 20 seconds with what was done: ask again while ``complete`` is false.
+        """
+        query = {"dry_run": dry_run, "rate": rate, "because": because, **which}
+        return await self._run(calls.on_many("replay", query, self._limits))
+
+    async def discard_many(
+        self, *, dry_run: bool = False, because: str | None = None, **which: Unpack[calls.Letters]
+    ) -> dict[str, Any]:
+        """Have nothing more come of dead letters; how many, by type. ``dry_run`` only counts."""
+        return await self._run(
+            calls.on_many("discard", {"dry_run": dry_run, "because": because, **which}, self._limits)
+        )
+
     async def rows(self, path: str, member: str, query: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The rows of any list of the API, page by page."""
         cursor = None

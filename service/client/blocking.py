@@ -82,6 +82,23 @@ class Client:
         """Have nothing more come of a dead letter: it leaves the list; the event stays as it is."""
         self._run(calls.discard(event_id, because, self._limits))
 
+    def replay_many(
+        self, *, dry_run: bool = False, rate: float | None = None, because: str | None = None,
+        **which: Unpack[calls.Letters],
+    ) -> dict[str, Any]:  # fmt: skip
+        """Work dead letters again, ``rate`` a second; what came of it, by type. ``dry_run`` only looks.
+
+        It answers after about 20 seconds with what was done: ask again while ``complete`` is false.
+        """
+        query = {"dry_run": dry_run, "rate": rate, "because": because, **which}
+        return self._run(calls.on_many("replay", query, self._limits))
+
+    def discard_many(
+        self, *, dry_run: bool = False, because: str | None = None, **which: Unpack[calls.Letters]
+    ) -> dict[str, Any]:
+        """Have nothing more come of dead letters; how many, by type. ``dry_run`` only counts."""
+        return self._run(calls.on_many("discard", {"dry_run": dry_run, "because": because, **which}, self._limits))
+
     def rows(self, path: str, member: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The rows of any list of the API, page by page."""
         cursor = None

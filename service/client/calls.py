@@ -16,6 +16,7 @@ from service.client import core, errors
 from service.client.documents import Event, Item, NewEvent, Page, encode, instant
 
 LONGEST_WAIT = 30  #: seconds for which Millrace keeps back an answer at most
+LONGEST_ACT = 60  #: seconds for which an act on many may keep its answer back; a replay answers after 20
 POLL = (0.1, 2.0)  #: seconds between looks at an event: first, longest
 GLANCE = 1.0  #: seconds that each of them may take at least, however little time is left
 #: Events and bytes in one request of many; proxies commonly let a megabyte pass.
@@ -35,6 +36,17 @@ class Filters(TypedDict, total=False):
     since: datetime.datetime | None  #: accepted at this instant or later
     until: datetime.datetime | None  #: accepted before it
     text: str | None  #: somewhere in the payload; wants ``type`` and ``since``
+
+
+class Letters(TypedDict, total=False):
+    """Which dead letters an act on many is meant for: all of it applies. ``all`` alone: every one that is open."""
+
+    type: str | None
+    reason: str | None
+    since: datetime.datetime | None  #: died at this instant or later
+    until: datetime.datetime | None  #: died before it
+    all: bool
+    limit: int  #: at most so many, the oldest first
 
 
 def new_key() -> str:
@@ -203,11 +215,22 @@ def discard(event_id: str, because: str | None, limits: core.Limits) -> core.Ste
             raise
 
 
+def on_many(act: str, query: dict[str, Any], limits: core.Limits) -> core.Steps[dict[str, Any]]:
+    """Replay or discard what a query finds; what came of it. Only a dry run is asked for twice."""
+    again = bool(query.get("dry_run"))
+    request = core.Request("POST", f"/v1/{act}", _shown(query), repeatable=again, waits=LONGEST_ACT)
+    document: dict[str, Any] = (yield from core.exchange(request, limits)).document
+    return document
+
+
 def page(path: str, member: str, query: dict[str, Any], limits: core.Limits) -> core.Steps[Page]:
     """A page of a list whose rows stand under ``member``."""
-    shown = {n: instant(v) if isinstance(v, datetime.datetime) else v for n, v in query.items()}
-    document = (yield from core.exchange(core.Request("GET", path, shown), limits)).document
+    document = (yield from core.exchange(core.Request("GET", path, _shown(query)), limits)).document
     return Page(document[member], document.get("next_cursor"))
+
+
+def _shown(query: dict[str, Any]) -> dict[str, Any]:
+    return {n: instant(v) if isinstance(v, datetime.datetime) else v for n, v in query.items()}
 
 
 def _act(event_id: str, act: str, because: str | None, document: dict[str, Any] | None = None) -> core.Request:

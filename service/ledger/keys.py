@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import sqlalchemy
 
 from service.domain import errors
 from service.ledger import audit, pages, transactions
@@ -47,6 +49,12 @@ returning {COLUMNS}
 REVOKE = f"""
 update millrace.keys set revoked_at = clock_timestamp(), revoked_by = %s where id = %s and revoked_at is null
 returning {COLUMNS}
+"""
+
+# A key that was rotated ends sooner than it was made to: how old it may grow stands in the entry of that act.
+AGE = """
+select (detail->>'lasts')::float8 from millrace.audit
+where target = %s and act = 'key.rotated' and detail->'lasts' is not null order by n limit 1
 """
 
 USED = """
@@ -113,14 +121,17 @@ class KeyLedger:
             connection.exec_driver_sql(LOCK_NAME, (found["name"],))
             if connection.exec_driver_sql(COUNT, (found["name"],)).scalar_one() >= 2:
                 raise errors.TwoKeysLive()
-            expires_at: datetime.datetime | None = found["expires_at"]
+            lasts = _age(connection, found)
             values = {
                 "id": id, "hash": hash, "name": found["name"], "role": found["role"], "types": found["types"], "by": by,
-                "lasts": None if expires_at is None else (expires_at - found["created_at"]).total_seconds(),
+                "lasts": lasts,
             }  # fmt: skip
             ending = connection.exec_driver_sql(END, (overlap, old)).mappings().one()
             row = connection.exec_driver_sql(INSERT, values).mappings().one()
-            audit.write(connection, "key.rotated", old, by, new=id, name=row["name"], expires_at=ending["expires_at"])
+            audit.write(
+                connection, "key.rotated", old, by,
+                new=id, name=row["name"], expires_at=ending["expires_at"], lasts=lasts,
+            )  # fmt: skip
         return pages.in_utc(row)
 
     def revoke(self, id: str, *, by: str | None) -> dict[str, Any]:
@@ -136,3 +147,12 @@ class KeyLedger:
         """Note that a key was used just now."""
         with transactions.begin(self._engine) as connection:
             connection.exec_driver_sql(USED, (id,))
+
+
+def _age(connection: sqlalchemy.Connection, key: Mapping[Any, Any]) -> float | None:
+    """For how many seconds a key was made; None: for ever."""
+    if (noted := connection.exec_driver_sql(AGE, (key["id"],)).first()) is not None:
+        age: float | None = noted[0]
+        return age
+    expires_at: datetime.datetime | None = key["expires_at"]
+    return None if expires_at is None else float((expires_at - key["created_at"]).total_seconds())

@@ -6,11 +6,17 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import sqlalchemy
+
 from service.domain import errors
 from service.ledger import audit, pages, transactions
 from service.ledger import engine as engines
 
-COLUMNS = "name, role, created_at, created_by, changed_at"
+#: Before the hash of a password: its user is disabled. With it, it is no hash that anything matches.
+LOCK = "!"
+DISABLED = f"left(password, 1) = '{LOCK}'"
+
+COLUMNS = f"name, role, {DISABLED} as disabled, created_at, created_by, changed_at"
 
 LIST = f"""
 select {COLUMNS}, (select max(s.seen_at) from millrace.sessions s where s.local = u.name) as seen_at
@@ -22,14 +28,30 @@ insert into millrace.users (name, role, password, created_by) values (%s, %s, %s
 on conflict (name) do nothing returning name
 """
 
-PASSWORD = """
-update millrace.users set password = %s, changed_at = clock_timestamp() where name = %s returning name
+# Whoever is disabled stays so.
+PASSWORD = f"""
+update millrace.users
+set password = case when {DISABLED} then '{LOCK}' else '' end || %s, changed_at = clock_timestamp()
+where name = %s returning name
+"""
+
+TAKE = f"select role, {DISABLED} from millrace.users where name = %s for update"
+
+ROLE = "update millrace.users set role = %s, changed_at = clock_timestamp() where name = %s"
+
+DISABLE = f"""
+update millrace.users set password = '{LOCK}' || password, changed_at = clock_timestamp() where name = %s
+"""
+
+ENABLE = """
+update millrace.users set password = substr(password, 2), changed_at = clock_timestamp() where name = %s
 """
 
 END_ALL = "delete from millrace.sessions where local = %s"
 
 SESSIONS = """
-select s.name, s.local is not null as local, coalesce(u.role, s.role) as role, s.created_at, s.seen_at, s.ends_at
+select s.name, s.local is not null as local, coalesce(u.role, s.role) as role, s.created_at, s.seen_at, s.ends_at,
+       count(*) over () as total
 from millrace.sessions s left join millrace.users u on u.name = s.local
 where s.ends_at > clock_timestamp() and s.seen_at > clock_timestamp() - make_interval(secs => %s)
 order by s.seen_at desc limit %s
@@ -39,7 +61,9 @@ END_OF = "delete from millrace.sessions where name = %s"
 
 REMOVE = "delete from millrace.users where name = %s returning name"
 
-FIND = "select password, role from millrace.users where name = %s"
+FIND = f"select password, role from millrace.users where name = %s and not {DISABLED}"
+
+REHASH = f"update millrace.users set password = %s where name = %s and not {DISABLED}"
 
 # Those that have ended go when somebody comes; a few at a time, so that nobody waits for it.
 TIDY = """
@@ -52,12 +76,12 @@ insert into millrace.sessions (hash, name, local, role, ends_at)
 values (%s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))
 """
 
-# A local user's role is that of today.
-SESSION = """
+# A local user's role is that of today. A session that began while its user was being disabled opens nothing.
+SESSION = f"""
 select s.name, coalesce(u.role, s.role) as role, s.seen_at < clock_timestamp() - interval '1 minute' as stale
 from millrace.sessions s left join millrace.users u on u.name = s.local
 where s.hash = any(%s) and s.ends_at > clock_timestamp()
-  and s.seen_at > clock_timestamp() - make_interval(secs => %s)
+  and s.seen_at > clock_timestamp() - make_interval(secs => %s) and {DISABLED} is not true
 """
 
 SEEN = "update millrace.sessions set seen_at = clock_timestamp() where hash = any(%s)"
@@ -104,6 +128,31 @@ class UserLedger:
             ended = connection.exec_driver_sql(END_ALL, (name,)).rowcount
             audit.write(connection, "user.password", name, by, sessions_ended=ended)
 
+    def set_role(self, name: str, role: str, *, by: str | None) -> None:
+        """Another role, in the sessions that go on, too. Raises UserNotFound."""
+        with transactions.begin(self._engine) as connection:
+            before, _ = _take(connection, name)
+            if before != role:
+                connection.exec_driver_sql(ROLE, (role, name))
+                audit.write(connection, "user.role", name, by, before=before, role=role)
+
+    def disable(self, name: str, *, by: str | None) -> None:
+        """Let a user sign in no more, and end the sessions. Raises UserNotFound."""
+        with transactions.begin(self._engine) as connection:
+            _, disabled = _take(connection, name)
+            if not disabled:
+                connection.exec_driver_sql(DISABLE, (name,))
+                ended = connection.exec_driver_sql(END_ALL, (name,)).rowcount
+                audit.write(connection, "user.disabled", name, by, sessions_ended=ended)
+
+    def enable(self, name: str, *, by: str | None) -> None:
+        """Let a user sign in again, with the password of before. Raises UserNotFound."""
+        with transactions.begin(self._engine) as connection:
+            _, disabled = _take(connection, name)
+            if disabled:
+                connection.exec_driver_sql(ENABLE, (name,))
+                audit.write(connection, "user.enabled", name, by)
+
     def remove(self, name: str, *, by: str | None) -> None:
         """Take a user away, sessions and all. Raises UserNotFound."""
         with transactions.begin(self._engine) as connection:
@@ -112,7 +161,7 @@ class UserLedger:
             audit.write(connection, "user.removed", name, by)
 
     def find(self, name: str) -> Found | None:
-        """What is needed to check a password."""
+        """What is needed to check a password; None for who may not sign in, too."""
         with transactions.begin(self._engine) as connection:
             row = connection.exec_driver_sql(FIND, (name,)).first()
         return None if row is None else Found(row[0], row[1])
@@ -120,7 +169,7 @@ class UserLedger:
     def rehash(self, name: str, password: str) -> None:
         """Keep the same password in a stronger hash."""
         with transactions.begin(self._engine) as connection:
-            connection.exec_driver_sql("update millrace.users set password = %s where name = %s", (password, name))
+            connection.exec_driver_sql(REHASH, (password, name))
 
     def begin(self, hash: str, *, name: str, role: str, local: bool, lasts: float) -> None:
         """A new session, for ``lasts`` seconds at the most."""
@@ -137,10 +186,12 @@ class UserLedger:
                 connection.exec_driver_sql(SEEN, (list(hashes),))
         return None if row is None else (row[0], row[1])
 
-    def sessions(self, idle: float, *, limit: int) -> Sequence[dict[str, Any]]:
-        """Those that go on, the ones that were seen last first: who, with which role, since when."""
+    def sessions(self, idle: float, *, limit: int) -> tuple[Sequence[dict[str, Any]], int]:
+        """Those that go on, the ones seen last first: who, with which role, since when; and how many there are."""
         with transactions.begin(self._engine) as connection:
-            return [pages.in_utc(row) for row in connection.exec_driver_sql(SESSIONS, (idle, limit)).mappings()]
+            rows = [pages.in_utc(row) for row in connection.exec_driver_sql(SESSIONS, (idle, limit)).mappings()]
+        total = max((row.pop("total") for row in rows), default=0)
+        return rows, total
 
     def end_of(self, name: str, *, by: str | None) -> int:
         """End all sessions of somebody, however they signed in; how many there were."""
@@ -156,3 +207,11 @@ class UserLedger:
             row = connection.exec_driver_sql(END, (list(hashes),)).first()
             if row is not None:
                 audit.write(connection, "session.ended", row[0], row[0])
+
+
+def _take(connection: sqlalchemy.Connection, name: str) -> tuple[str, bool]:
+    """A user's role, and whether they are disabled; nobody else changes them meanwhile. Raises UserNotFound."""
+    row = connection.exec_driver_sql(TAKE, (name,)).first()
+    if row is None:
+        raise errors.UserNotFound(f"there is no user {name[:100]!r}")
+    return row[0], row[1]

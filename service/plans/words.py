@@ -24,13 +24,21 @@ def duration(seconds: float) -> str:
 
 
 def cron(found: Expression) -> str:
-    """Like ``at 09:30, Monday to Friday``."""
-    return ", ".join(part for part in (_time(found), _days(found), _months(found.fields[4])) if part)
+    """Like ``at 09:30, Monday to Friday``, or ``every day at 02:30``."""
+    time, days = _time(found), _days(found)
+    if not days and _is_listed(found):
+        time = f"every day {time}"
+    return ", ".join(part for part in (time, days, _months(found.fields[4])) if part)
+
+
+def _is_listed(found: Expression) -> bool:
+    """Whether the times of a day are told one by one."""
+    return len(found.hours) * len(found.minutes) * len(found.seconds) <= MANY
 
 
 def _time(found: Expression) -> str:
     second, minute, hour = found.fields[:3]
-    if len(found.hours) * len(found.minutes) * len(found.seconds) <= MANY:
+    if _is_listed(found):
         shown = [
             f"{h:02}:{m:02}" + (f":{s:02}" if second != "0" else "")
             for h in found.hours

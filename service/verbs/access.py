@@ -141,8 +141,11 @@ def list_users(api: Api, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        rows = [(u["name"], u["role"], moment(u["created_at"]), moment(u["seen_at"])) for u in found["users"]]
-        print_table(("name", "role", "added (UTC)", "seen (UTC)"), rows)
+        rows = [
+            (u["name"], u["role"], "disabled" if u["disabled"] else "", moment(u["created_at"]), moment(u["seen_at"]))
+            for u in found["users"]
+        ]
+        print_table(("name", "role", "", "added (UTC)", "seen (UTC)"), rows)
 
 
 @users.command("password")
@@ -154,6 +157,39 @@ def set_password(api: Api, name: str, password_stdin: bool) -> None:
     """Give a user another password, and end their sessions."""
     api.post(path("users", name, "password"), {"password": _password(password_stdin)}, method="PUT")
     click.echo(f"{name} has another password; whoever was signed in is not any more")
+
+
+@users.command("role")
+@click.argument("name")
+@click.argument("role", type=ROLE)
+@told
+@common.acts
+def set_role(api: Api, name: str, role: str) -> None:
+    """Give a user another role, at once."""
+    api.post(path("users", name, "role"), {"role": role}, method="PUT")
+    click.echo(f"{name} is {role}")
+
+
+@users.command("disable")
+@click.argument("name")
+@common.YES
+@told
+@common.acts
+def disable_user(api: Api, name: str, yes: bool) -> None:
+    """Let a user sign in no more, and end their sessions."""
+    common.confirmed(yes, f"Disable the user {name}?")
+    api.post(path("users", name, "disable"))
+    click.echo(f"{name} is disabled, and signed out")
+
+
+@users.command("enable")
+@click.argument("name")
+@told
+@common.acts
+def enable_user(api: Api, name: str) -> None:
+    """Let a user who was disabled sign in again."""
+    api.post(path("users", name, "enable"))
+    click.echo(f"{name} may sign in again")
 
 
 @users.command("remove")
@@ -183,6 +219,8 @@ def list_sessions(api: Api, as_json: bool) -> None:
             for s in found["sessions"]
         ]
         print_table(("name", "role", "since (UTC)", "seen (UTC)", "until (UTC)"), rows)
+        if found["count"] > len(rows):
+            print_line(f"there are {found['count']}: these were seen last")
 
 
 @users.command("sign-out")

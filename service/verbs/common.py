@@ -66,6 +66,13 @@ class Chosen:
     limit: int  #: at most so many of what the filter finds
     dry_run: bool
 
+    def confirm(self, yes: bool, number: int, question: str) -> None:
+        """Have the operator confirm an act on so many; ends the command if they do not."""
+        if self.filters.get("all"):
+            confirmed_all(yes, number, question)
+        else:
+            confirmed(yes, question)
+
 
 def with_options(options: Iterable[Callable[[Any], Any]], function: Any) -> Any:
     """The function with these options, which its help shows in this order."""
@@ -94,9 +101,15 @@ def filtered(when: str | None = None, **options: Callable[[Any], Any]) -> Callab
     return decorate
 
 
-def chosen(when: str, *, limit: int, **filters: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """IDs, or a filter with a limit: either, else UsageError. The verb is given them as one, ``chosen``."""
+def chosen(
+    when: str, *, limit: int, everything: str | None = None, **filters: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    """IDs, or a filter with a limit: either, else UsageError. The verb is given them as one, ``chosen``.
+
+    ``everything``: what ``--all`` means in the place of a filter, if there is such a thing.
+    """
     options = (
+        *((click.option("--all", "everything", is_flag=True, help=everything),) if everything else ()),
         click.argument("ids", metavar="[ID]...", nargs=-1),
         click.option(
             "--limit", type=click.IntRange(1), default=limit, show_default=True, help="By filter: at most so many."
@@ -104,13 +117,24 @@ def chosen(when: str, *, limit: int, **filters: Callable[[Any], Any]) -> Callabl
         DRY_RUN,
     )
 
+    known_all = everything is not None
+
     def decorate(function: Any) -> Any:
         @functools.wraps(function)
         def wrapper(
-            *args: Any, ids: tuple[str, ...], filters: dict[str, Any], limit: int, dry_run: bool, **given: Any
+            *args: Any,
+            ids: tuple[str, ...],
+            filters: dict[str, Any],
+            limit: int,
+            dry_run: bool,
+            everything: bool = False,
+            **given: Any,
         ) -> Any:
+            if everything and any(value is not None for value in filters.values()):
+                raise click.UsageError("--all goes without a filter")
+            filters |= {"all": True} if everything else {}
             if bool(ids) == any(value is not None for value in filters.values()):
-                raise click.UsageError("give either IDs or a filter")
+                raise click.UsageError(f"give either IDs or a filter{', or --all' * (not ids and known_all)}")
             if ids and dry_run:
                 raise click.UsageError("--dry-run goes with a filter")
             return function(*args, chosen=Chosen(ids, filters, limit, dry_run), **given)
@@ -168,6 +192,12 @@ def operations() -> bootstrap.Operations:
 def confirmed(yes: bool, question: str) -> bool:
     """Whether the operator is sure; ends the command if not."""
     return yes or click.confirm(question, abort=True, err=True)
+
+
+def confirmed_all(yes: bool, number: int, question: str) -> None:
+    """The same for what is meant for everything: the number is typed. Ends the command for any other."""
+    if not yes and click.prompt(f"{question} Type {number} to go on", err=True) != str(number):
+        raise errors.MillraceError(f"that is not {number}: nothing was done")
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from service.verbs.api import Api, pages, path
 
 MOST = 100_000  #: letters in one request of a replay by filter
 STEP = 10_000  #: letters in one request of a discard by filter
+ALL = "Every dead letter that is open."
 MESSAGE = 60  #: characters of an error's message in a table
 REASON = click.option("--reason", type=click.Choice([reason.value for reason in outcome.Reason]), help="Why it died.")
 
@@ -59,7 +60,7 @@ def dead(
 
 
 @click.command()
-@common.chosen("Died", limit=1_000, type=common.TYPE, reason=REASON)
+@common.chosen("Died", limit=1_000, everything=ALL, type=common.TYPE, reason=REASON)
 @click.option("--rate", type=click.FloatRange(0.001), metavar="N", help="Events per second [MILLRACE_REPLAY_RATE].")
 @click.option(
     "--payload",
@@ -87,6 +88,7 @@ def replay(
     \b
       millrace replay 01a1fac5-2b4a-76a7-8ab1-b1998b705c1b --payload mended.json
       millrace replay --type orders.created --dry-run
+      millrace replay --all --limit 100000
     """
     if payload is not None and len(chosen.ids) != 1:
         raise click.UsageError("--payload goes with one ID")
@@ -103,7 +105,7 @@ def replay(
     elif not chosen.dry_run:
         if not yes:
             limit = min(limit, summary["replayed"])  # What dies meanwhile was not counted.
-        common.confirmed(yes, f"Replay {limit} dead letters?")
+        chosen.confirm(yes, limit, f"Replay {limit} dead letters?")
         summary = _replay_all(api, filters, limit, rate)
     if as_json:
         print_json(summary)
@@ -144,7 +146,7 @@ def list_groups(api: Api, as_json: bool) -> None:
 
 
 @dead.command("discard")
-@common.chosen("Died", limit=10_000, type=common.TYPE, reason=REASON)
+@common.chosen("Died", limit=10_000, everything=ALL, type=common.TYPE, reason=REASON)
 @common.YES
 @common.AS_JSON
 @told
@@ -159,6 +161,7 @@ def discard_dead(api: Api, chosen: common.Chosen, yes: bool, as_json: bool) -> N
     \b
       millrace dead discard 01a1fac5-2b4a-76a7-8ab1-b1998b705c1b
       millrace dead discard --type orders.created --dry-run
+      millrace dead discard --all --dry-run
     """
     if chosen.ids:
         common.each(chosen.ids, lambda i: _discarded(api, i), as_json)
@@ -166,7 +169,7 @@ def discard_dead(api: Api, chosen: common.Chosen, yes: bool, as_json: bool) -> N
     found = api.post(path("discard"), query={"dry_run": True, **chosen.filters})
     if not chosen.dry_run:
         limit = min(chosen.limit, found["count"])
-        common.confirmed(yes, f"Discard {limit} dead letters?")
+        chosen.confirm(yes, limit, f"Discard {limit} dead letters?")
         found = _discard_all(api, chosen.filters, limit)
     if as_json:
         print_json(found)

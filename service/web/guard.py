@@ -28,7 +28,7 @@ log = logging.getLogger("millrace.access")
 NAME = "millrace.guard"  #: among the application's extensions
 LONGEST = 8192  #: characters of a credential
 #: While access is off: of a request that may come from elsewhere, through a browser or a proxy.
-OUTSIDE = frozenset({"HTTP_ORIGIN", "HTTP_X_FORWARDED_FOR"})
+OUTSIDE = frozenset({"HTTP_ORIGIN", "HTTP_SEC_FETCH_SITE", "HTTP_X_FORWARDED_FOR"})
 LIMITED = "millrace.limited"  #: in a WSGI environment: the request was counted
 REFUSED = "millrace.refused"  #: in a WSGI environment: why the request was refused before its body was read
 UNKNOWN = "too many requests without a good credential"

@@ -10,7 +10,7 @@ import msgspec
 from service.domain import errors
 from service.domain.access import Permission
 from service.ledger import audit as ledger
-from service.web import access, answer, body, gate, guard, operations, road, search, veil
+from service.web import access, answer, body, gate, guard, operations, paths, road, search, veil
 
 pages = flask.Blueprint("access", __name__, url_prefix="/v1")
 
@@ -60,6 +60,11 @@ class Audit(msgspec.Struct, frozen=True):
         "act": "an act is wanted, or its beginning, like schedule",
         "target": "an event's id, a type, a schedule, … is wanted",
     }
+
+    def filters(self) -> ledger.Filters:
+        """In the ledger's words."""
+        target = None if self.target is None else paths.as_written(self.target)
+        return ledger.Filters(self.actor, self.act, target, self.since, self.until, self.cursor)
 
 
 @pages.get("/keys")
@@ -123,9 +128,8 @@ def revoke_key(key_id: str) -> answer.Json:
 def list_audit() -> answer.Json:
     """Who did what, the newest first, page by page."""
     wanted = search.read(flask.request.args, Audit)
-    filters = ledger.Filters(wanted.actor, wanted.act, wanted.target, wanted.since, wanted.until, wanted.cursor)
     with gate.reads():
-        found = road.current().operations.audit.list(filters, limit=wanted.limit + 1)
+        found = road.current().operations.audit.list(wanted.filters(), limit=wanted.limit + 1)
     page = found[: wanted.limit]
     shown: list[dict[str, Any]] = [row | {"detail": veil.masked_detail(row["detail"])} for row in page]
     return answer.Json({"audit": shown, "next_cursor": page[-1]["n"] if len(found) > wanted.limit else None})

@@ -49,10 +49,26 @@ class List(Which, frozen=True):
     limit: PageSize = 50
 
 
-class Replay(Which, frozen=True):
-    """How to replay them."""
+class Meant(Which, frozen=True):
+    """Which an act is meant for: those of a filter, or every one, which must be said."""
 
     because: search.Because | None = None
+    all: bool = False
+
+    def meant(self) -> ledger.Filters:
+        """In the ledger's words. Raises InvalidParameter unless there is either a filter or ``all``."""
+        narrowed = any(value is not None for value in (self.type, self.reason, self.since, self.until))
+        if narrowed and self.all:
+            raise web.InvalidParameter([("all", "it goes without type, reason, since and until: leave it away")])
+        if not narrowed and not self.all:
+            told = "name at least one of type, reason, since, until; all=true means every dead letter that is open"
+            raise web.InvalidParameter([("type", told)])
+        return self.filters()
+
+
+class Replay(Meant, frozen=True):
+    """How to replay them."""
+
     dry_run: bool = False
     limit: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1_000
     rate: Rate | None = None
@@ -61,10 +77,9 @@ class Replay(Which, frozen=True):
     EXPECTED: ClassVar[dict[str, str]] = {"starts_at": timing.AN_INSTANT}
 
 
-class Discard(Which, frozen=True):
+class Discard(Meant, frozen=True):
     """Which to discard."""
 
-    because: search.Because | None = None
     dry_run: bool = False
     limit: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000
 
@@ -126,12 +141,12 @@ def replay_event(event_id: str) -> answer.Json:
 @pages.post("/replay")
 @access.needs(Permission.CONTROL)
 def replay_events() -> answer.Json:
-    """Replay the dead letters that the query finds, the oldest first; with ``dry_run`` only look at them."""
+    """Replay the dead letters that the query finds, or ``all``, the oldest first; ``dry_run`` only looks at them."""
     wanted = operations.asked(Replay)
     if wanted.starts_at is not None and wanted.starts_at.year > LAST_START:
         raise web.InvalidParameter([("starts_at", f"an instant before the end of the year {LAST_START} is wanted")])
     found = road.current().operations.replayer.some(
-        wanted.filters(),
+        wanted.meant(),
         limit=wanted.limit,
         rate=wanted.rate,
         dry_run=wanted.dry_run,
@@ -155,11 +170,9 @@ def discard_event(event_id: str) -> answer.Json:
 @pages.post("/discard")
 @access.needs(Permission.CONTROL)
 def discard_events() -> answer.Json:
-    """Discard the dead letters that the query finds, the oldest first; with ``dry_run`` only count them."""
+    """Discard the dead letters that the query finds, or ``all``, the oldest first; ``dry_run`` only counts them."""
     wanted = operations.asked(Discard)
-    if all(value is None for value in (wanted.type, wanted.reason, wanted.since, wanted.until)):
-        raise web.InvalidParameter([("type", "name at least one of type, reason, since, until")])
-    here, filters = road.current().operations, wanted.filters()
+    here, filters = road.current().operations, wanted.meant()
     if wanted.dry_run:
         types = here.letters.count(filters)
         return answer.Json({"dry_run": True, "count": sum(types.values()), "types": types})

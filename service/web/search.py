@@ -43,6 +43,7 @@ EXPECTED = {
     "count": "true or false is wanted",
     "replayed": "true or false is wanted",
     "dry_run": "true or false is wanted",
+    "all": "true or false is wanted",
     "discarded": "true or false is wanted",
     "because": "why it is done is wanted: 1 to 300 characters, and none that controls",
     "rate": "a number of events per second is wanted, from 0.001 to 10000",

@@ -96,9 +96,7 @@ class Sessions:
 
 def check_origin(request: flask.Request) -> None:
     """Raises NotPermitted for what a browser says comes from another site."""
-    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    host = whence.place(origin) if origin is not None else request.host
-    if site not in (None, "same-origin", "none") or host != request.host:
+    if not whence.is_ours(request.environ, request.host):
         raise errors.NotPermitted("this comes from a page of another site")
 
 

@@ -40,6 +40,33 @@ def set_password(name: str) -> flask.Response:
     return answer.nothing()
 
 
+@pages.put("/<name>/role")
+@access.needs(Permission.ACCESS)
+def set_role(name: str) -> flask.Response:
+    """Give a user another role, which stands in the body; it counts at once."""
+    operations.asked(search.Why)
+    road.current().operations.users.set_role(name, _given("role")["role"], by=operations.by())
+    return answer.nothing()
+
+
+@pages.post("/<name>/disable")
+@access.needs(Permission.ACCESS)
+def disable_user(name: str) -> answer.Json:
+    """Let a user sign in no more; their sessions end. Nothing else of them is lost."""
+    operations.asked(search.Why)
+    road.current().operations.users.disable(name, by=operations.by())
+    return answer.Json({"name": name, "disabled": True})
+
+
+@pages.post("/<name>/enable")
+@access.needs(Permission.ACCESS)
+def enable_user(name: str) -> answer.Json:
+    """Let a user who was disabled sign in again, with the password of before."""
+    operations.asked(search.Why)
+    road.current().operations.users.enable(name, by=operations.by())
+    return answer.Json({"name": name, "disabled": False})
+
+
 @pages.delete("/<name>")
 @access.needs(Permission.ACCESS)
 def remove_user(name: str) -> flask.Response:
@@ -52,10 +79,11 @@ def remove_user(name: str) -> flask.Response:
 @pages.get("/sessions")
 @access.needs(Permission.ACCESS)
 def list_sessions() -> answer.Json:
-    """Who is signed in to the console, by password or at the issuer, and since when."""
+    """Who is signed in to the console, by password or at the issuer, and since when: the 500 who were seen last."""
     here = road.current()
     with gate.reads():
-        return answer.Json({"sessions": list(here.operations.users.sessions(here.settings.session_idle))})
+        found, count = here.operations.users.sessions(here.settings.session_idle)
+    return answer.Json({"sessions": found, "count": count})
 
 
 @pages.delete("/<name>/sessions")

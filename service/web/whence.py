@@ -12,6 +12,8 @@ from service.domain import errors
 from service.values import is_loopback
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  #: methods that change nothing
+#: What ``Sec-Fetch-Site`` says of our own pages, and of what a person typed; ``same-site`` is any port of this host.
+OUR_SITES = frozenset({None, "same-origin", "none"})
 
 
 def address(environ: dict[str, Any], proxies: Collection[Any]) -> str:
@@ -47,7 +49,8 @@ def is_here(asked: str, public_url: str) -> bool:
 
 
 def check_here(environ: dict[str, Any], public_url: str = "") -> None:
-    """Access is off: whoever sits here is an admin, but no page of another site that they look at.
+    """Access is off: whoever sits here is an admin, but no page of another origin that they look at. One of another
+    port may not have anything done, either; what it reads, its browser keeps from it.
 
     Raises NotPermitted.
     """
@@ -56,13 +59,24 @@ def check_here(environ: dict[str, Any], public_url: str = "") -> None:
             "access is off here (MILLRACE_ACCESS), and this host was asked for by another name than its own: ask for"
             " localhost, or set MILLRACE_PUBLIC_URL"
         )
+    if environ["REQUEST_METHOD"] not in SAFE and not is_ours(environ, environ.get("HTTP_HOST"), place(public_url)):
+        raise errors.NotPermitted(
+            "access is off here (MILLRACE_ACCESS), and a page of another origin asks: of another host, or another port"
+        )
     origin = environ.get("HTTP_ORIGIN")
-    foreign = environ.get("HTTP_SEC_FETCH_SITE") == "cross-site" and environ["REQUEST_METHOD"] not in SAFE
-    if foreign or (origin is not None and not is_here(place(origin), public_url)):
+    if origin is not None and not is_here(place(origin), public_url):
         raise errors.NotPermitted("access is off here (MILLRACE_ACCESS), and a page of another site asks")
     hops = environ.get("HTTP_X_FORWARDED_FOR", "")
     if hops and not all(is_loopback(hop.strip()) for hop in hops.split(",")):
         raise errors.NotPermitted("access is off here (MILLRACE_ACCESS), and a proxy brings somebody from elsewhere")
+
+
+def is_ours(environ: dict[str, Any], *places: str | None) -> bool:
+    """Whether a request comes from a page of these hosts and ports, or from none, by what browsers say; no other
+    program says anything.
+    """
+    site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
+    return site in OUR_SITES and (origin is None or (bool(place(origin)) and place(origin) in places))
 
 
 def place(origin: str) -> str:

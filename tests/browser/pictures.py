@@ -61,6 +61,8 @@ PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "workers": ("/console/workers", {}),
     "send": ("/console/send?type=customers.notified", {}),
     "keys": ("/console/keys", {}),
+    "users": ("/console/users", {}),
+    "user": ("/console/users/grace", {}),
     "audit": ("/console/audit", {}),
     "first-run": ("/console", {}),
 }
@@ -124,6 +126,9 @@ def happen(stage: Stage) -> None:
     stage.api("POST", "/v1/schedules/address-check/pause")
     for name, role, types in (("shop-frontend", "producer", ["parcels.*"]), ("carrier-sync", "operator", [])):
         stage.api("POST", "/v1/keys", {"name": name, "role": role, "types": types})
+    for name, role in (("ada", "operator"), ("grace", "admin"), ("linus", "viewer")):
+        stage.api("POST", "/v1/users", {"name": name, "role": role, "password": uuid.uuid4().hex})
+    stage.api("POST", "/v1/users/linus/disable?because=on+leave")
     stage.who = "shop-frontend"
 
 

@@ -98,6 +98,7 @@ class Stage:
         self.wait_for(self.good, "succeeded")
         self.later = self.send("orders.placed", "?delay=86400", seconds=0)
         self.buried = self.dead()
+        self.api("POST", "/v1/users", {"name": "grace", "role": "operator", "password": "four words in a row"})
         plan = {"cron": "30 2 * * *", "tz": "Europe/Berlin"}
         self.api("POST", "/v1/schedules", {"name": "nightly", "type": "orders.placed", "plan": plan, "payload": {}})
 

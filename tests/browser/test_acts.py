@@ -261,6 +261,42 @@ def test_a_payload_is_masked_until_somebody_says_why_it_must_be_seen(stage: Stag
     assert (entry["target"], entry["detail"]["reason"]) == (event_id, "a customer asks")
 
 
+def test_a_user_is_added_changed_disabled_and_removed_by_the_keyboard(stage: Stage, page: sync_api.Page) -> None:
+    page.goto("/console")
+    page.keyboard.press("g")
+    page.keyboard.press("u")
+    expect(page.locator("h1")).to_have_text("Users")
+    page.fill("#u-name", "ada")
+    page.fill("#u-password", "ada")
+    page.locator("form:has(#u-password)").evaluate("form => form.noValidate = true")
+    page.click("button:has-text('Add the user')")
+    expect(page.locator(".fault")).to_contain_text("12 to 256 characters")
+    assert not stage.violations(page)
+    page.fill("#u-password", "correct horse battery staple")
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("ada may sign in as viewer")
+    page.locator("h1").click()
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("ada")
+    page.select_option("#u-role", "operator")
+    page.click("button:has-text('Change the role')")
+    expect(page.locator(".toast")).to_contain_text("ada is operator")
+    page.fill("#u-password", "another correct horse battery")
+    page.click("button:has-text('Set the password')")
+    expect(page.locator(".toast")).to_contain_text("another password")
+    page.click("button:has-text('Disable')")
+    expect(page.locator(".head")).to_contain_text("disabled")
+    [user] = [one for one in stage.api("GET", "/v1/users")["users"] if one["name"] == "ada"]
+    assert (user["role"], user["disabled"], user["created_by"]) == ("operator", True, "console")
+    page.click("text=Remove…")
+    assert not stage.violations(page)
+    page.locator("#dialog [data-confirm]").fill("ada")
+    page.click("#dialog button:has-text('Remove')")
+    expect(page.locator(".toast")).to_contain_text("ada is removed")
+    assert "ada" not in [one["name"] for one in stage.api("GET", "/v1/users")["users"]]
+
+
 def test_a_form_of_another_site_does_nothing(stage: Stage, page: sync_api.Page) -> None:
     page.goto("/console/types")
     for origin in ("http://localhost:1", "https://evil.example"):

@@ -26,7 +26,7 @@ PATHS = (
     "/console/events/cancel?type=orders.placed", "/console/schedules", "/console/schedules/nightly",
     "/console/schedules/nightly/edit", "/console/schedules/nightly/backfill", "/console/schedules/new",
     "/console/types", "/console/workers", "/console/send", "/console/keys", "/console/audit", "/console/audit/verify",
-    "/console/strays",
+    "/console/strays", "/console/users", "/console/users/grace", "/console/dead/discard?all=1",
     "/console/events?q=nothing.like.it", "/console/nowhere",
 )  # fmt: skip
 
@@ -69,6 +69,7 @@ MORE = (
     "/console/events/{masked}/reveal", "/console/events/{later}/cancel", "/console/schedules/nightly/delete",
     "/console/schedules/nightly/pause", "/console/queues/periodic/pause", "/console/strays/{stray}",
     "/console/strays/{stray}/reveal", "/console/strays/{stray}/discard", "/console/keys/{key}/revoke",
+    "/console/users/grace/remove",
     "/console/dead/discard?id={buried}", "/console/dead/replay?id={buried}", "/console/events?state=nope",
 )  # fmt: skip
 

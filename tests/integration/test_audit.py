@@ -94,7 +94,7 @@ def test_every_act_is_an_entry_with_who_what_whence_and_its_request(entrance: En
 
 def test_what_changes_nothing_is_no_entry(entrance: Entrance, ledger: Ledger) -> None:
     before = len(entrance.log())
-    for path in ("/v1/types/orders.created/resume", "/v1/cancel?type=orders.created", "/v1/replay?dry_run=1"):
+    for path in ("/v1/types/orders.created/resume", "/v1/cancel?type=orders.created", "/v1/replay?all=1&dry_run=1"):
         entrance.as_(Role.OPERATOR, "POST", path)
     entrance.as_(Role.VIEWER, "POST", "/v1/types/orders.created/pause")
     assert len(entrance.log()) == before

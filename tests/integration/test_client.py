@@ -248,6 +248,22 @@ def test_dead_letters_are_discarded_though_an_answer_is_lost(make: Make, here: S
     assert letter["discarded_because"] == "a test"
 
 
+def test_many_dead_letters_are_replayed_and_discarded_once(make: Make, here: Shop) -> None:
+    with worked(here.ledger):
+        for number in (3, 4):
+            make().submit("ledger.step", {"do": "fail", "number": number}, wait=20 * PATIENCE)
+    with pytest.raises(clients.Invalid, match="all=true"):
+        make().discard_many()
+    assert make(transport=Moody("lost")).discard_many(type="ledger.step", dry_run=True)["count"] >= 2
+    assert make().replay_many(type="ledger.step", limit=1, because="a test")["replayed"] == 1
+    left = make().discard_many(all=True, dry_run=True)["count"]
+    way = Moody("lost")
+    with pytest.raises(clients.Unreachable):
+        make(transport=way).discard_many(all=True)
+    assert len(way.requests) == 1
+    assert (left > 0, make().discard_many(all=True)["discarded"]) == (True, 0)
+
+
 def test_what_cannot_be_done_twice_is_sent_once(make: Make) -> None:
     way = Moody("lost")
     with pytest.raises(clients.Unreachable):

@@ -269,7 +269,6 @@ SAME = {
     "/console/keys": "POST /v1/keys",
     "/console/keys/<key_id>/revoke": "DELETE /v1/keys/<key_id>",
     "/console/keys/<key_id>/rotate": "POST /v1/keys/<key_id>/rotate",
-    "/console/keys/sessions/end": "DELETE /v1/users/<name>/sessions",
     "/console/schedules/<name>/backfill": "POST /v1/schedules/<name>/backfill",
     "/console/schedules/<name>/delete": "DELETE /v1/schedules/<name>",
     "/console/schedules/<name>/edit": "PATCH /v1/schedules/<name>",
@@ -281,6 +280,13 @@ SAME = {
     "/console/send": "POST /v1/events/<name>",
     "/console/strays/<stray_id>/discard": "DELETE /v1/strays/<stray_id>",
     "/console/strays/<stray_id>/reveal": "GET /v1/strays/<stray_id>",
+    "/console/users": "POST /v1/users",
+    "/console/users/<name>/disable": "POST /v1/users/<name>/disable",
+    "/console/users/<name>/enable": "POST /v1/users/<name>/enable",
+    "/console/users/<name>/password": "PUT /v1/users/<name>/password",
+    "/console/users/<name>/remove": "DELETE /v1/users/<name>",
+    "/console/users/<name>/role": "PUT /v1/users/<name>/role",
+    "/console/users/sessions/end": "DELETE /v1/users/<name>/sessions",
     "/console/<kind>/<name>/pause": "POST /v1/types/<name>/pause",
     "/console/<kind>/<name>/resume": "POST /v1/types/<name>/resume",
 }
@@ -300,6 +306,8 @@ SHOWN = {
     "/console/strays": "GET /v1/strays",
     "/console/strays/<stray_id>": "GET /v1/strays/<stray_id>",
     "/console/types": "GET /v1/overview",
+    "/console/users": "GET /v1/users",
+    "/console/users/<name>": "GET /v1/users",
     "/console/workers": "GET /v1/processes",
 }
 #: Pages without figures.
@@ -315,7 +323,7 @@ def test_every_page_of_the_console_is_in_the_api_for_the_same_people(app: flask.
     # A form is no page: what it does is an act.
     signing = ("/sign-in", "/sign-in/company", "/sign-in/return", "/sign-out")
     forms = {"/console/schedules/new", *(f"/console{path}" for path in signing)}
-    forms |= {*SAME} - {"/console/keys", "/console/send"}
+    forms |= {*SAME} - {"/console/keys", "/console/send", "/console/users"}
     pages = {one for one in needed if one.startswith("/console") and not one.startswith("/console/live/")}
     assert pages - forms - PLAIN == set(SHOWN)
     for page, same in SHOWN.items():

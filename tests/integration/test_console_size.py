@@ -49,8 +49,8 @@ PATHS = (
     "/console/events?state=pending", "/console/events?state=dead", "/console/events?producer=test", "/console/dead",
     "/console/dead?type=a.t0", "/console/live/dead", "/console/schedules", "/console/schedules/s.7", "/console/types",
     "/console/live/types", "/console/workers", "/console/live/workers", "/console/send", "/console/audit",
-    "/console/keys", "/console/strays", "/console/first-run", "/v1/overview", "/v1/dead/groups", "/v1/clocks",
-    "/v1/events?count=true",
+    "/console/keys", "/console/users", "/console/strays", "/console/first-run", "/v1/overview",
+    "/v1/dead/groups", "/v1/clocks", "/v1/events?count=true",
 )  # fmt: skip
 
 

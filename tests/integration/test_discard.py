@@ -112,6 +112,7 @@ def test_what_was_discarded_by_mistake_is_replayed_by_its_id_and_by_no_filter(
 def test_those_that_a_filter_finds_are_counted_and_then_discarded(ledger: Ledger, client: FlaskClient) -> None:
     many, [other] = dead(ledger, "a.fails", 5), dead(ledger, "a.other")
     assert document(client.post("/v1/discard"), 422)["errors"][0]["parameter"] == "type"
+    assert document(client.post("/v1/discard?all=true&type=a.fails"), 422)["errors"][0]["parameter"] == "all"
     dry = document(client.post("/v1/discard?type=a.fails&dry_run=true"))
     assert (dry["dry_run"], dry["count"], dry["types"]) == (True, 5, {"a.fails": 5})
     assert len(listed(client)) == 6
@@ -122,6 +123,35 @@ def test_those_that_a_filter_finds_are_counted_and_then_discarded(ledger: Ledger
     assert document(client.post("/v1/discard?type=a.fails"))["discarded"] == 0
     assert listed(client) == [other]
     assert [entry[:1] + entry[3:] for entry in log(ledger)] == [("letters.discarded", "x"), ("letters.discarded", None)]
+
+
+@pytest.mark.parametrize("act", ["replay", "discard"])
+def test_all_of_them_are_meant_only_when_that_is_said(ledger: Ledger, client: FlaskClient, act: str) -> None:
+    dead(ledger, "a.fails", 2)
+    dead(ledger, "a.other", 3)
+    for query in ("", "?all=false", "?dry_run=1"):
+        wrong = document(client.post(f"/v1/{act}{query}"), 422)
+        assert "all=true" in wrong["errors"][0]["detail"]
+    number = "replayed" if act == "replay" else "count"
+    assert document(client.post(f"/v1/{act}?all=true&dry_run=1"))[number] == 5
+    assert len(listed(client, "?replayed=false")) == 5
+    done = client.post(f"/v1/{act}?all=true&limit=4").get_json()
+    assert (done[f"{act}ed"], done["left"]) == (4, 1)
+
+
+@pytest.mark.parametrize("act", ["replay", "discard"])
+def test_the_console_acts_on_all_when_their_number_is_typed(ledger: Ledger, client: FlaskClient, act: str) -> None:
+    dead(ledger, "a.fails", 2)
+    dead(ledger, "a.other", 1)
+    assert client.post(f"/console/dead/{act}", data={"confirm": "3"}).status_code == 422
+    assert f"/console/dead/{act}?all=1" in client.get("/console/dead").text
+    asked = client.get(f"/console/dead/{act}?all=1").text
+    assert "every one that is open" in asked
+    place = html.unescape(re.findall(r'action="([^"]+)"', asked)[-1])
+    assert client.post(place, data={"confirm": "2"}).status_code == 409
+    assert len(listed(client, "?replayed=false")) == 3
+    assert client.post(place, data={"confirm": "3"}).status_code == 303
+    assert listed(client, "?replayed=false") == []
 
 
 def test_a_letter_that_another_operator_has_in_hand_is_left_to_them(ledger: Ledger, client: FlaskClient) -> None:

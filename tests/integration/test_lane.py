@@ -70,6 +70,23 @@ def test_the_express_lane_answers_as_flask_does(make_door: Callable[..., Door]) 
             assert express[0] == (400 if "no key" in headers.values() else status)
 
 
+def test_no_page_of_another_origin_posts_while_access_is_off(make_door: Callable[..., Door], road: Road) -> None:
+    door = make_door()
+    pages: tuple[dict[str, str], ...] = (
+        {"Origin": "http://localhost:8080"}, {"Origin": "http://127.0.0.1:1"}, {"Origin": "null"},
+        {"Sec_Fetch_Site": "same-site"}, {"Sec_Fetch_Site": "cross-site"},
+        {"Origin": f"http://{door.address}", "Sec_Fetch_Site": "same-site"},
+    )  # fmt: skip
+    for page in pages:
+        for lane in ({}, {"Prefer": "handling=lenient"}):
+            status, _, document = post(door, b"{}", **page, **lane)
+            assert status == 403, (page, lane)
+            assert "page of another origin" in document["detail"]
+    assert road.sql("select count(*) from millrace.events") == [(0,)]
+    assert post(door, b"{}", Origin=f"http://{door.address}", Sec_Fetch_Site="same-origin")[0] == 202
+    assert post(door, b"{}")[0] == 202, "no browser says nothing"
+
+
 def test_clients_who_send_no_body_hold_nobody_up_and_are_told(make_door: Callable[..., Door]) -> None:
     door = make_door(web_threads="4", body_deadline=str(5 * PATIENCE))
     kinds = [

@@ -41,8 +41,8 @@ VERBS = (
     "dead replay", "dead discard",
     "cancel", "pause", "resume", "pauses", "dead", "replay", "strays", "strays show", "strays discard", "schedules",
     *(f"schedules {verb}" for verb in OF_SCHEDULES), "keys", "keys create", "keys list", "keys rotate", "keys revoke",
-    "users", "users add", "users list", "users password", "users remove",
-    "users sessions", "users sign-out", "audit", "audit list", "audit verify",
+    "users", "users add", "users list", "users password", "users remove", "users sessions", "users sign-out",
+    "users role", "users disable", "users enable", "audit", "audit list", "audit verify",
     "retention",
 )  # fmt: skip
 
@@ -212,6 +212,24 @@ def test_dead_letters_are_discarded_by_id_and_by_filter_and_why_is_kept(ledger: 
     assert ledger.sql("select distinct detail->>'because' from millrace.audit order by 1") == [("test data",), (None,)]
     assert ledger.states() == {"dead": 4}
     assert millrace("dead", "discard").exit_code == 2
+
+
+@pytest.mark.parametrize("verb", [("replay",), ("dead", "discard")])
+def test_all_dead_letters_are_meant_when_their_number_is_typed(
+    ledger: Ledger, millrace: Millrace, verb: tuple[str, ...]
+) -> None:
+    ledger.post("ledger.step", {"do": "add"}, {"do": "add"})
+    ledger.work()
+    handled = "select count(*) from millrace.dead where replayed_as is not null or discarded_at is not null"
+    assert "or --all" in millrace(*verb).stderr
+    assert millrace(*verb, "--all", "--type", "ledger.step").exit_code == 2
+    assert "2" in millrace(*verb, "--all", "--dry-run").stdout
+    for typed in ("y\n", "3\n"):
+        refused = millrace(*verb, "--all", stdin=typed)
+        assert (refused.exit_code, "that is not 2" in refused.stderr) == (1, True)
+        assert ledger.sql(handled) == [(0,)]
+    assert millrace(*verb, "--all", stdin="2\n").exit_code == 0
+    assert ledger.sql(handled) == [(2,)]
 
 
 def test_why_something_is_paused_is_asked_and_told(millrace: Millrace) -> None:

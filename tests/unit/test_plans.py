@@ -250,6 +250,8 @@ def test_a_document_that_is_no_plan_is_refused_with_its_member_and_the_cure(
     ("document", "words"),
     [
         ({"cron": "30 9 * * MON-FRI", "tz": "Europe/Berlin"}, "at 09:30, Monday to Friday (Europe/Berlin)"),
+        ({"cron": "30 2 * * *", "tz": "Europe/Berlin"}, "every day at 02:30 (Europe/Berlin)"),
+        ({"cron": "0 9,17 * JUL *"}, "every day at 09:00 and 17:00, in July (UTC)"),
         ({"cron": "*/15 * * * *"}, "every 15 minutes (UTC)"),
         ({"cron": "15 * * * *"}, "at minute 15 of every hour (UTC)"),
         ({"cron": "*/5 * * * * *"}, "every 5 seconds (UTC)"),

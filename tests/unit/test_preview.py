@@ -204,7 +204,7 @@ def run(*words: str) -> Result:
 def test_the_verb_shows_an_expression_that_is_no_schedule_yet() -> None:
     found = run("30 2 * * *", "--tz", "Europe/Berlin", "--after", "2026-10-24T12:00Z", "--next", "2")
     assert found.exit_code == 0
-    assert found.output.startswith("at 02:30 (Europe/Berlin)")
+    assert found.output.startswith("every day at 02:30 (Europe/Berlin)")
     assert "Sun 2026-10-25 02:30:00 +0200" in found.output
     assert "comes twice" in " ".join(found.output.split())
     for words in (["5m"], ["2030-01-01T00:00Z"], ["2030-01-01 09:00", "--tz", "Asia/Tokyo"]):
@@ -217,7 +217,7 @@ def test_the_verb_shows_a_schedule_by_its_name_and_as_json(monkeypatch: pytest.M
     found = run("report", "--after", "2026-07-01T00:00Z", "--next", "1", "--json")
     assert json.loads(found.output) == {
         "plan": {"cron": "0 9 * * *", "tz": "Europe/Berlin"},
-        "text": "at 09:00 (Europe/Berlin)",
+        "text": "every day at 09:00 (Europe/Berlin)",
         "instants": [
             {"utc": "2026-07-01T07:00:00Z", "local": "2026-07-01T09:00:00+02:00", "weekday": "Wednesday",
              "change": None, "why": None},

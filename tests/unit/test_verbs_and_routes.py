@@ -71,7 +71,10 @@ VERBS: dict[str, tuple[str, ...]] = {
     "DELETE /v1/users/{name}": ("users remove",),
     "GET /v1/users/sessions": ("users sessions",),
     "DELETE /v1/users/{name}/sessions": ("users sign-out",),
+    "POST /v1/users/{name}/disable": ("users disable",),
+    "POST /v1/users/{name}/enable": ("users enable",),
     "PUT /v1/users/{name}/password": ("users password",),
+    "PUT /v1/users/{name}/role": ("users role",),
     "GET /v1/workers": ("workers",),
 }
 

@@ -18,6 +18,7 @@ from service.web.console import (
     send,
     strays,
     types,
+    users,
     workers,
 )
 from service.web.console.page import pages
@@ -38,5 +39,6 @@ __all__ = [
     "send",
     "strays",
     "types",
+    "users",
     "workers",
 ]

@@ -7,7 +7,6 @@ import json
 import flask
 
 from service.domain.access import Permission
-from service.ledger import audit as ledger
 from service.web import access, gate, keys, road, search, veil
 from service.web.console import page, query
 
@@ -27,9 +26,8 @@ def verify() -> flask.Response:
 def audit() -> flask.Response:
     """A page of it, the newest first."""
     wanted = search.read(query.given(), keys.Audit)
-    filters = ledger.Filters(wanted.actor, wanted.act, wanted.target, wanted.since, wanted.until, wanted.cursor)
     with gate.reads():
-        found = road.current().operations.audit.list(filters, limit=SHOWN + 1)
+        found = road.current().operations.audit.list(wanted.filters(), limit=SHOWN + 1)
     rows = [row | {"text": json.dumps(veil.masked_detail(row["detail"]))} for row in found[:SHOWN]]
     return page.render(
         "audit.html",

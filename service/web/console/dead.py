@@ -33,8 +33,10 @@ SECONDS = 8.0  #: of one turn of a replay; the page asks for the next one
 class Chosen(letters.Which, frozen=True):
     """Which dead letters a form means."""
 
+    all: bool = False  #: without a filter every one, as the form has said
+
     def path(self) -> str:
-        """The same as a query."""
+        """The filter as a query."""
         given = {name: getattr(self, name) for name in ("type", "reason", "since", "until")}
         shown = {n: v.isoformat() if n in ("since", "until") else str(v) for n, v in given.items() if v is not None}
         return urllib.parse.urlencode(shown)
@@ -46,7 +48,7 @@ def dead() -> flask.Response:
     """The groups, and the letters that the filter finds."""
     here = road.current()
     show = flask.request.args.get("show", "open")
-    wanted = search.read(query.given("show", "within"), letters.List)
+    wanted = search.read(query.given("show", "within", "all"), letters.List)
     chosen = chosen_by("show", "cursor", "limit", "replayed")
     filters = chosen.filters(*SHOW.get(show, SHOW["all"]))
     with gate.reads():
@@ -161,7 +163,9 @@ def chosen_by(*own: str) -> Chosen:
 
 
 def until(chosen: Chosen, moment: datetime.datetime) -> Chosen:
-    """Those of them that died before this instant."""
+    """Those of them that died before this instant. Raises InvalidEvent where nobody has said which are meant."""
+    if not (chosen.path() or chosen.all):
+        raise errors.InvalidEvent([], "name a type, a reason or a time first, or say that all of them are meant")
     return chosen if chosen.until else msgspec.structs.replace(chosen, until=moment)
 
 

@@ -29,17 +29,18 @@ ENTRIES = (
     Entry("t", "types", "/console/types", "Types and queues"),
     Entry("w", "workers", "/console/workers", "Workers and clocks"),
 )
-GUARDED = {
-    Permission.ACCESS: Entry("k", "keys", "/console/keys", "Keys"),
-    Permission.AUDIT: Entry("a", "audit", "/console/audit", "Audit"),
-}
+GUARDED = (
+    (Permission.ACCESS, Entry("k", "keys", "/console/keys", "Keys")),
+    (Permission.ACCESS, Entry("u", "users", "/console/users", "Users")),
+    (Permission.AUDIT, Entry("a", "audit", "/console/audit", "Audit")),
+)
 LIVE = "/console/live"  #: before the paths of what is alive
 
 
 def around() -> dict[str, Any]:
     """The values that every page has."""
     here, request = road.current(), flask.request
-    entries = [*ENTRIES, *(entry for permission, entry in GUARDED.items() if access.may(permission))]
+    entries = [*ENTRIES, *(entry for permission, entry in GUARDED if access.may(permission))]
     someone = access.of(request.environ)
     try:
         letters = here.operations.figures.letters()

@@ -9,7 +9,7 @@ import flask
 from service.domain import errors
 from service.domain.access import Permission, Role
 from service.web import access, gate, guard, operations, road
-from service.web.console import forms, page, words
+from service.web.console import forms, page
 
 DAY = 86_400.0  #: seconds
 LASTS = (("", "for ever"), ("2592000", "30 days"), ("7776000", "90 days"), ("31536000", "a year"))
@@ -55,16 +55,6 @@ def rotate_key(key_id: str) -> flask.Response:
     return _show(made=made)
 
 
-@page.pages.post("/keys/sessions/end")
-@forms.acts
-@access.needs(Permission.ACCESS)
-def end_sessions() -> flask.Response:
-    """Sign somebody out everywhere, at once."""
-    name = forms.text("name") or ""
-    ended = road.current().operations.users.end_sessions(name, by=operations.by())
-    return forms.done(f"{name} was signed out of {words.many(ended, 'session')}", "/console/keys")
-
-
 @page.pages.get("/keys/<key_id>/revoke")
 @access.needs(Permission.ACCESS)
 def ask_revoke_key(key_id: str) -> flask.Response:
@@ -96,13 +86,10 @@ def _show(*, made: Any = None, given: dict[str, str] | None = None, faults: Any 
     is_all = flask.request.args.get("all") == "1"
     with gate.reads():
         found = road.current().operations.key_ledger.list(all=is_all)
-        here = road.current()
-        sessions = here.operations.users.sessions(here.settings.session_idle)
     return page.render(
         "keys.html",
         422 if faults else 200,
         rows=found,
-        sessions=sessions,
         is_all=is_all,
         made=made,
         given=given or {},

@@ -94,6 +94,19 @@ class NewPassword(shapes.Shape):
     password: str
 
 
+class NewRole(shapes.Shape):
+    """Another role."""
+
+    role: Role
+
+
+class Disabled(shapes.Shape):
+    """Whether a user may sign in."""
+
+    name: str
+    disabled: bool
+
+
 class Added(shapes.Shape):
     """A user that was added."""
 
@@ -104,6 +117,7 @@ class Added(shapes.Shape):
 class User(Added, kw_only=True):
     """A local user."""
 
+    disabled: Annotated[bool, msgspec.Meta(description="May not sign in.")]
     created_at: shapes.Moment
     created_by: str | None
     changed_at: shapes.Moment
@@ -130,7 +144,8 @@ class Session(shapes.Shape):
 class Sessions(shapes.Shape):
     """Those who were seen last first."""
 
-    sessions: list[Session]
+    sessions: Annotated[list[Session], msgspec.Meta(description="The first 500.")]
+    count: Annotated[shapes.Count, msgspec.Meta(description="How many there are.")]
 
 
 class Ended(shapes.Shape):

@@ -59,30 +59,28 @@ class Flow(shapes.Shape):
     minutes: Annotated[list[Minute], msgspec.Meta(description="The oldest first; the one that runs is left out.")]
 
 
-class Open(shapes.Shape):
+class Depth(shapes.Shape):
+    """How many are open, and for how long."""
+
+    due: Due
+    later: Later
+    out: Out
+    out_tickets: shapes.Count
+    due_for: DueFor
+    out_for: OutFor
+    exact: Exact
+
+
+class Open(Depth, kw_only=True):
     """All open events."""
 
     events: shapes.Count
-    due: Due
-    later: Later
-    out: Out
-    out_tickets: shapes.Count
-    due_for: DueFor
-    out_for: OutFor
-    exact: Exact
 
 
-class QueueFigures(shapes.Shape):
+class QueueFigures(Depth, kw_only=True):
     """What is open in a queue, in events. `GET /v1/queues` counts tickets."""
 
     name: str
-    due: Due
-    later: Later
-    out: Out
-    out_tickets: shapes.Count
-    due_for: DueFor
-    out_for: OutFor
-    exact: Exact
     paused: bool
 
 

@@ -220,6 +220,16 @@ OPERATIONS: dict[str, Operation] = {
         {204: None}, search.Why, body={JSON: Media(entry.NewPassword, {"password": USER["password"]})},
         faults=(body.NotStrictJson, errors.InvalidAccess, errors.UserNotFound, errors.BeingWorked, *ACTS),
     ),
+    "users.set_role": Operation(
+        {204: None}, search.Why, body={JSON: Media(entry.NewRole, {"role": "viewer"})},
+        faults=(body.NotStrictJson, errors.InvalidAccess, errors.UserNotFound, errors.BeingWorked, *ACTS),
+    ),
+    "users.disable_user": Operation(
+        {200: entry.Disabled}, search.Why, faults=(errors.UserNotFound, errors.BeingWorked, *ACTS)
+    ),
+    "users.enable_user": Operation(
+        {200: entry.Disabled}, search.Why, faults=(errors.UserNotFound, errors.BeingWorked, *ACTS)
+    ),
     "users.remove_user": Operation({204: None}, search.Why, faults=(errors.UserNotFound, errors.BeingWorked, *ACTS)),
     "users.list_sessions": Operation({200: entry.Sessions}, faults=READS),
     "users.end_sessions": Operation({200: entry.Ended}, search.Why, faults=(errors.BeingWorked, *ACTS)),

@@ -210,10 +210,15 @@ def test_where_access_is_off_nobody_comes_in_through_a_browser_or_a_proxy(ledger
     client = Front(ledger).client()
     for headers, status in (
         ({}, 200),
-        ({"Origin": "http://localhost:5000"}, 200),
+        ({"Origin": "http://localhost"}, 200),
+        ({"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Origin": "http://localhost:8080"}, 403),
+        ({"Origin": "http://127.0.0.1"}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"X-Forwarded-For": "127.0.0.1"}, 200),
         ({"X-Forwarded-For": "203.0.113.7, 127.0.0.1"}, 403),
     ):

@@ -84,12 +84,18 @@ def test_users_are_added_changed_and_removed_on_the_host(millrace: Callable[...,
     assert millrace("users", "password", "ada", "--password-stdin", stdin=f"{PASSWORD} 2\n").exit_code == 0
     assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here") is Role.OPERATOR
     assert "ada" in millrace("users", "list").stdout
-    assert json.loads(millrace("users", "sessions", "--json").output) == {"sessions": []}
+    assert json.loads(millrace("users", "sessions", "--json").output) == {"sessions": [], "count": 0}
     assert "0 sessions" in millrace("users", "sign-out", "ada", "--yes").output
+    assert millrace("users", "role", "ada", "viewer").stdout == "ada is viewer\n"
+    assert millrace("users", "disable", "ada", "--yes").stdout == "ada is disabled, and signed out\n"
+    assert "disabled" in millrace("users", "list").stdout
+    assert millrace("users", "enable", "ada").stdout == "ada may sign in again\n"
+    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here") is Role.VIEWER
+    assert millrace("users", "disable", "eve", "--yes").exit_code == 1
     assert millrace("users", "remove", "ada", "--yes").exit_code == 0
     assert millrace("users", "remove", "ada", "--yes").exit_code == 1
     assert json.loads(millrace("users", "list", "--json").stdout) == {"users": []}
-    acts = ["user.added", "user.password", "user.removed"]
+    acts = ["user.added", "user.password", "user.role", "user.disabled", "user.enabled", "user.removed"]
     assert [e["act"] for e in entrance.log(act="user")] == acts
 
 

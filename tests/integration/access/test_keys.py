@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import datetime
 from typing import Any
 
 import pytest
@@ -49,6 +50,19 @@ def test_a_key_is_made_shown_once_used_rotated_and_revoked(entrance: Entrance) -
     assert acts == [
         ("key.created", document["id"]), ("key.rotated", document["id"]), ("key.revoked", document["id"]),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("lasts", [None, 90 * 86_400.0])
+def test_a_key_that_is_rotated_again_gives_the_new_one_its_whole_age(entrance: Entrance, lasts: float | None) -> None:
+    first = make(entrance, name="orders-service", role="producer", lasts=lasts).get_json()["id"]
+    for _ in range(3):  # As often as the answer, and the new key with it, is lost.
+        new = entrance.as_(Role.ADMIN, "POST", f"/v1/keys/{first}/rotate?overlap=3600").get_json()
+        if lasts is None:
+            assert new["expires_at"] is None
+        else:
+            made, ends = (datetime.datetime.fromisoformat(new[name]) for name in ("created_at", "expires_at"))
+            assert (ends - made).total_seconds() == pytest.approx(lasts, abs=1)
+        entrance.as_(Role.ADMIN, "DELETE", f"/v1/keys/{new['id']}")
 
 
 SLOWLY = """

@@ -194,11 +194,11 @@ def test_an_admin_signs_people_of_the_company_out(ledger: Ledger, issuer: issuer
 
 def test_an_admin_signs_people_out_by_the_console(entrance: Entrance) -> None:
     admin, viewer = signed_in(entrance, Role.ADMIN), signed_in(entrance, Role.VIEWER)
-    assert "one-viewer" in admin.get("/console/keys").text
+    assert "one-viewer" in admin.get("/console/users").text
     form = {"csrf": csrf(admin), "name": "one-viewer"}
-    assert admin.post("/console/keys/sessions/end", data=form).status_code == 303
+    assert admin.post("/console/users/sessions/end", data=form).status_code == 303
     assert viewer.get("/v1/events").status_code == 401
-    assert "one-viewer was signed out of 1 session" in admin.get("/console/keys").text
+    assert "one-viewer was signed out of 1 session" in admin.get("/console/users").text
 
 
 def test_over_tls_no_cookie_can_be_planted_by_a_neighbour(ledger: Ledger, issuer: issuers.Issuer) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from werkzeug.test import TestResponse
 
+from service.application import users
+from service.domain import errors
 from service.domain.access import Role
 from tests.entrance import PASSWORD, Entrance
+from tests.integration.access.test_strangers import csrf, signed_in
 from tests.ledgers import Ledger
 
 pytestmark = pytest.mark.postgres
@@ -36,6 +40,91 @@ def test_users_are_added_changed_and_removed_over_http(entrance: Entrance) -> No
     assert log == [("user.added", "ada", "she is new"), ("user.password", "ada", None),
                    ("user.removed", "ada", "she left")]  # fmt: skip
     assert PASSWORD not in str(entrance.log())
+
+
+def test_a_role_counts_at_once_and_who_is_disabled_is_out_until_enabled(entrance: Entrance) -> None:
+    ada = signed_in(entrance, Role.OPERATOR)
+
+    def admin(method: str, path: str, **more: Any) -> int:
+        return entrance.as_(Role.ADMIN, method, f"/v1/users/one-operator/{path}", **more).status_code
+
+    assert admin("PUT", "role?because=new+work", json={"role": "viewer"}) == 204
+    assert admin("PUT", "role", json={"role": "viewer"}) == 204
+    assert ada.post("/v1/types/other/pause", headers={"X-CSRF-Token": csrf(ada)}).status_code == 403
+    assert admin("PUT", "role", json={"role": "king"}) == 422
+    for _ in range(2):
+        assert admin("POST", "disable") == 200
+    assert ada.get("/v1/events").status_code == 401
+    assert admin("PUT", "password", json={"password": f"{PASSWORD} 2"}) == 204
+    for password in (PASSWORD, f"{PASSWORD} 2", f"!{PASSWORD} 2"):
+        with pytest.raises(errors.BadCredential, match="do not match"):
+            entrance.operations.users.sign_in("one-operator", password, "here")
+    [listed] = entrance.as_(Role.ADMIN, "GET", "/v1/users").get_json()["users"]
+    assert (listed["role"], listed["disabled"]) == ("viewer", True)
+    for _ in range(2):
+        assert admin("POST", "enable") == 200
+    assert ada.get("/v1/events").status_code == 401, "the old session is over"
+    assert entrance.operations.users.sign_in("one-operator", f"{PASSWORD} 2", "there") is Role.VIEWER
+    for way in ("disable", "enable"):
+        assert entrance.as_(Role.ADMIN, "POST", f"/v1/users/eve/{way}").status_code == 404
+        assert entrance.as_(Role.OPERATOR, "POST", f"/v1/users/one-operator/{way}").status_code == 403
+    log = [(e["act"], e["detail"].get("because")) for e in entrance.log(target="one-operator", act="user")]
+    assert log == [("user.added", None), ("user.role", "new work"), ("user.disabled", None), ("user.password", None),
+                   ("user.enabled", None)]  # fmt: skip
+
+
+def test_a_session_that_begins_while_its_user_is_disabled_opens_nothing(entrance: Entrance, ledger: Ledger) -> None:
+    ada = signed_in(entrance, Role.OPERATOR)
+    assert ada.get("/v1/events").status_code == 200
+    ledger.sql("update millrace.users set password = '!' || password")  # As it is between sign-in and session.
+    assert ada.get("/v1/events").status_code == 401
+
+
+def test_the_list_of_sessions_says_how_many_there_are(entrance: Entrance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(users, "MOST_SESSIONS", 2)
+    admin = signed_in(entrance, Role.ADMIN)
+    for role in (Role.VIEWER, Role.OPERATOR):
+        signed_in(entrance, role)
+    found = entrance.as_(Role.ADMIN, "GET", "/v1/users/sessions").get_json()
+    assert (len(found["sessions"]), found["count"]) == (2, 3)
+    page = admin.get("/console/users").text
+    assert "3 sessions" in page
+    assert "the 2 seen last" in page
+
+
+def test_users_are_managed_in_the_console(entrance: Entrance) -> None:
+    admin = signed_in(entrance, Role.ADMIN)
+    token = csrf(admin)
+
+    def act(path: str, **form: str) -> TestResponse:
+        return admin.post(f"/console/users{path}", data={"csrf": token, **form})
+
+    assert admin.post("/console/users", data={"name": "ada"}).status_code == 403, "without the form's token"
+    wrong = act("", name="Ada L", role="viewer", password=PASSWORD)
+    assert (wrong.status_code, PASSWORD in wrong.text, "Ada L" in wrong.text) == (422, False, True)
+    assert act("", name="ada", role="viewer", password="short").status_code == 422
+    assert act("", name="ada", role="viewer", password=PASSWORD).status_code == 303
+    again = act("", name="ada", role="viewer", password=PASSWORD)
+    assert (again.status_code, "there is a user" in again.text) == (422, True)
+    assert act("/ada/role", role="operator", because="new work").status_code == 303
+    assert act("/ada/role", role="king").status_code == 422
+    assert act("/ada/password", password="short").status_code == 422
+    assert act("/ada/password", password=f"{PASSWORD} 2").status_code == 303
+    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here") is Role.OPERATOR
+    assert act("/ada/disable").status_code == 303
+    assert "Enable" in admin.get("/console/users/ada").text
+    assert act("/ada/enable").status_code == 303
+    assert act("/ada/remove", confirm="eve").status_code == 409
+    assert act("/ada/remove", confirm="ada").status_code == 303
+    assert admin.get("/console/users/ada").status_code == 404
+    log = [(e["act"], e["actor"]) for e in entrance.log(target="ada")]
+    assert log == [(f"user.{act}", "one-admin") for act in (
+        "added", "role", "password", "disabled", "enabled", "removed",
+    )]  # fmt: skip
+    operator = signed_in(entrance, Role.OPERATOR)
+    for path in ("/console/users", "/console/users/one-admin", "/console/users/one-admin/remove"):
+        assert operator.get(path).status_code == 403, path
+    assert operator.post("/console/users/one-admin/disable", data={"csrf": csrf(operator)}).status_code == 403
 
 
 @pytest.mark.parametrize(

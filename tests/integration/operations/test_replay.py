@@ -106,7 +106,7 @@ def test_a_dry_run_counts_by_type_and_finds_what_no_longer_fits(ledger: Ledger, 
     ledger.registry._handlers["a.fails"] = ledger.registry.get("a.order")
     del ledger.registry._handlers["a.gone"]
     for dry_run, states in ((True, {"dead": 5}), (False, {"dead": 5, "pending": 2})):
-        found = document(client.post(f"/v1/replay?dry_run={dry_run}"), 200 if dry_run else 202)
+        found = document(client.post(f"/v1/replay?all=true&dry_run={dry_run}"), 200 if dry_run else 202)
         counts = {t["type"]: (t["replayed"], t["unfit"], t["unhandled"]) for t in found["types"]}
         assert counts == {"a.fails": (1, 2, 0), "a.gone": (0, 0, 1), "a.order": (1, 0, 0)}
         assert (found["dry_run"], found["replayed"], found["left"]) == (dry_run, 2, 3)
@@ -130,7 +130,7 @@ def test_a_letter_that_its_model_fails_at_is_left_alone_and_those_behind_it_are_
     ledger.handler("a.priced", fail, payload=Priced, parse=face.parser(Priced))
     ledger.registry._handlers["a.fails"] = ledger.registry.get("a.priced")
     for dry_run, states in ((True, {"dead": 3}), (False, {"dead": 3, "pending": 2})):
-        found = document(client.post(f"/v1/replay?dry_run={dry_run}"), 200 if dry_run else 202)
+        found = document(client.post(f"/v1/replay?all=true&dry_run={dry_run}"), 200 if dry_run else 202)
         [counts] = found["types"]
         assert (counts["replayed"], counts["unfit"], found["complete"]) == (2, 1, True)
         assert old[1] in counts["example"]
@@ -158,7 +158,7 @@ def test_a_replay_by_filter_keeps_its_limit_and_begins_with_the_oldest(
 def test_a_replay_is_throttled_by_when_its_tickets_are_due(ledger: Ledger, client: FlaskClient) -> None:
     dead(ledger, "a.fails", *range(20))
     begun = time.monotonic()
-    document(client.post("/v1/replay?rate=2"), 202)
+    document(client.post("/v1/replay?all=1&rate=2"), 202)
     waits = "select round(extract(epoch from due_at - min(due_at) over ()))::int, cardinality(event_ids)"
     assert ledger.sql(f"{waits} from millrace.tickets order by due_at") == [(n, 2) for n in range(10)]
     ledger.check()
@@ -176,7 +176,7 @@ def test_what_cost_its_workers_their_lives_is_replayed_carefully(ledger: Ledger,
         "update millrace.dead set reason = %s where event_id = (select max(event_id::text)::uuid from millrace.dead)",
         outcome.Reason.WORKER_LOST,
     )
-    document(client.post("/v1/replay"), 202)
+    document(client.post("/v1/replay?all=1"), 202)
     assert sorted(t.careful for t in ledger.tickets()) == [False, True]
 
 
@@ -203,7 +203,7 @@ def test_two_operators_at_once_make_one_replay(ledger: Ledger, client: FlaskClie
 
 def test_two_operators_by_filter_and_one_by_hand_make_one_replay_each(ledger: Ledger, client: FlaskClient) -> None:
     letters = dead(ledger, "a.fails", *range(60))
-    places = ["/v1/replay", "/v1/replay?type=a.fails", f"/v1/events/{letters[30]}/replay"]
+    places = ["/v1/replay?all=1", "/v1/replay?type=a.fails", f"/v1/events/{letters[30]}/replay"]
     waiting = iter(places)
     answers = at_once(client, 3, lambda own: own.post(next(waiting)))
     assert {a.status_code for a in answers} <= {200, 202, 409}

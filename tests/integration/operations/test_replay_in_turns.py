@@ -20,21 +20,21 @@ def test_turns_keep_the_rate_together(ledger: Ledger, client: FlaskClient) -> No
     dead(ledger, "a.fails", *range(9))
     found = {"next_at": None}
     for _ in range(3):
-        turn = {"limit": 3, "rate": 0.05} | ({"starts_at": found["next_at"]} if found["next_at"] else {})
+        turn = {"all": True, "limit": 3, "rate": 0.05} | ({"starts_at": found["next_at"]} if found["next_at"] else {})
         found = document(client.post("/v1/replay", query_string=turn), 202)
     assert ledger.sql(DUE) == [(20 * n,) for n in range(9)]
     ledger.check()
-    nothing = document(client.post("/v1/replay", query_string={"starts_at": "2999-12-31T23:59:59Z"}))
+    nothing = document(client.post("/v1/replay", query_string={"all": True, "starts_at": "2999-12-31T23:59:59Z"}))
     assert (nothing["replayed"], nothing["next_at"]) == (0, None)
 
 
 def test_a_turn_that_comes_late_does_not_hurry(ledger: Ledger, client: FlaskClient) -> None:
     dead(ledger, "a.fails", *range(3))
-    document(client.post("/v1/replay?rate=1&starts_at=0001-01-01T00:00:00Z"), 202)
+    document(client.post("/v1/replay?all=1&rate=1&starts_at=0001-01-01T00:00:00Z"), 202)
     assert ledger.sql(DUE) == [(0,), (1,), (2,)]
-    wrong = problem(client.post("/v1/replay?starts_at=3000-01-01T00:00:00Z"), 422)
+    wrong = problem(client.post("/v1/replay?all=1&starts_at=3000-01-01T00:00:00Z"), 422)
     assert [e["parameter"] for e in wrong["errors"]] == ["starts_at"]
-    problem(client.post("/v1/replay?starts_at=soon"), 422)
+    problem(client.post("/v1/replay?all=1&starts_at=soon"), 422)
 
 
 def test_a_turn_of_the_console_that_is_sent_twice_replays_no_more_than_was_confirmed(
