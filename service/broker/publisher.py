@@ -101,8 +101,10 @@ class Publisher:
         self._confirmed, self._returned, self._refused = set(), {}, set()
         fault: BaseException | None = None
         try:
-            for ticket in batch:
-                self._send(ticket, deadline)
+            # A blocked broker reads no more; the socket fills.
+            with connections.gathered(self._connection, lambda: max(0.01, deadline - time.monotonic())):
+                for ticket in batch:
+                    self._send(ticket)
             crashpoints.reach("after_publish")
             while self._open:
                 # Not `drain_events`: each heartbeat of a broker that is blocked would begin the timeout anew in it.
@@ -219,7 +221,7 @@ class Publisher:
         except connections.FAULTS as error:
             self._lost(error)
 
-    def _send(self, ticket: tickets.Ticket, deadline: float) -> None:
+    def _send(self, ticket: tickets.Ticket) -> None:
         self._sent += 1
         self._open[self._sent] = ticket
         self._channel.basic_publish(
@@ -227,7 +229,6 @@ class Publisher:
             exchange=ticket.exchange,
             routing_key=ticket.routing_key,
             mandatory=True,
-            timeout=max(0.01, deadline - time.monotonic()),  # A blocked broker reads no more; the socket fills.
         )
 
     def _drain_waiting(self) -> None:
