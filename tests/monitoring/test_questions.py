@@ -13,7 +13,7 @@ import pytest
 from monitoring.grafana import ask, fill
 from monitoring.grafana.model import Query
 from monitoring.grafana.write import DEPLOYS
-from tests.monitoring.test_rules import promtool
+from tests.monitoring import promtool
 
 #: Scrapes, one in 30 s: of version 1 for a day, with four minutes without, then of version 2 for a day.
 DAY = 24 * 120
@@ -58,4 +58,4 @@ def hold(folder: pathlib.Path, series: dict[str, str], looks: list[dict[str, Any
     story = {"interval": "30s", "input_series": [{"series": s, "values": v} for s, v in series.items()]}
     written = folder / "case.json"
     written.write_text(json.dumps({"rule_files": [], "tests": [{**story, "promql_expr_test": looks}]}))
-    promtool("test", "rules", str(written))
+    promtool.run("test", "rules", str(written))

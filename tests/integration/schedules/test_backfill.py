@@ -39,6 +39,7 @@ def hour(ledger: Ledger) -> datetime.datetime:
 def is_free(ledger: Ledger) -> bool:
     """Whether a clock could take the schedule's row at this moment."""
     with contextlib.closing(psycopg2.connect(ledger.url)) as other, other.cursor() as cursor:
+        other.autocommit = True  # The lock ends with the statement: that it was closed, the server may notice later.
         try:
             cursor.execute("select from millrace.schedules where name = 's' for no key update nowait")
         except psycopg2.errors.LockNotAvailable:
