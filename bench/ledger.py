@@ -187,14 +187,15 @@ def _steps(addresses: Sequence[str], rounds: int, tell: Callable[[str], None]) -
 def _step(pair: Sequence[looks.Step], meters: Sequence[Any], rounds: int) -> Row:
     found: list[list[dict[str, tuple[float, float]]]] = [[], []]
     whole: list[list[float]] = [[], []]
-    for _ in range(rounds + 1):  # The first one warms up.
+    for round_ in range(rounds + 1):  # The first one warms up.
         for number, (step, meter) in enumerate(zip(pair, meters, strict=True)):
             _ask(meter, FORGET)
             times = TIMES if rounds > 1 else 1
             for _ in range(times):
                 begin = time.perf_counter()
                 step.once()
-                whole[number].append(1000 * (time.perf_counter() - begin))
+                if round_:
+                    whole[number].append(1000 * (time.perf_counter() - begin))
             found[number].append(
                 {
                     query: (max(calls / times, 1.0) * ms, max(calls / times, 1.0) * pages)

@@ -15,6 +15,7 @@ from typing import Any
 from celery.worker import consumer, state
 
 from service import signals
+from service.broker import connection as connections
 from service.broker import message as envelope
 from service.broker import topology
 from service.domain import errors, handlers
@@ -121,7 +122,7 @@ class Consumer(consumer.Consumer):
         if self._declares and not self.app.road.settings.demo_broker:
             try:
                 topology.ensure(found.connection, self._registry().queues())
-            except TimeoutError:
+            except connections.NoAnswer:
                 # A queue that is silent need not be one of ours: we go on without having declared it.
                 self._declares = False
                 found.collect()

@@ -113,6 +113,9 @@ class Publisher:
                     raise TimeoutError
         except connections.FAULTS as error:
             fault = error
+        except BaseException:
+            self.drop()  # Nobody knows how much of the batch went out, so tags say nothing any more.
+            raise
         # A returned message is confirmed too: the broker has dealt with it, by giving it back.
         returned = self._returned.keys() | self._refused
         found = self._confirmed - returned
@@ -156,20 +159,23 @@ class Publisher:
 
     def ready(self, queue: str) -> int:
         """How many messages are ready in a queue; see the port."""
-        if queue in self._silence.queues:
-            return 1  # Nobody knows.
         self._ensure()
         try:
-            with connections.within(self._connection, connections.ANSWER):
+            with connections.within(self._connection, self._silence.limit(queue, connections.ANSWER)):
                 channel = self._connection.channel()
                 try:
-                    count = channel.queue_declare(queue, passive=True).message_count
+                    count = int(channel.queue_declare(queue, passive=True).message_count)
                 except amqp.exceptions.NotFound:
-                    return 0  # The broker has closed the channel by itself.
+                    count = 0  # The broker has closed the channel, and py-amqp has opened it anew.
                 channel.close()
+        except connections.NoAnswer as error:
+            self._silence.missed({queue})
+            self._lost(error)
+            return 1  # Nobody knows.
         except connections.FAULTS as error:
             raise self._lost(error) from error
-        return int(count)
+        self._silence.heard({queue})
+        return count
 
     def drop(self) -> None:
         """Throw the connection away, without a word to the broker."""
@@ -181,7 +187,7 @@ class Publisher:
 
     def _lost(self, error: BaseException) -> errors.BrokerUnavailable:
         """Drop the connection. What was waited for in vain is not declared with the next one."""
-        self._declares = not isinstance(error, TimeoutError)
+        self._declares = not isinstance(error, connections.NoAnswer)
         self.drop()
         return errors.BrokerUnavailable(connections.reason(error))
 

@@ -41,11 +41,6 @@ class Silence:
         self._silent: dict[str, _Silent] = {}
         self._heard = -math.inf
 
-    @property
-    def queues(self) -> frozenset[str]:
-        """All of them. To look at one would be to wait for it."""
-        return frozenset(self._silent)
-
     def resting(self) -> frozenset[str]:
         """Those that are left alone now."""
         now = time.monotonic()
@@ -56,11 +51,14 @@ class Silence:
         if usual := [ticket for ticket in batch if ticket.queue not in self._silent]:
             yield usual, timeout
         named = {ticket.queue for ticket in batch}
-        for queue, silent in list(self._silent.items()):
+        for queue in list(self._silent):
             if queue in named - self.resting():
-                # The others wait while it is tried.
-                limit = min(timeout, TRIAL) if self._heard > silent.at else timeout
-                yield [ticket for ticket in batch if ticket.queue == queue], limit
+                yield [ticket for ticket in batch if ticket.queue == queue], self.limit(queue, timeout)
+
+    def limit(self, queue: str, timeout: float) -> float:
+        """The seconds that this one has for an answer: the others wait while it is tried."""
+        silent = self._silent.get(queue)
+        return min(timeout, TRIAL) if silent is not None and self._heard > silent.at else timeout
 
     def heard(self, queues: AbstractSet[str]) -> None:
         """These have answered."""

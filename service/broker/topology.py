@@ -65,7 +65,7 @@ def declare(connection: Any, named: frozenset[str], *, answer: float | None = No
     """Declare everything on an open connection; a line for each thing.
 
     What is there in another form keeps nothing else from being declared: the first PreconditionFailed comes at the end.
-    Raises TimeoutError when one of them is not answered within ``answer`` seconds.
+    Raises NoAnswer when one of them is not answered within ``answer`` seconds.
     """
     done: list[str] = []
     differs: amqp.exceptions.PreconditionFailed | None = None
@@ -82,9 +82,7 @@ def declare(connection: Any, named: frozenset[str], *, answer: float | None = No
                 make(channel)
             done.append(line)
         except amqp.exceptions.PreconditionFailed as error:
-            differs = differs or error
-            with within():
-                channel = connection.channel()  # The broker has closed the other one.
+            differs = differs or error  # The broker has closed the channel, and py-amqp has opened it anew.
     with within():
         channel.close()
     if differs is not None:
@@ -105,7 +103,7 @@ def ensure(connection: Any, named: frozenset[str]) -> None:
     """Declare what this user may; the processes start in any order, and after the broker has lost its disk.
 
     Without the right to declare, or when something is there in another form, the road is tried as it is: a message
-    without a queue comes back, and its ticket stays due. Raises TimeoutError when nobody answers for a queue, such as
+    without a queue comes back, and its ticket stays due. Raises NoAnswer when nobody answers for a queue, such as
     one of a node that is frozen: the others want to go on, so whoever connects anew does without.
     """
     try:
@@ -174,7 +172,7 @@ class DeadQueue:
             with connections.within(self._connection, connections.ANSWER):
                 found: amqp.Message | None = self._channel.basic_get(topology.DEAD_QUEUE)
         except connections.FAULTS as error:
-            self._declares = not isinstance(error, TimeoutError)
+            self._declares = not isinstance(error, connections.NoAnswer)
             self.drop()
             raise errors.BrokerUnavailable(connections.reason(error)) from error
         return found

@@ -125,8 +125,14 @@ def check(road: Road, load: Workload, record: Record, *, drain: float = 60.0) ->
 
 
 def check_all(road: Road, mixture: Mixture, record: Record, *, drain: float = 60.0) -> None:
-    """The same of clients of every kind, and P5 of the schedule that is due each second, from its first slot on."""
+    """The same of clients of every kind, each of which has been heard; and that each instant of the schedule that is
+    due each second was fired or accounted for once, from its first slot on, however late.
+    """
     mixture.stop()
+    unheard = [name for name, load in mixture.each().items() if not load.accepted()]
+    assert not unheard, f"none of these was ever accepted: {unheard}"
+    assert mixture.cancelled(), "no cancel came in time"
+    assert mixture.replayed(), "no dead letter was replayed"
     accepted = mixture.posts.accepted() | mixture.posts.ask_again()
     accepted_runs = mixture.runs.accepted() | mixture.runs.ask_again()
     until = road.one(NOW)

@@ -11,15 +11,17 @@ from typing import Any
 
 from tests.door import Answer, Door
 from tests.faults.workload import Workload
+from tests.patience import PATIENCE
 
 OF_A_BATCH = 15  #: events
-RUNS = (0.0, 0.5, 0.5, 4.0)  #: seconds that detached runs take in turns; the longest is longer than a lease of a stack
+#: Seconds that detached runs take in turns. The longest outlast the lease of a stack, which has to be renewed.
+RUNS = (0.0, 0.5, 0.5, 3.0 + PATIENCE)
 DELAY = 1.0  #: seconds that an event waits at the most, before its cancel comes or while it does
 DIES = 2.0  #: seconds after which a poisonous event may be a dead letter
 
 
 class Batches(Workload):
-    """Events that come many at once, to be worked in one call; stored all or none."""
+    """Events that come many at once, to be worked in one call."""
 
     keyed = False
 
@@ -111,9 +113,18 @@ class Mixture:
 
     def told(self) -> str:
         """What became of cancels and replays, for people."""
-        acts = [act.status for act in self.cancels.acts.values()]
-        made = sum(map(bool, self.replays.made().values()))
-        return f"of {len(acts)} cancels {acts.count(200)} came in time; {made} dead letters were replayed"
+        return (
+            f"of {len(self.cancels.acts)} cancels {self.cancelled()} came in time;"
+            f" {self.replayed()} dead letters were replayed"
+        )
+
+    def cancelled(self) -> int:
+        """How many cancels came in time."""
+        return [act.status for act in self.cancels.acts.values()].count(200)
+
+    def replayed(self) -> int:
+        """How many dead letters were replayed."""
+        return sum(map(bool, self.replays.made().values()))
 
     def stop(self) -> None:
         """Have all that is under way answered, and no more sent."""

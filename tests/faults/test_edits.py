@@ -167,11 +167,14 @@ def test_changes_of_every_kind_between_three_clocks_lose_and_double_nothing(make
         clock.stop()
     versions(road)[0].declare()
     operator = ScheduleLedger(engines.Engine(road.database))
+    due = 0
     for name in [*MADE, "ticking.second"]:
         with contextlib.suppress(errors.ScheduleNotFound):
             operator.delete(name, revision=None, by="hammer")
-        plans, found = accounted(road, name)
-        assert (plans >= 3, found >= 5) == (True, True), f"{name}: {plans} plans, {found} instants"
+        plans, instants = accounted(road, name)
+        assert plans >= 3, f"{name}: {plans} plans"
+        due += instants
+    assert due > 20, "hardly anything was due"
     assert next(acts) > 100, "hardly anything was changed"
     assert road.one("select count(*) from millrace.slots where outcome = 'held'") == 0
     events = "select count(*), count(distinct (schedule, slot_at)) from millrace.events where schedule is not null"

@@ -30,6 +30,7 @@ class Workload:
         self.type = type_name
         self._pause = threads / rate  # From one post of a thread to its next.
         self.ended = threading.Event()
+        self._broken: BaseException | None = None
         self._threads = [threading.Thread(target=self._post, name=f"client-{n}") for n in range(threads)]
 
     def __enter__(self) -> Self:
@@ -41,11 +42,13 @@ class Workload:
         self.stop()
 
     def stop(self) -> None:
-        """Have the posts under way answered, and post no more."""
+        """Have the posts under way answered, and post no more. Raises what a client has met that is no answer."""
         self.ended.set()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
+        if self._broken is not None:
+            raise self._broken
 
     def wait_for(self, posts: int, seconds: float = 60.0) -> None:
         """Wait until so many more posts were answered, one way or the other."""
@@ -107,8 +110,11 @@ class Workload:
         return {"number": number}
 
     def _post(self) -> None:
-        while not self.ended.wait(self._pause):
-            self.step(next(_numbers))
+        try:
+            while not self.ended.wait(self._pause):
+                self.step(next(_numbers))
+        except BaseException as error:
+            self._broken = error  # A client that is silent finds nothing.
 
     def _send(self, number: int, door: Door) -> Answer:
         return door.post(self.type, key=self.key_of(number), **self.payload(number))

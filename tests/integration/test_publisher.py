@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 
 from service.broker import connection as connections
 from service.broker import publisher
-from service.domain import topology
+from service.domain import errors, topology
 from service.domain.ticket import Ticket
+from tests.patience import PATIENCE, wait
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -50,10 +52,22 @@ def test_a_batch_goes_out_in_large_pieces(broker: publisher.Publisher, written: 
     assert broker.publish(batch, 30.0) == {ticket.id for ticket in batch}
     assert sum(written) > 3 * connections.PIECE
     assert len(written) <= sum(written) / connections.PIECE + 1
-    assert broker.ready(topology.EVENTS_QUEUE) == 500
+    wait(lambda: broker.ready(topology.EVENTS_QUEUE) == 500, 20.0, "the broker has counted them")
 
 
 def test_a_single_ticket_goes_out_at_once(broker: publisher.Publisher, written: list[int]) -> None:
     [ticket] = tickets(1)
     assert broker.publish([ticket], 30.0) == {ticket.id}
     assert len(written) == 1
+
+
+def test_a_channel_that_the_broker_closes_in_the_middle_of_a_batch_is_told_at_once(
+    broker: publisher.Publisher, vhost: str
+) -> None:
+    batch = tickets(1_000)
+    broker._channel.exchange_delete(batch[0].exchange)
+    begin = time.monotonic()
+    with pytest.raises(errors.BrokerUnavailable, match="no exchange"):
+        broker.publish(batch, 30.0)
+    assert time.monotonic() - begin < 5.0 * PATIENCE
+    assert broker.publish(batch, 30.0) == {ticket.id for ticket in batch}, "it was declared anew"

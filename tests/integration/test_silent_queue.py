@@ -170,7 +170,7 @@ class TestBeginning:
 
         def silent(*_: object) -> None:
             declared.append(1)
-            raise TimeoutError
+            raise connections.NoAnswer
 
         monkeypatch.setattr(broker_topology, "ensure", silent)
         broker = publisher.Publisher(vhost, frozenset(), heartbeat=60, name="test")
@@ -184,6 +184,24 @@ class TestBeginning:
         broker.drop()
         dead.drop()
 
+    def test_a_queue_that_does_not_tell_its_state_rests(
+        self, vhost: str, line: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connections, "ANSWER", TIMEOUT)
+        monkeypatch.setattr(silence, "RESTS", RESTS)
+        monkeypatch.setattr(silence, "TRIAL", TIMEOUT / 2)
+        broker = publisher.Publisher(line.instead_of(vhost), frozenset({SILENT}), heartbeat=60, name="test")
+        ticket = a_ticket(topology.EVENTS_QUEUE)
+        assert broker.publish([ticket], publish.TIMEOUT) == {ticket.id}
+        for seconds in (TIMEOUT, TIMEOUT / 2):
+            begin = time.monotonic()
+            with line.weather_of(lost=True):
+                assert broker.ready(SILENT) == 1
+            assert seconds <= time.monotonic() - begin < seconds + TIMEOUT
+            assert broker.publish([ticket], publish.TIMEOUT) == {ticket.id}, "others have answered"
+        assert broker.resting() == {SILENT}
+        broker.drop()
+
     def test_a_clock_does_not_wait_for_the_state_of_a_queue(
         self, vhost: str, line: Proxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -194,9 +212,9 @@ class TestBeginning:
         assert dead.get() is None
         begin = time.monotonic()
         with line.weather_of(lost=True):
-            for ask in (lambda: broker.ready(topology.EVENTS_QUEUE), dead.get):
-                with pytest.raises(errors.BrokerUnavailable):
-                    ask()
+            assert broker.ready(topology.EVENTS_QUEUE) == 1, "it may hold what waits"
+            with pytest.raises(errors.BrokerUnavailable):
+                dead.get()
         assert time.monotonic() - begin < 4 * TIMEOUT
         assert broker.ready(topology.EVENTS_QUEUE) == 0
         broker.drop()
