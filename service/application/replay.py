@@ -100,7 +100,8 @@ class Replayer:
         while not complete and done < limit and (deadline is None or time.monotonic() < deadline):
             with self._ledger.replay() as replaying:
                 letters = replaying.take_some(filters, after, BATCH, lock=not dry_run)
-                fit = self._sort(letters, types)[: limit - done]
+                fitting = self._sort(letters, types)
+                fit = fitting[: limit - done]
                 if fit and not dry_run:
                     now = replaying.now()
                     due = max(due, now)
@@ -112,7 +113,7 @@ class Replayer:
             if fit and not dry_run:
                 _tell(fit, by)
             done += len(fit)
-            complete = len(letters) < BATCH
+            complete = len(letters) < BATCH and len(fit) == len(fitting)  # Not where the limit cut some off.
             after = letters[-1].id if letters else after
         left = sum(self._ledger.count(filters).values()) - (done if dry_run else 0)
         next_at = datetime.datetime.fromtimestamp(due, datetime.UTC) if done and not dry_run else None

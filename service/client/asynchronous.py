@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Self, TypeVar, Unpack
 
@@ -75,20 +76,24 @@ class AsyncClient:
         await self._run(calls.discard(event_id, because, self._limits))
 
     async def replay_many(
-        self, *, dry_run: bool = False, rate: float | None = None, because: str | None = None,
-        **which: Unpack[calls.Letters],
+        self, *, dry_run: bool = False, rate: float | None = None, starts_at: datetime.datetime | str | None = None,
+        because: str | None = None, **which: Unpack[calls.Letters],
     ) -> dict[str, Any]:  # fmt: skip
         """Work dead letters again, ``rate`` a second; what came of it, by type. ``dry_run`` only looks.
 
-        It answers after about 20 seconds with what was done: ask again while ``complete`` is false.
+        It answers after about 20 seconds, or after ``limit`` (1,000), with what was done. Ask again while ``complete``
+        is false, and give ``next_at`` of the answer back as ``starts_at``, so that all turns together keep the rate.
         """
-        query = {"dry_run": dry_run, "rate": rate, "because": because, **which}
+        query = {"dry_run": dry_run, "rate": rate, "starts_at": starts_at, "because": because, **which}
         return await self._run(calls.on_many("replay", query, self._limits))
 
     async def discard_many(
         self, *, dry_run: bool = False, because: str | None = None, **which: Unpack[calls.Letters]
     ) -> dict[str, Any]:
-        """Have nothing more come of dead letters; how many, by type. ``dry_run`` only counts."""
+        """Have nothing more come of dead letters, up to ``limit`` (10,000); how many, by type. ``dry_run`` only counts.
+
+        Ask again while something is ``left``.
+        """
         return await self._run(
             calls.on_many("discard", {"dry_run": dry_run, "because": because, **which}, self._limits)
         )

@@ -39,14 +39,17 @@ class Filters(TypedDict, total=False):
 
 
 class Letters(TypedDict, total=False):
-    """Which dead letters an act on many is meant for: all of it applies. ``all`` alone: every one that is open."""
+    """Which dead letters an act on many is meant for: all of it applies. ``all`` alone: of whatever type and time.
+
+    ``until`` as ``counted_at`` of a dry run, in the place of ``all``: those that were counted, and no later ones.
+    """
 
     type: str | None
     reason: str | None
     since: datetime.datetime | None  #: died at this instant or later
-    until: datetime.datetime | None  #: died before it
+    until: datetime.datetime | str | None  #: died before it
     all: bool
-    limit: int  #: at most so many, the oldest first
+    limit: int  #: at most so many, the oldest first; else 1,000 are replayed, 10,000 discarded. No more than 100,000
 
 
 def new_key() -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from service import bootstrap
 from service.domain import chain, errors, states
@@ -106,13 +107,17 @@ def chosen(
 ) -> Callable[[Any], Any]:
     """IDs, or a filter with a limit: either, else UsageError. The verb is given them as one, ``chosen``.
 
-    ``everything``: what ``--all`` means in the place of a filter, if there is such a thing.
+    ``everything``: what ``--all`` means in the place of a filter, if there is such a thing. It has no default limit.
     """
     options = (
         *((click.option("--all", "everything", is_flag=True, help=everything),) if everything else ()),
         click.argument("ids", metavar="[ID]...", nargs=-1),
         click.option(
-            "--limit", type=click.IntRange(1), default=limit, show_default=True, help="By filter: at most so many."
+            "--limit",
+            type=click.IntRange(1),
+            default=limit,
+            show_default=True,
+            help=f"By filter: at most so many{'; --all has no default' * (everything is not None)}.",
         ),
         DRY_RUN,
     )
@@ -133,6 +138,8 @@ def chosen(
             if everything and any(value is not None for value in filters.values()):
                 raise click.UsageError("--all goes without a filter")
             filters |= {"all": True} if everything else {}
+            if everything and click.get_current_context().get_parameter_source("limit") is ParameterSource.DEFAULT:
+                limit = sys.maxsize  # As many as are counted.
             if bool(ids) == any(value is not None for value in filters.values()):
                 raise click.UsageError(f"give either IDs or a filter{', or --all' * (not ids and known_all)}")
             if ids and dry_run:

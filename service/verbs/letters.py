@@ -9,7 +9,7 @@ import click
 
 from service import bootstrap
 from service.domain import outcome, words
-from service.terminal import moment, print_json, print_line, print_table, progress, told
+from service.terminal import instant, moment, print_json, print_line, print_table, progress, told
 from service.verbs import common
 from service.verbs.api import Api, pages, path
 
@@ -88,7 +88,7 @@ def replay(
     \b
       millrace replay 01a1fac5-2b4a-76a7-8ab1-b1998b705c1b --payload mended.json
       millrace replay --type orders.created --dry-run
-      millrace replay --all --limit 100000
+      millrace replay --all --rate 20
     """
     if payload is not None and len(chosen.ids) != 1:
         raise click.UsageError("--payload goes with one ID")
@@ -98,15 +98,14 @@ def replay(
             chosen.ids, lambda i: {"replayed_as": api.call("replay", i, because=api.because, **edited)}, as_json
         )
         return
-    limit, filters = chosen.limit, chosen.filters
-    summary = api.post(path("replay"), query={"dry_run": True, "limit": min(limit, MOST), **filters})
-    if not chosen.dry_run and not summary["replayed"]:
+    summary = api.post(path("replay"), query={"dry_run": True, "limit": min(chosen.limit, MOST), **chosen.filters})
+    unchecked = _unchecked(summary, chosen.limit)
+    limit = summary["replayed"] + unchecked
+    if not chosen.dry_run and not limit:
         summary |= {"dry_run": False}
     elif not chosen.dry_run:
-        if not yes:
-            limit = min(limit, summary["replayed"])  # What dies meanwhile was not counted.
         chosen.confirm(yes, limit, f"Replay {limit} dead letters?")
-        summary = _replay_all(api, filters, limit, rate)
+        summary = _replay_all(api, _counted(chosen, summary), limit, rate)
     if as_json:
         print_json(summary)
         return
@@ -115,6 +114,8 @@ def replay(
     for found_type in summary["types"]:
         if found_type["example"] is not None:
             print_line(f"left alone: {found_type['example']}")
+    if chosen.dry_run and unchecked:
+        print_line(f"not checked: {unchecked} more, as the dry run looks at the oldest; a replay goes on to them")
     click.echo(f"{summary['replayed']} {headers[1]}, {summary['left']} left")
 
 
@@ -169,8 +170,12 @@ def discard_dead(api: Api, chosen: common.Chosen, yes: bool, as_json: bool) -> N
     found = api.post(path("discard"), query={"dry_run": True, **chosen.filters})
     if not chosen.dry_run:
         limit = min(chosen.limit, found["count"])
-        chosen.confirm(yes, limit, f"Discard {limit} dead letters?")
-        found = _discard_all(api, chosen.filters, limit)
+        if limit:
+            chosen.confirm(yes, limit, f"Discard {limit} dead letters?")
+        elif not as_json:
+            click.echo("nothing to discard: no such dead letter is open")
+            return
+        found = _discard_all(api, _counted(chosen, found), limit)
     if as_json:
         print_json(found)
         return
@@ -178,6 +183,21 @@ def discard_dead(api: Api, chosen: common.Chosen, yes: bool, as_json: bool) -> N
     print_table(("type", counted), [(name, str(n)) for name, n in found["types"].items()])
     if not chosen.dry_run:
         click.echo(f"{found['discarded']} discarded, {found['left']} left")
+
+
+def _counted(chosen: common.Chosen, counted: dict[str, Any]) -> dict[str, Any]:
+    """The filter of those that a dry run has counted: what died since could take the place of one of them."""
+    filters = {name: value for name, value in chosen.filters.items() if name != "all"}
+    counted_at = instant(counted["counted_at"])
+    return filters | {"until": min(filters.get("until") or counted_at, counted_at)}
+
+
+def _unchecked(summary: dict[str, Any], limit: int) -> int:
+    """How many more are meant than a dry run has looked at: it ends after so many, or so long."""
+    if summary["complete"]:
+        return 0
+    alone = sum(int(found["unfit"] + found["unhandled"]) for found in summary["types"])
+    return max(0, min(limit - int(summary["replayed"]), int(summary["left"]) - alone))
 
 
 def _discarded(api: Api, event_id: str) -> dict[str, Any]:

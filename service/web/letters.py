@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from typing import Annotated, Any, ClassVar
 
 import flask
@@ -55,15 +56,21 @@ class Meant(Which, frozen=True):
     because: search.Because | None = None
     all: bool = False
 
-    def meant(self) -> ledger.Filters:
-        """In the ledger's words. Raises InvalidParameter unless there is either a filter or ``all``."""
+    def meant(self, counted_at: datetime.datetime | None = None) -> ledger.Filters:
+        """In the ledger's words, and only what died before ``counted_at``.
+
+        Raises InvalidParameter unless there is either a filter or ``all``.
+        """
         narrowed = any(value is not None for value in (self.type, self.reason, self.since, self.until))
         if narrowed and self.all:
             raise web.InvalidParameter([("all", "it goes without type, reason, since and until: leave it away")])
         if not narrowed and not self.all:
             told = "name at least one of type, reason, since, until; all=true means every dead letter that is open"
             raise web.InvalidParameter([("type", told)])
-        return self.filters()
+        found = self.filters()
+        if counted_at is None:
+            return found
+        return dataclasses.replace(found, until=min(counted_at, self.until or counted_at))
 
 
 class Replay(Meant, frozen=True):
@@ -145,8 +152,10 @@ def replay_events() -> answer.Json:
     wanted = operations.asked(Replay)
     if wanted.starts_at is not None and wanted.starts_at.year > LAST_START:
         raise web.InvalidParameter([("starts_at", f"an instant before the end of the year {LAST_START} is wanted")])
-    found = road.current().operations.replayer.some(
-        wanted.meant(),
+    here = road.current().operations
+    counted_at = here.agenda.now() if wanted.dry_run else None
+    found = here.replayer.some(
+        wanted.meant(counted_at),
         limit=wanted.limit,
         rate=wanted.rate,
         dry_run=wanted.dry_run,
@@ -155,7 +164,8 @@ def replay_events() -> answer.Json:
         seconds=SECONDS,
         starts_at=wanted.starts_at,
     )
-    return answer.Json(dataclasses.asdict(found), status=200 if found.dry_run or not found.replayed else 202)
+    document = dataclasses.asdict(found) | ({"counted_at": counted_at} if wanted.dry_run else {})
+    return answer.Json(document, status=200 if found.dry_run or not found.replayed else 202)
 
 
 @pages.post("/events/<event_id>/discard")
@@ -172,10 +182,13 @@ def discard_event(event_id: str) -> answer.Json:
 def discard_events() -> answer.Json:
     """Discard the dead letters that the query finds, or ``all``, the oldest first; ``dry_run`` only counts them."""
     wanted = operations.asked(Discard)
-    here, filters = road.current().operations, wanted.meant()
+    here = road.current().operations
     if wanted.dry_run:
-        types = here.letters.count(filters)
-        return answer.Json({"dry_run": True, "count": sum(types.values()), "types": types})
+        counted_at = here.agenda.now()
+        types = here.letters.count(wanted.meant(counted_at))
+        count = sum(types.values())
+        return answer.Json({"dry_run": True, "count": count, "types": types, "counted_at": counted_at})
+    filters = wanted.meant()
     types = here.control.discard_letters(filters, limit=wanted.limit, by=operations.by())
     left = sum(here.letters.count(filters).values())
     return answer.Json({"dry_run": False, "discarded": sum(types.values()), "types": types, "left": left})

@@ -264,6 +264,19 @@ def test_many_dead_letters_are_replayed_and_discarded_once(make: Make, here: Sho
     assert (left > 0, make().discard_many(all=True)["discarded"]) == (True, 0)
 
 
+def test_a_replay_in_turns_tells_each_when_the_one_before_ends(make: Make, here: Shop) -> None:
+    with worked(here.ledger):
+        for number in (5, 6):
+            make().submit("ledger.step", {"do": "fail", "number": number}, wait=20 * PATIENCE)
+    first = make().replay_many(all=True, limit=1, rate=0.01)
+    assert (first["replayed"], first["complete"]) == (1, False)
+    second = make().replay_many(all=True, limit=1, rate=0.01, starts_at=first["next_at"])
+    begins, ends = (datetime.datetime.fromisoformat(found["next_at"]) for found in (first, second))
+    assert ends - begins == datetime.timedelta(seconds=100)
+    counted = make().discard_many(all=True, dry_run=True)
+    assert make().discard_many(until=counted["counted_at"])["discarded"] == counted["count"]
+
+
 def test_what_cannot_be_done_twice_is_sent_once(make: Make) -> None:
     way = Moody("lost")
     with pytest.raises(clients.Unreachable):

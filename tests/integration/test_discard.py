@@ -150,8 +150,44 @@ def test_the_console_acts_on_all_when_their_number_is_typed(ledger: Ledger, clie
     place = html.unescape(re.findall(r'action="([^"]+)"', asked)[-1])
     assert client.post(place, data={"confirm": "2"}).status_code == 409
     assert len(listed(client, "?replayed=false")) == 3
-    assert client.post(place, data={"confirm": "3"}).status_code == 303
+    done = client.post(place, data={"confirm": "3"})
+    assert (done.status_code, done.headers["Location"]) == (303, "/console/dead")  # With what has died since.
     assert listed(client, "?replayed=false") == []
+
+
+@pytest.mark.parametrize("act", ["replay", "discard"])
+def test_nothing_selected_is_not_all_of_them(ledger: Ledger, client: FlaskClient, act: str) -> None:
+    dead(ledger, "a.fails", 2)
+    shown = client.get("/console/dead").text
+    [form] = [one for one in re.findall(r"<form.*?</form>", shown, re.DOTALL) if "Replay the selected" in one]
+    assert 'name="all"' not in form
+    assert "None is selected" in form
+    assert client.get(f"/console/dead/{act}").status_code == 422
+
+
+def test_a_time_is_a_filter_which_the_console_shows_and_drops(ledger: Ledger, client: FlaskClient) -> None:
+    dead(ledger, "a.fails")
+    for query in ("until=2999-01-01T00:00:00Z", "since=2020-01-01T00:00:00Z", "within=hour"):
+        shown = client.get(f"/console/dead?{query}").text
+        assert "Drop the filter" in shown, query
+        assert "All dead letters" not in shown
+    assert "Nothing matches" in client.get("/console/dead?until=2020-01-01T00:00:00Z").text
+    assert "Drop the filter" not in client.get("/console/dead").text
+
+
+@pytest.mark.parametrize("act", ["replay", "discard"])
+def test_a_dry_run_says_when_it_counted_so_that_just_these_can_be_meant(
+    ledger: Ledger, client: FlaskClient, act: str
+) -> None:
+    first = dead(ledger, "a.fails", 2)
+    counted_at = document(client.post(f"/v1/{act}?all=1&dry_run=1"))["counted_at"]
+    [later] = dead(ledger, "a.fails")
+    document(client.post(f"/v1/events/{first[0]}/discard"))  # Its place is free.
+    done = client.post(f"/v1/{act}", query_string={"until": counted_at, "limit": 2}).get_json()
+    assert (done[f"{act}ed"], "counted_at" in done) == (1, False)
+    assert listed(client, "?replayed=false") == [later]
+    past = {"until": "2020-01-01T00:00:00Z", "dry_run": True}
+    assert not document(client.post(f"/v1/{act}", query_string=past))["replayed" if act == "replay" else "count"]
 
 
 def test_a_letter_that_another_operator_has_in_hand_is_left_to_them(ledger: Ledger, client: FlaskClient) -> None:

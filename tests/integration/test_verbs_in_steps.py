@@ -75,8 +75,52 @@ def test_a_replay_does_not_take_more_than_was_asked_about(ledger: Ledger, monkey
     monkeypatch.setattr("click.confirm", sure)
     with served(ledger) as url:
         done = run("replay", "--type", "ledger.fails", "--url", url)
-    assert "2 replayed, 3 left" in done.stdout
+    assert "2 replayed, 0 left" in done.stdout  # Of those that were counted.
+    assert ledger.sql("select count(*) from millrace.dead where replayed_as is null") == [(3,)]
     assert "0 replayed, 0 left" in run("replay", "--type", "no.such", "--yes", MILLRACE_DATABASE_URL=ledger.url).stdout
+
+
+@pytest.mark.parametrize("words", [("replay",), ("dead", "discard")])
+@pytest.mark.parametrize("filters", [("--all",), ("--type", "ledger.fails", "--until", "2999-01-01T00:00Z")])
+def test_what_dies_while_the_operator_types_takes_nobodys_place(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], filters: tuple[str, ...]
+) -> None:
+    [old] = ledger.post("ledger.fails", 0)  # The oldest, but it dies last.
+    younger = ledger.post("ledger.fails", 1, 2)
+    [last] = [delivery for delivery in ledger.tickets() if old in delivery.event_ids]
+    for delivery in ledger.tickets():
+        if delivery.ticket != last.ticket:
+            ledger.executor.execute(delivery)
+
+    def sure(*_: Any, **__: Any) -> str:
+        ledger.executor.execute(last)  # While the operator thinks.
+        return "2"
+
+    monkeypatch.setattr("click.prompt", sure)
+    monkeypatch.setattr("click.confirm", sure)
+    with served(ledger) as url:
+        done = run(*words, *filters, "--url", url)
+    handled = "select event_id::text from millrace.dead where (replayed_as, discarded_at) is distinct from (null, null)"
+    assert sorted(row[0] for row in ledger.sql(handled)) == sorted(younger)
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, f"2 {words[-1]}ed, 0 left")
+
+
+@pytest.mark.parametrize("words", [("replay",), ("dead", "discard")])
+def test_all_of_them_are_taken_in_steps(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    ledger.post("ledger.fails", *range(5))
+    ledger.work()
+    for name in ("MOST", "STEP"):
+        monkeypatch.setattr(f"service.verbs.letters.{name}", 2)
+    with served(ledger) as url:
+        dry = run(*words, "--all", "--dry-run", "--url", url).stdout
+        assert ("5" if words == ("dead", "discard") else "not checked: 3 more") in dry
+        done = run(*words, "--all", "--url", url, stdin="5\n")
+        assert f"5 {words[-1]}ed, 0 left" in done.stdout
+        nothing = run(*words, "--all", "--url", url)
+    assert (nothing.exit_code, nothing.stderr) == (0, "")
+    assert ("nothing to discard" if words == ("dead", "discard") else "0 replayed, 0 left") in nothing.stdout
 
 
 def test_a_terminal_is_shown_a_bar_and_a_pipe_is_not(ledger: Ledger, tmp_path: pathlib.Path) -> None:

@@ -113,6 +113,7 @@ def replay_dead() -> Any:
     if ids:
         return _replay_chosen(ids)
     chosen, total, stays = chosen_by(), forms.number("total"), forms.number("stays")
+    back = forms.back(f"/console/dead?{chosen.path()}")  # As it was asked for, with what has died since.
     if not total:
         chosen = until(chosen, forms.counted_at())
         counted = _dry_run(chosen)
@@ -132,10 +133,10 @@ def replay_dead() -> Any:
     done = total - max(0, room - found.replayed)
     if found.complete or done >= total or not found.replayed:
         left = f"; {found.left:,} were left alone" if found.left else ""
-        return forms.done(f"{words.many(done, 'dead letter')} replayed{left}", f"/console/dead?{chosen.path()}")
+        return forms.done(f"{words.many(done, 'dead letter')} replayed{left}", back)
     return page.render(
         "replaying.html", chosen=chosen, same=chosen.path(), done=done, total=total, stays=stays, rate=rate,
-        starts_at=found.next_at, because=forms.because() or "",
+        starts_at=found.next_at, because=forms.because() or "", back=back,
     )  # fmt: skip
 
 
@@ -165,7 +166,7 @@ def chosen_by(*own: str) -> Chosen:
 def until(chosen: Chosen, moment: datetime.datetime) -> Chosen:
     """Those of them that died before this instant. Raises InvalidEvent where nobody has said which are meant."""
     if not (chosen.path() or chosen.all):
-        raise errors.InvalidEvent([], "name a type, a reason or a time first, or say that all of them are meant")
+        raise errors.InvalidEvent([], "select some, name a type, a reason or a time, or say that all of them are meant")
     return chosen if chosen.until else msgspec.structs.replace(chosen, until=moment)
 
 

@@ -140,6 +140,14 @@ class CancelledMany(shapes.Shape):
     left: shapes.Count | None = None
 
 
+CountedAt = Annotated[
+    shapes.Moment | None,
+    msgspec.Meta(
+        description="Of a dry run: what died before it was counted. `until` of the act that means just these."
+    ),
+]
+
+
 class Letter(shapes.Shape):
     """A dead letter."""
 
@@ -195,6 +203,7 @@ class ReplayedMany(shapes.Shape):
     complete: bool
     next_at: Annotated[shapes.Moment | None, msgspec.Meta(description="`starts_at` of the next turn, by the rate.")]
     types: list[OfType]
+    counted_at: CountedAt = None
 
 
 class Discarded(shapes.Shape):
@@ -214,6 +223,7 @@ class DiscardedMany(shapes.Shape):
     count: shapes.Count | None = None
     discarded: shapes.Count | None = None
     left: Annotated[shapes.Count | None, msgspec.Meta(description="Letters that the filter still finds.")] = None
+    counted_at: CountedAt = None
 
 
 class Stray(shapes.Shape):

@@ -28,6 +28,17 @@ def test_turns_keep_the_rate_together(ledger: Ledger, client: FlaskClient) -> No
     assert (nothing["replayed"], nothing["next_at"]) == (0, None)
 
 
+def test_a_turn_that_its_limit_has_cut_short_is_not_complete(ledger: Ledger, client: FlaskClient) -> None:
+    dead(ledger, "a.fails", *range(3))
+    for more in ({"dry_run": True}, {}):
+        found = document(
+            client.post("/v1/replay", query_string={"all": True, "limit": 2, **more}), 200 if more else 202
+        )
+        assert (found["replayed"], found["left"], found["complete"]) == (2, 1, False)
+    found = document(client.post("/v1/replay?all=1&limit=1"), 202)
+    assert (found["replayed"], found["left"], found["complete"]) == (1, 0, True)
+
+
 def test_a_turn_that_comes_late_does_not_hurry(ledger: Ledger, client: FlaskClient) -> None:
     dead(ledger, "a.fails", *range(3))
     document(client.post("/v1/replay?all=1&rate=1&starts_at=0001-01-01T00:00:00Z"), 202)
@@ -59,6 +70,6 @@ def test_a_turn_of_the_console_that_is_sent_twice_replays_no_more_than_was_confi
         client.post(pages[1][0], data=pages[1][1])
     assert len(ledger.sql("select 1 from millrace.dead where replayed_as is not null")) == 4
     done = client.post(place, data=form)
-    assert (done.status_code, done.headers["Location"].startswith("/console/dead?")) == (303, True)
+    assert (done.status_code, done.headers["Location"]) == (303, "/console/dead?type=a.fails")
     assert len(ledger.sql("select 1 from millrace.dead where replayed_as is not null")) == 4
     ledger.check()
