@@ -27,7 +27,7 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 class Ledger(Protocol):
     """The sessions of the ledger."""
 
-    def begin(self, hash: str, *, name: str, role: str, local: bool, lasts: float) -> None: ...
+    def begin(self, hash: str, *, name: str, role: str, verified: str | None, lasts: float) -> None: ...
     def session(self, hashes: Sequence[str], idle: float) -> tuple[str, str] | None: ...
     def end(self, hashes: Sequence[str]) -> None: ...
 
@@ -54,12 +54,17 @@ class Sessions:
         found = self._ledger.session(hashes, self._idle)
         return None if found is None else Principal(found[0], Role(found[1]), Kind.SESSION, id=hashes[0])
 
-    def begin(self, request: flask.Request, response: flask.Response, *, name: str, role: Role, local: bool) -> None:
-        """Begin a session, and end the one that was there: its cookie may be known to somebody else."""
+    def begin(
+        self, request: flask.Request, response: flask.Response, *, name: str, role: Role, verified: str | None
+    ) -> None:
+        """Begin a session, and end the one that was there: its cookie may be known to somebody else.
+
+        ``verified``: the hash that a local user's password has matched. Raises BadCredential when it is theirs no more.
+        """
         self.end(request, response)
         token = secrets.token_urlsafe(32)
         hash = credentials.keyed_hash(token, self._peppers[0])
-        self._ledger.begin(hash, name=name, role=role, local=local, lasts=self._limit)
+        self._ledger.begin(hash, name=name, role=role, verified=verified, lasts=self._limit)
         cookies.put(response, request, self._public_url, COOKIE, token)
 
     def end(self, request: flask.Request, response: flask.Response) -> None:

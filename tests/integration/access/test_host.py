@@ -82,7 +82,7 @@ def test_users_are_added_changed_and_removed_on_the_host(millrace: Callable[...,
     assert millrace(*words, "--password-stdin", stdin=PASSWORD).stderr == "millrace: there is a user 'ada' already\n"
     assert millrace("users", "password", "ada", "--password-stdin", stdin="short\n").exit_code == 1
     assert millrace("users", "password", "ada", "--password-stdin", stdin=f"{PASSWORD} 2\n").exit_code == 0
-    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here") is Role.OPERATOR
+    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here").role is Role.OPERATOR
     assert "ada" in millrace("users", "list").stdout
     assert json.loads(millrace("users", "sessions", "--json").output) == {"sessions": [], "count": 0}
     assert "0 sessions" in millrace("users", "sign-out", "ada", "--yes").output
@@ -90,7 +90,7 @@ def test_users_are_added_changed_and_removed_on_the_host(millrace: Callable[...,
     assert millrace("users", "disable", "ada", "--yes").stdout == "ada is disabled, and signed out\n"
     assert "disabled" in millrace("users", "list").stdout
     assert millrace("users", "enable", "ada").stdout == "ada may sign in again\n"
-    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here") is Role.VIEWER
+    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here").role is Role.VIEWER
     assert millrace("users", "disable", "eve", "--yes").exit_code == 1
     assert millrace("users", "remove", "ada", "--yes").exit_code == 0
     assert millrace("users", "remove", "ada", "--yes").exit_code == 1

@@ -147,11 +147,11 @@ def test_strangers_do_not_lock_a_user_out_where_the_user_has_been(
     monkeypatch.setattr(users, "TRIES_OF_ALL", 7.0)
     people = Users(entrance.operations.user_ledger)
     people.add("ada", "viewer", PASSWORD, by="test")
-    assert people.sign_in("ada", PASSWORD, "home") is Role.VIEWER
+    assert people.sign_in("ada", PASSWORD, "home").role is Role.VIEWER
 
     def come(address: str, password: str = "wrong password!", user: str = "ada") -> str:
         try:
-            return people.sign_in(user, password, address).value
+            return people.sign_in(user, password, address).role.value
         except errors.MillraceError as error:
             return type(error).__name__
 
