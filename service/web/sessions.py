@@ -81,7 +81,7 @@ class Sessions:
 
     def check_form(self, request: flask.Request) -> None:
         """Raises NotPermitted unless a request that changes something comes from a page of ours."""
-        check_origin(request)
+        check_origin(request, self._public_url)
         given = request.headers.get(HEADER) or (request.form.get(FIELD, "") if _is_form(request) else "")
         token = self._token(request)
         wanted = [self._of(token, pepper) for pepper in self._peppers]
@@ -99,9 +99,11 @@ class Sessions:
         return credentials.keyed_hash(f"form {token}", pepper)[:43]
 
 
-def check_origin(request: flask.Request) -> None:
-    """Raises NotPermitted for what a browser says comes from another site."""
-    if not whence.is_ours(request.environ, request.host):
+def check_origin(request: flask.Request, public_url: str) -> None:
+    """Raises NotPermitted for what a browser says comes from another site. A proxy may have asked by another host than
+    the browser did: then ``public_url`` says which is ours.
+    """
+    if not whence.is_ours(request.environ, request.host, public_url):
         raise errors.NotPermitted("this comes from a page of another site")
 
 

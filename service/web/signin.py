@@ -57,7 +57,7 @@ def sign_in() -> Any:
     keeper, request = _counted(), flask.request
     if not keeper.is_on or keeper.sessions is None:
         return flask.redirect("/console", 303)
-    sessions.check_origin(request)
+    sessions.check_origin(request, road.current().settings.public_url)
     name, wanted = request.form.get("user", "")[:100], next_page(request.form.get("next"))
     try:
         users = road.current().operations.users
