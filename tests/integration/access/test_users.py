@@ -127,6 +127,27 @@ def test_users_are_managed_in_the_console(entrance: Entrance) -> None:
     assert operator.post("/console/users/one-admin/disable", data={"csrf": csrf(operator)}).status_code == 403
 
 
+def test_nobody_who_is_signed_in_locks_themselves_out(entrance: Entrance) -> None:
+    admin = signed_in(entrance, Role.ADMIN)
+    given: dict[str, Any] = {"headers": {"X-CSRF-Token": csrf(admin)}}
+    me = "/v1/users/one-admin"
+    acts = [("POST", f"{me}/disable", None), ("PUT", f"{me}/role", {"role": "viewer"}), ("DELETE", me, None)]
+    for method, path, document in acts:
+        answer = admin.open(path, method=method, json=document, **given)
+        assert (answer.status_code, answer.get_json()["type"]) == (409, "/problems/own-user"), path
+        assert "`millrace users` on the host" in answer.get_json()["detail"]
+    for act, form in {"disable": {}, "role": {"role": "viewer"}, "remove": {"confirm": "one-admin"}}.items():
+        page = admin.post(f"/console/users/one-admin/{act}", data=form, **given)
+        assert (page.status_code, "you are signed in as one-admin" in page.text) == (409, True), act
+    page = admin.get("/console/users/one-admin").text
+    assert "You are signed in as one-admin" in page
+    assert not any(f"/console/users/one-admin/{act}" in page for act in ("disable", "role", "remove"))
+    assert admin.put(f"{me}/password", json={"password": f"{PASSWORD} 2"}, **given).status_code == 204
+    # A key of whatever name is somebody else.
+    key = entrance.key("one-admin", Role.ADMIN)
+    assert entrance.ask("POST", f"{me}/disable", key).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("document", "pointers"),
     [
