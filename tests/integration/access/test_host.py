@@ -99,6 +99,17 @@ def test_users_are_added_changed_and_removed_on_the_host(millrace: Callable[...,
     assert [e["act"] for e in entrance.log(act="user")] == acts
 
 
+def test_lists_of_an_older_door_are_shown(millrace: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    user = {"name": "ada", "role": "viewer", "created_at": "2026-01-01T00:00:00Z", "created_by": None, "seen_at": None}
+    session = {"name": "ada", "role": "viewer"} | dict.fromkeys(
+        ("created_at", "seen_at", "ends_at"), user["created_at"]
+    )
+    answers = iter([{"users": [user]}, {"sessions": [session]}])
+    monkeypatch.setattr("service.verbs.api.Api.get", lambda *args, **query: next(answers))
+    for words in (("users", "list"), ("users", "sessions")):
+        assert "ada" in millrace(*words).stdout
+
+
 def test_the_audit_log_is_listed_and_verified_on_the_host(millrace: Callable[..., Result], ledger: Ledger) -> None:
     for name in ("a", "b", "c"):
         millrace("keys", "create", name, "--role", "viewer")
