@@ -5,6 +5,7 @@ Source: OWASP Password Storage Cheat Sheet (19 MiB, two passes); NIST SP 800-63B
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import threading
 from collections import OrderedDict
@@ -34,6 +35,14 @@ class Found(Protocol):
     def role(self) -> str: ...
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who has shown the password."""
+
+    role: access.Role
+    verified: str = dataclasses.field(repr=False)  #: the hash that it matched: a session begins while the user has it
+
+
 class UserLedger(Protocol):
     """The users of the ledger."""
 
@@ -42,7 +51,7 @@ class UserLedger(Protocol):
     def find(self, name: str) -> Found | None: ...
     def add(self, name: str, role: str, password: str, *, by: str | None) -> None: ...
     def set_password(self, name: str, password: str, *, by: str | None) -> None: ...
-    def rehash(self, name: str, password: str) -> None: ...
+    def rehash(self, name: str, verified: str, password: str) -> bool: ...
     def set_role(self, name: str, role: str, *, by: str | None) -> None: ...
     def disable(self, name: str, *, by: str | None) -> None: ...
     def enable(self, name: str, *, by: str | None) -> None: ...
@@ -107,8 +116,8 @@ class Users:
         """End all sessions of a name, at once and everywhere, those from the issuer too; how many there were."""
         return self._ledger.end_of(name, by=by)
 
-    def sign_in(self, name: str, password: str, address: str) -> access.Role:
-        """The role of a user who has shown the password.
+    def sign_in(self, name: str, password: str, address: str) -> SignedIn:
+        """A user who has shown the password.
 
         Raises BadCredential, in the same words and time whether the user or the password is wrong; TooManyRequests.
         """
@@ -129,9 +138,14 @@ class Users:
             buckets.give(who)
         self._tries.fill(f"user:{user} {address}")
         self._remember(user, address)
-        if _hasher().check_needs_rehash(found.password):
-            self._ledger.rehash(name, _hasher().hash(password))
-        return access.Role(found.role)
+        verified = found.password
+        if _hasher().check_needs_rehash(verified):
+            stronger = str(_hasher().hash(password))
+            if self._ledger.rehash(name, verified, stronger):
+                verified = stronger
+            elif (again := self._ledger.find(name)) is not None and _verify(again.password, password):
+                verified = again.password  # Another sign-in was sooner.
+        return SignedIn(access.Role(found.role), verified)
 
     def _remember(self, user: str, address: str) -> None:
         self._known[user, address] = None

@@ -147,6 +147,10 @@ class UserExists(MillraceError):
     """There is a user of this name already."""
 
 
+class OwnUser(MillraceError):
+    """Whoever is signed in cannot do this to themselves: another admin can, or `millrace users` on the host."""
+
+
 class TwoKeysLive(MillraceError):
     """Two keys of this name are live: revoke one, or wait until the old one has expired."""
 

@@ -51,10 +51,14 @@ update millrace.keys set revoked_at = clock_timestamp(), revoked_by = %s where i
 returning {COLUMNS}
 """
 
-# A key that was rotated ends sooner than it was made to: how old it may grow stands in the entry of that act.
+# A key that was rotated ends sooner than it was made to: how old it may grow stands in the entry of when it was made,
+# or, of one that was made by rotating another, in the entry of when it was rotated itself; older versions noted none.
 AGE = """
-select (detail->>'lasts')::float8 from millrace.audit
-where target = %s and act = 'key.rotated' and detail->'lasts' is not null order by n limit 1
+select case act when 'key.rotated' then (detail->>'lasts')::float8
+                else extract(epoch from (detail->>'expires_at')::timestamptz - %s)::float8 end
+from millrace.audit
+where target = %s and (act = 'key.created' or (act = 'key.rotated' and detail->'lasts' is not null))
+order by n limit 1
 """
 
 USED = """
@@ -151,7 +155,7 @@ class KeyLedger:
 
 def _age(connection: sqlalchemy.Connection, key: Mapping[Any, Any]) -> float | None:
     """For how many seconds a key was made; None: for ever."""
-    if (noted := connection.exec_driver_sql(AGE, (key["id"],)).first()) is not None:
+    if (noted := connection.exec_driver_sql(AGE, (key["created_at"], key["id"])).first()) is not None:
         age: float | None = noted[0]
         return age
     expires_at: datetime.datetime | None = key["expires_at"]

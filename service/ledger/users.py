@@ -63,7 +63,8 @@ REMOVE = "delete from millrace.users where name = %s returning name"
 
 FIND = f"select password, role from millrace.users where name = %s and not {DISABLED}"
 
-REHASH = f"update millrace.users set password = %s where name = %s and not {DISABLED}"
+# Only what was verified: whoever was disabled, or has another password by now, keeps that.
+REHASH = "update millrace.users set password = %s where name = %s and password = %s"
 
 # Those that have ended go when somebody comes; a few at a time, so that nobody waits for it.
 TIDY = """
@@ -72,8 +73,16 @@ delete from millrace.sessions where hash in (
 """
 
 BEGIN = """
+insert into millrace.sessions (hash, name, role, ends_at)
+values (%s, %s, %s, clock_timestamp() + make_interval(secs => %s))
+"""
+
+# Of a local user, whose row still holds what was verified. Who changes it at this moment is waited for, or waits, and
+# ends this session with the others.
+BEGIN_LOCAL = """
 insert into millrace.sessions (hash, name, local, role, ends_at)
-values (%s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))
+select %s, name, name, %s, clock_timestamp() + make_interval(secs => %s)
+from millrace.users where name = %s and password = %s for share
 """
 
 # A local user's role is that of today. A session that began while its user was being disabled opens nothing.
@@ -151,6 +160,8 @@ class UserLedger:
             _, disabled = _take(connection, name)
             if disabled:
                 connection.exec_driver_sql(ENABLE, (name,))
+                # Processes of older versions let a session begin while its user is being disabled.
+                connection.exec_driver_sql(END_ALL, (name,))
                 audit.write(connection, "user.enabled", name, by)
 
     def remove(self, name: str, *, by: str | None) -> None:
@@ -166,17 +177,23 @@ class UserLedger:
             row = connection.exec_driver_sql(FIND, (name,)).first()
         return None if row is None else Found(row[0], row[1])
 
-    def rehash(self, name: str, password: str) -> None:
-        """Keep the same password in a stronger hash."""
+    def rehash(self, name: str, verified: str, password: str) -> bool:
+        """Keep the same password in a stronger hash; False: the user holds another one than ``verified`` by now."""
         with transactions.begin(self._engine) as connection:
-            connection.exec_driver_sql(REHASH, (password, name))
+            return connection.exec_driver_sql(REHASH, (password, name, verified)).rowcount == 1
 
-    def begin(self, hash: str, *, name: str, role: str, local: bool, lasts: float) -> None:
-        """A new session, for ``lasts`` seconds at the most."""
+    def begin(self, hash: str, *, name: str, role: str, verified: str | None, lasts: float) -> None:
+        """A new session, for ``lasts`` seconds at the most. ``verified``: the hash that a local user's password has
+        matched; None for who comes from the issuer. Raises BadCredential when it is not the user's any more.
+        """
         with transactions.begin(self._engine) as connection:
-            connection.exec_driver_sql(TIDY)
-            connection.exec_driver_sql(BEGIN, (hash, name, name if local else None, role, lasts))
-            audit.write(connection, "session.begun", name, name, role=role, way="password" if local else "issuer")
+            if verified is None:
+                connection.exec_driver_sql(BEGIN, (hash, name, role, lasts))
+            elif connection.exec_driver_sql(BEGIN_LOCAL, (hash, role, lasts, name, verified)).rowcount == 0:
+                raise errors.BadCredential("user and password do not match any more: they were changed just now")
+            connection.exec_driver_sql(TIDY)  # After the user's row, as all do who end sessions: else both could wait.
+            way = "issuer" if verified is None else "password"
+            audit.write(connection, "session.begun", name, name, role=role, way=way)
 
     def session(self, hashes: Sequence[str], idle: float) -> tuple[str, str] | None:
         """(name, role) of a session that goes on; None for another. It ends after ``idle`` seconds of rest."""

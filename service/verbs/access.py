@@ -142,7 +142,13 @@ def list_users(api: Api, as_json: bool) -> None:
         print_json(found)
     else:
         rows = [
-            (u["name"], u["role"], "disabled" if u["disabled"] else "", moment(u["created_at"]), moment(u["seen_at"]))
+            (
+                u["name"],
+                u["role"],
+                "disabled" if u.get("disabled") else "",
+                moment(u["created_at"]),
+                moment(u["seen_at"]),
+            )
             for u in found["users"]
         ]
         print_table(("name", "role", "", "added (UTC)", "seen (UTC)"), rows)
@@ -219,8 +225,8 @@ def list_sessions(api: Api, as_json: bool) -> None:
             for s in found["sessions"]
         ]
         print_table(("name", "role", "since (UTC)", "seen (UTC)", "until (UTC)"), rows)
-        if found["count"] > len(rows):
-            print_line(f"there are {found['count']}: these were seen last")
+        if (count := found.get("count", 0)) > len(rows):
+            print_line(f"there are {count}: these were seen last")
 
 
 @users.command("sign-out")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import flask
 
 from service.domain import errors
-from service.domain.access import ANYONE, Permission, Principal
+from service.domain.access import ANYONE, Kind, Permission, Principal
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -58,6 +58,18 @@ def of(environ: dict[str, Any]) -> Principal | None:
     """Who asks, if they had to say so: None while access is off."""
     found: Principal | None = environ.get(PRINCIPAL)
     return None if found is ANYONE else found
+
+
+def is_own_user(name: str) -> bool:
+    """Whether who asks is signed in as the local user of this name. Names from the issuer have a colon."""
+    found = of(flask.request.environ)
+    return found is not None and found.kind is Kind.SESSION and found.name == name
+
+
+def check_other_user(name: str) -> None:
+    """Nobody locks themselves out with one click. Raises OwnUser."""
+    if is_own_user(name):
+        raise errors.OwnUser(f"you are signed in as {name}: another admin can do this, or `millrace users` on the host")
 
 
 def may(permission: Permission) -> bool:

@@ -78,6 +78,7 @@ STATUS: dict[type[errors.MillraceError], int] = {
     errors.AlreadyEnded: 409,
     errors.NotDead: 409,
     errors.UserExists: 409,
+    errors.OwnUser: 409,
     errors.TwoKeysLive: 409,
     errors.NoKeysHere: 409,
     errors.AlreadyReplayed: 409,

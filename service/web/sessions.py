@@ -27,7 +27,7 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 class Ledger(Protocol):
     """The sessions of the ledger."""
 
-    def begin(self, hash: str, *, name: str, role: str, local: bool, lasts: float) -> None: ...
+    def begin(self, hash: str, *, name: str, role: str, verified: str | None, lasts: float) -> None: ...
     def session(self, hashes: Sequence[str], idle: float) -> tuple[str, str] | None: ...
     def end(self, hashes: Sequence[str]) -> None: ...
 
@@ -54,12 +54,17 @@ class Sessions:
         found = self._ledger.session(hashes, self._idle)
         return None if found is None else Principal(found[0], Role(found[1]), Kind.SESSION, id=hashes[0])
 
-    def begin(self, request: flask.Request, response: flask.Response, *, name: str, role: Role, local: bool) -> None:
-        """Begin a session, and end the one that was there: its cookie may be known to somebody else."""
+    def begin(
+        self, request: flask.Request, response: flask.Response, *, name: str, role: Role, verified: str | None
+    ) -> None:
+        """Begin a session, and end the one that was there: its cookie may be known to somebody else.
+
+        ``verified``: the hash that a local user's password has matched. Raises BadCredential when it is theirs no more.
+        """
         self.end(request, response)
         token = secrets.token_urlsafe(32)
         hash = credentials.keyed_hash(token, self._peppers[0])
-        self._ledger.begin(hash, name=name, role=role, local=local, lasts=self._limit)
+        self._ledger.begin(hash, name=name, role=role, verified=verified, lasts=self._limit)
         cookies.put(response, request, self._public_url, COOKIE, token)
 
     def end(self, request: flask.Request, response: flask.Response) -> None:
@@ -76,7 +81,7 @@ class Sessions:
 
     def check_form(self, request: flask.Request) -> None:
         """Raises NotPermitted unless a request that changes something comes from a page of ours."""
-        check_origin(request)
+        check_origin(request, self._public_url)
         given = request.headers.get(HEADER) or (request.form.get(FIELD, "") if _is_form(request) else "")
         token = self._token(request)
         wanted = [self._of(token, pepper) for pepper in self._peppers]
@@ -94,9 +99,11 @@ class Sessions:
         return credentials.keyed_hash(f"form {token}", pepper)[:43]
 
 
-def check_origin(request: flask.Request) -> None:
-    """Raises NotPermitted for what a browser says comes from another site."""
-    if not whence.is_ours(request.environ, request.host):
+def check_origin(request: flask.Request, public_url: str) -> None:
+    """Raises NotPermitted for what a browser says comes from another site. A proxy may have asked by another host than
+    the browser did: then ``public_url`` says which is ours.
+    """
+    if not whence.is_ours(request.environ, request.host, public_url):
         raise errors.NotPermitted("this comes from a page of another site")
 
 

@@ -57,19 +57,19 @@ def sign_in() -> Any:
     keeper, request = _counted(), flask.request
     if not keeper.is_on or keeper.sessions is None:
         return flask.redirect("/console", 303)
-    sessions.check_origin(request)
+    sessions.check_origin(request, road.current().settings.public_url)
     name, wanted = request.form.get("user", "")[:100], next_page(request.form.get("next"))
     try:
         users = road.current().operations.users
-        role = users.sign_in(name, request.form.get("password", ""), keeper.network(request.environ))
+        found = users.sign_in(name, request.form.get("password", ""), keeper.network(request.environ))
+        response: Any = flask.redirect(wanted, 303)
+        keeper.sessions.begin(request, response, name=name, role=found.role, verified=found.verified)
     except errors.BadCredential as error:
         _tell_failed(name)
         return _page(wanted, name, f"{str(error).capitalize()}.", 401)
     except errors.TooManyRequests as error:
         _tell_failed(name)
         return _page(wanted, name, f"Too many sign-ins failed: try again in {error.retry_after} s.", 429, error)
-    response = flask.redirect(wanted, 303)
-    keeper.sessions.begin(request, response, name=name, role=role, local=True)  # type: ignore[arg-type]
     return response
 
 
@@ -117,7 +117,7 @@ def come_back() -> Any:
         cookies.drop(response, request, settings.public_url, FLOW)
         return response
     done: Any = flask.redirect(flow["next"], 303)
-    keeper.sessions.begin(request, done, name=name, role=role, local=False)
+    keeper.sessions.begin(request, done, name=name, role=role, verified=None)
     cookies.drop(done, request, settings.public_url, FLOW)
     return done
 

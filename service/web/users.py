@@ -45,6 +45,7 @@ def set_password(name: str) -> flask.Response:
 def set_role(name: str) -> flask.Response:
     """Give a user another role, which stands in the body; it counts at once."""
     operations.asked(search.Why)
+    access.check_other_user(name)
     road.current().operations.users.set_role(name, _given("role")["role"], by=operations.by())
     return answer.nothing()
 
@@ -54,6 +55,7 @@ def set_role(name: str) -> flask.Response:
 def disable_user(name: str) -> answer.Json:
     """Let a user sign in no more; their sessions end. Nothing else of them is lost."""
     operations.asked(search.Why)
+    access.check_other_user(name)
     road.current().operations.users.disable(name, by=operations.by())
     return answer.Json({"name": name, "disabled": True})
 
@@ -72,6 +74,7 @@ def enable_user(name: str) -> answer.Json:
 def remove_user(name: str) -> flask.Response:
     """Remove a user; their sessions end."""
     operations.asked(search.Why)
+    access.check_other_user(name)
     road.current().operations.users.remove(name, by=operations.by())
     return answer.nothing()
 

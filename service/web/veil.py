@@ -36,9 +36,8 @@ def asked(args: Mapping[str, str], target: str) -> bool:
     if "reveal" not in args:
         return False
     access.require(Permission.REVEAL)
-    sessions.check_origin(
-        flask.request
-    )  # No link on another site's page has somebody who is signed in reveal anything.
+    # No link on another site's page has somebody who is signed in reveal anything.
+    sessions.check_origin(flask.request, road.current().settings.public_url)
     reason = args["reveal"].strip()
     if len(reason) not in REASON or not reason.isprintable():
         raise errors.InvalidParameter(

@@ -14,6 +14,7 @@ from service.values import is_loopback
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  #: methods that change nothing
 #: What ``Sec-Fetch-Site`` says of our own pages, and of what a person typed; ``same-site`` is any port of this host.
 OUR_SITES = frozenset({None, "same-origin", "none"})
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}  #: of a scheme; browsers leave them out
 
 
 def address(environ: dict[str, Any], proxies: Collection[Any]) -> str:
@@ -59,7 +60,7 @@ def check_here(environ: dict[str, Any], public_url: str = "") -> None:
             "access is off here (MILLRACE_ACCESS), and this host was asked for by another name than its own: ask for"
             " localhost, or set MILLRACE_PUBLIC_URL"
         )
-    if environ["REQUEST_METHOD"] not in SAFE and not is_ours(environ, environ.get("HTTP_HOST"), place(public_url)):
+    if environ["REQUEST_METHOD"] not in SAFE and not is_ours(environ, environ.get("HTTP_HOST", ""), public_url):
         raise errors.NotPermitted(
             "access is off here (MILLRACE_ACCESS), and a page of another origin asks: of another host, or another port"
         )
@@ -71,20 +72,27 @@ def check_here(environ: dict[str, Any], public_url: str = "") -> None:
         raise errors.NotPermitted("access is off here (MILLRACE_ACCESS), and a proxy brings somebody from elsewhere")
 
 
-def is_ours(environ: dict[str, Any], *places: str | None) -> bool:
-    """Whether a request comes from a page of these hosts and ports, or from none, by what browsers say; no other
-    program says anything.
+def is_ours(environ: dict[str, Any], asked: str, public_url: str) -> bool:
+    """Whether a request comes from a page of this ``Host``, or of what the settings call it, or from none, by what
+    browsers say; no other program says anything.
     """
     site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
-    return site in OUR_SITES and (origin is None or (bool(place(origin)) and place(origin) in places))
+    if origin is None or site not in OUR_SITES:
+        return site in OUR_SITES
+    # A Host says no scheme: it is the page's own, for behind a proxy ours is another.
+    ours = (place(f"{origin.partition(':')[0]}://{asked}"), place(public_url))
+    return bool(place(origin)) and place(origin) in ours
 
 
 def place(origin: str) -> str:
-    """The host and the port in an ``Origin``; nothing for what is none."""
+    """The host and the port in an ``Origin``, as browsers write them, without the port that the scheme has anyway;
+    nothing for what is none.
+    """
     try:
-        return urllib.parse.urlsplit(origin).netloc
+        parts = urllib.parse.urlsplit(origin)
     except ValueError:
         return ""
+    return parts.netloc.lower().removesuffix(DEFAULT_PORTS.get(parts.scheme, ":"))
 
 
 def host(place: str) -> str:

@@ -112,7 +112,7 @@ def test_each_type_has_a_path_with_the_schema_of_its_payload(described: dict[str
 
 def test_each_problem_that_a_request_may_meet_is_named_where_it_may_be_met(described: dict[str, Any]) -> None:
     told = json.dumps(described["paths"])
-    users = {domain.UserNotFound, domain.UserExists}  # They are made on the host.
+    users = {domain.UserNotFound, domain.UserExists, domain.OwnUser}  # They are made on the host.
     for known in errors.STATUS.keys() - users:
         assert f"/problems/{errors.slug(known)}`" in told, known
     post = described["paths"]["/v1/events/{event_id}"]["post"]["responses"]

@@ -54,6 +54,7 @@ KNOWN: dict[int, list[errors.MillraceError]] = {
         errors.DeclaredInCode(),
         errors.ScheduleRetired(),
         errors.UserExists(),
+        errors.OwnUser(),
         errors.TwoKeysLive(),
         errors.NoKeysHere(),
     ],

@@ -48,7 +48,7 @@ def acts(view: View) -> View:
 
     @functools.wraps(view)
     def checked(*args: Any, **values: Any) -> Any:
-        sessions.check_origin(flask.request)
+        sessions.check_origin(flask.request, _public_url())
         if access.of(flask.request.environ) is None and hooks.named_producer(flask.request.environ) is None:
             flask.g.producer = NOBODY
         chain.explain(because())

@@ -57,6 +57,7 @@ def user(name: str) -> flask.Response:
 def set_role(name: str) -> flask.Response:
     """Give another role."""
     role = forms.text("role") or ""
+    access.check_other_user(name)
     try:
         road.current().operations.users.set_role(name, role, by=operations.by())
     except errors.InvalidAccess as error:
@@ -81,6 +82,7 @@ def set_password(name: str) -> flask.Response:
 @access.needs(Permission.ACCESS)
 def disable_user(name: str) -> flask.Response:
     """Let them sign in no more."""
+    access.check_other_user(name)
     road.current().operations.users.disable(name, by=operations.by())
     return forms.done(f"{name} is disabled, and signed out", f"/console/users/{name}")
 
@@ -98,6 +100,7 @@ def enable_user(name: str) -> flask.Response:
 @access.needs(Permission.ACCESS)
 def ask_remove_user(name: str) -> flask.Response:
     """The form to remove one."""
+    access.check_other_user(name)
     return page.dialog("remove_user.html", one=_find(name))
 
 
@@ -106,6 +109,7 @@ def ask_remove_user(name: str) -> flask.Response:
 @access.needs(Permission.ACCESS)
 def remove_user(name: str) -> flask.Response:
     """Remove them, if the name was typed."""
+    access.check_other_user(name)
     forms.check_typed(_find(name)["name"])
     road.current().operations.users.remove(name, by=operations.by())
     return forms.done(f"{name} is removed, and signed out", "/console/users")
@@ -149,4 +153,5 @@ def _show(*, given: dict[str, str] | None = None, faults: Any = ()) -> flask.Res
 
 def _show_one(name: str, faults: Any = ()) -> flask.Response:
     one = _find(name)
-    return page.render("user.html", 422 if faults else 200, one=one, roles=ROLES, faults=list(faults))
+    values = {"one": one, "own": access.is_own_user(name), "roles": ROLES, "faults": list(faults)}
+    return page.render("user.html", 422 if faults else 200, **values)

@@ -87,6 +87,7 @@ class Operation:
 
 
 KEY_MADE: Faults = (errors.TwoKeysLive, errors.NoKeysHere)
+OWN: Faults = (errors.OwnUser, errors.BeingWorked, *ACTS)
 EVENT: Faults = (errors.EventNotFound,)
 STRAY: Faults = (errors.StrayNotFound,)
 SCHEDULED: Faults = (errors.ScheduleNotFound, *ACTS)
@@ -222,15 +223,13 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "users.set_role": Operation(
         {204: None}, search.Why, body={JSON: Media(entry.NewRole, {"role": "viewer"})},
-        faults=(body.NotStrictJson, errors.InvalidAccess, errors.UserNotFound, errors.BeingWorked, *ACTS),
+        faults=(body.NotStrictJson, errors.InvalidAccess, errors.UserNotFound, *OWN),
     ),
-    "users.disable_user": Operation(
-        {200: entry.Disabled}, search.Why, faults=(errors.UserNotFound, errors.BeingWorked, *ACTS)
-    ),
+    "users.disable_user": Operation({200: entry.Disabled}, search.Why, faults=(errors.UserNotFound, *OWN)),
     "users.enable_user": Operation(
         {200: entry.Disabled}, search.Why, faults=(errors.UserNotFound, errors.BeingWorked, *ACTS)
     ),
-    "users.remove_user": Operation({204: None}, search.Why, faults=(errors.UserNotFound, errors.BeingWorked, *ACTS)),
+    "users.remove_user": Operation({204: None}, search.Why, faults=(errors.UserNotFound, *OWN)),
     "users.list_sessions": Operation({200: entry.Sessions}, faults=READS),
     "users.end_sessions": Operation({200: entry.Ended}, search.Why, faults=(errors.BeingWorked, *ACTS)),
     "health.healthz": Operation({200: shapes.Health}),

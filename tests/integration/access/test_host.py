@@ -82,7 +82,7 @@ def test_users_are_added_changed_and_removed_on_the_host(millrace: Callable[...,
     assert millrace(*words, "--password-stdin", stdin=PASSWORD).stderr == "millrace: there is a user 'ada' already\n"
     assert millrace("users", "password", "ada", "--password-stdin", stdin="short\n").exit_code == 1
     assert millrace("users", "password", "ada", "--password-stdin", stdin=f"{PASSWORD} 2\n").exit_code == 0
-    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here") is Role.OPERATOR
+    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here").role is Role.OPERATOR
     assert "ada" in millrace("users", "list").stdout
     assert json.loads(millrace("users", "sessions", "--json").output) == {"sessions": [], "count": 0}
     assert "0 sessions" in millrace("users", "sign-out", "ada", "--yes").output
@@ -90,13 +90,24 @@ def test_users_are_added_changed_and_removed_on_the_host(millrace: Callable[...,
     assert millrace("users", "disable", "ada", "--yes").stdout == "ada is disabled, and signed out\n"
     assert "disabled" in millrace("users", "list").stdout
     assert millrace("users", "enable", "ada").stdout == "ada may sign in again\n"
-    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here") is Role.VIEWER
+    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here").role is Role.VIEWER
     assert millrace("users", "disable", "eve", "--yes").exit_code == 1
     assert millrace("users", "remove", "ada", "--yes").exit_code == 0
     assert millrace("users", "remove", "ada", "--yes").exit_code == 1
     assert json.loads(millrace("users", "list", "--json").stdout) == {"users": []}
     acts = ["user.added", "user.password", "user.role", "user.disabled", "user.enabled", "user.removed"]
     assert [e["act"] for e in entrance.log(act="user")] == acts
+
+
+def test_lists_of_an_older_door_are_shown(millrace: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    user = {"name": "ada", "role": "viewer", "created_at": "2026-01-01T00:00:00Z", "created_by": None, "seen_at": None}
+    session = {"name": "ada", "role": "viewer"} | dict.fromkeys(
+        ("created_at", "seen_at", "ends_at"), user["created_at"]
+    )
+    answers = iter([{"users": [user]}, {"sessions": [session]}])
+    monkeypatch.setattr("service.verbs.api.Api.get", lambda *args, **query: next(answers))
+    for words in (("users", "list"), ("users", "sessions")):
+        assert "ada" in millrace(*words).stdout
 
 
 def test_the_audit_log_is_listed_and_verified_on_the_host(millrace: Callable[..., Result], ledger: Ledger) -> None:

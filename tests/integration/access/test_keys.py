@@ -65,6 +65,20 @@ def test_a_key_that_is_rotated_again_gives_the_new_one_its_whole_age(entrance: E
         entrance.as_(Role.ADMIN, "DELETE", f"/v1/keys/{new['id']}")
 
 
+@pytest.mark.parametrize("lasts", [None, 90 * 86_400.0])
+def test_a_key_that_an_older_version_has_rotated_gives_the_age_that_it_was_made_with(
+    entrance: Entrance, ledger: Ledger, lasts: float | None
+) -> None:
+    first = make(entrance, name="orders-service", role="producer", lasts=lasts).get_json()["id"]
+    ledger.sql(f"update millrace.keys set expires_at = now() + interval '1 hour' where id = '{first}'")
+    new = entrance.as_(Role.ADMIN, "POST", f"/v1/keys/{first}/rotate?overlap=3600").get_json()
+    if lasts is None:
+        assert new["expires_at"] is None
+    else:
+        made, ends = (datetime.datetime.fromisoformat(new[name]) for name in ("created_at", "expires_at"))
+        assert (ends - made).total_seconds() == pytest.approx(lasts, abs=1)
+
+
 SLOWLY = """
 create function slowly() returns trigger language plpgsql as 'begin perform pg_sleep(0.05); return new; end';
 create trigger slowly before insert on millrace.keys for each row execute function slowly()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
+import functools
 import re
 import urllib.parse
+from collections.abc import Callable
 from typing import Any
 
+import argon2
+import psycopg2
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -22,6 +28,7 @@ from tests.ledgers import Ledger
 pytestmark = pytest.mark.postgres
 
 PUBLIC = "https://millrace.example"
+NEW = "another correct horse"
 
 
 @pytest.fixture
@@ -240,12 +247,87 @@ def test_a_password_that_could_be_guessed_is_refused(entrance: Entrance, passwor
 def test_passwords_are_kept_as_argon2id(entrance: Entrance, ledger: Ledger) -> None:
     [(kept,)] = ledger.sql("select password from millrace.users")
     assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    import argon2
-
-    weak = argon2.PasswordHasher(time_cost=1, memory_cost=8192).hash(PASSWORD)
-    ledger.sql(f"update millrace.users set password = '{weak}'")
+    weaken(ledger)
     assert sign_in(entrance.app.test_client()).status_code == 303
     assert ledger.sql("select password from millrace.users")[0][0].startswith("$argon2id$v=19$m=19456")
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, act: Callable[[], object]) -> None:
+    """Have something happen once, right after a call of this function."""
+    call, acts = getattr(owner, name), iter([act])
+
+    def slow(*args: Any) -> Any:
+        found = call(*args)
+        for once in acts:
+            once()
+        return found
+
+    monkeypatch.setattr(owner, name, slow)
+
+
+@pytest.mark.parametrize("change", ["disable", "set_password", "remove"])
+def test_no_session_begins_with_a_password_that_opens_nothing_any_more(
+    entrance: Entrance, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    more = (NEW,) if change == "set_password" else ()
+    act = functools.partial(getattr(entrance.operations.users, change), "ada", *more, by="test")
+    meanwhile(monkeypatch, users.Users, "sign_in", act)
+    client = entrance.app.test_client()
+    answer = sign_in(client)
+    assert answer.status_code == 401
+    if change == "disable":
+        entrance.operations.users.enable("ada", by="test")
+    assert client.get("/v1/events").status_code == 401
+    assert ledger.sql("select count(*) from millrace.sessions") == [(0,)]
+
+
+def test_a_session_waits_for_who_changes_its_user(entrance: Entrance, ledger: Ledger) -> None:
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+        contextlib.closing(psycopg2.connect(ledger.url)) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("update millrace.users set password = '!' || password")
+        cursor.execute("delete from millrace.sessions where local = 'ada'")
+        answer = pool.submit(sign_in, entrance.app.test_client())
+        with pytest.raises(concurrent.futures.TimeoutError):
+            answer.result(0.5)
+        connection.commit()
+        # It was disabled after the password was looked at: what was verified is not what is there.
+        assert answer.result().status_code == 401
+    assert ledger.sql("select count(*) from millrace.sessions") == [(0,)]
+
+
+def test_whoever_is_enabled_has_no_session_of_before(entrance: Entrance, ledger: Ledger) -> None:
+    client = entrance.app.test_client()
+    sign_in(client)
+    ledger.sql("update millrace.users set password = '!' || password")  # An older process began it just now.
+    entrance.operations.users.enable("ada", by="test")
+    assert client.get("/v1/events").status_code == 401
+
+
+def weaken(ledger: Ledger) -> None:
+    weak = argon2.PasswordHasher(time_cost=1, memory_cost=8192).hash(PASSWORD)
+    ledger.sql(f"update millrace.users set password = '{weak}'")
+
+
+def test_a_stronger_hash_takes_the_place_of_no_other_password(
+    entrance: Entrance, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weaken(ledger)
+    change = functools.partial(entrance.operations.users.set_password, "ada", NEW, by="test")
+    meanwhile(monkeypatch, users, "_verify", change)
+    assert sign_in(entrance.app.test_client()).status_code == 401
+    assert sign_in(entrance.app.test_client(), password=NEW).status_code == 303
+
+
+def test_of_two_sign_ins_at_once_that_make_a_stronger_hash_both_succeed(
+    entrance: Entrance, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weaken(ledger)
+    others: list[int] = []
+    meanwhile(monkeypatch, users, "_verify", lambda: others.append(sign_in(entrance.app.test_client()).status_code))
+    assert (sign_in(entrance.app.test_client()).status_code, others) == (303, [303])
 
 
 def test_the_hash_that_a_nobody_is_compared_with_costs_the_same() -> None:

@@ -89,6 +89,40 @@ def test_while_access_is_off_the_pages_of_the_public_address_may_act(ledger: Led
             assert behind.post(path, headers=headers).status_code in status, (path, origin)
 
 
+@pytest.mark.parametrize(
+    ("host", "origin", "public", "good"),
+    [
+        ("localhost:5000", "https://m.example", "https://m.example:443", True),
+        ("localhost:5000", "https://m.example", "https://M.Example", True),
+        ("m.example:443", "https://m.example", "https://m.example", True),
+        ("localhost:80", "http://localhost", "", True),
+        ("LOCALHOST:5000", "http://localhost:5000", "", True),
+        ("[::1]:80", "http://[::1]", "", True),
+        ("localhost:5000", "http://localhost", "", False),
+        ("localhost", "http://localhost:443", "", False),
+        ("localhost:443", "http://localhost", "", False),
+        ("localhost", "http://localhost:8080", "https://m.example", False),
+    ],
+)
+def test_an_origin_is_compared_as_browsers_write_it(
+    ledger: Ledger, host: str, origin: str, public: str, good: bool
+) -> None:
+    client = Front(ledger, public_url=public).client()
+    answer = client.post("/v1/types/other/pause", headers={"Host": host, "Origin": origin})
+    assert answer.status_code == (200 if good else 403), answer.text
+
+
+def test_behind_a_proxy_that_asks_by_another_host_forms_work(ledger: Ledger) -> None:
+    entrance = Entrance(ledger, public_url=PUBLIC)
+    inside = {"base_url": "https://inside:5000"}
+    client = signed_in(entrance, Role.OPERATOR, headers={"Origin": PUBLIC}, **inside)
+    found = re.search(r'name="csrf" value="([0-9a-f]+)"', client.get("/console/sign-out", **inside).text)
+    assert found
+    for origin, status in {PUBLIC: 303, "https://evil.example": 403}.items():
+        given = {"headers": {"Origin": origin}, "data": {"csrf": found[1]}, **inside}
+        assert client.post("/console/types/other/pause", **given).status_code == status, origin
+
+
 def test_no_link_on_another_page_has_somebody_reveal_what_is_masked(entrance: Entrance, ledger: Ledger) -> None:
     operator = signed_in(entrance, Role.OPERATOR)
     [event_id] = ledger.post("other", {"card": "4111"})
@@ -147,11 +181,11 @@ def test_strangers_do_not_lock_a_user_out_where_the_user_has_been(
     monkeypatch.setattr(users, "TRIES_OF_ALL", 7.0)
     people = Users(entrance.operations.user_ledger)
     people.add("ada", "viewer", PASSWORD, by="test")
-    assert people.sign_in("ada", PASSWORD, "home") is Role.VIEWER
+    assert people.sign_in("ada", PASSWORD, "home").role is Role.VIEWER
 
     def come(address: str, password: str = "wrong password!", user: str = "ada") -> str:
         try:
-            return people.sign_in(user, password, address).value
+            return people.sign_in(user, password, address).role.value
         except errors.MillraceError as error:
             return type(error).__name__
 

@@ -32,7 +32,7 @@ def test_users_are_added_changed_and_removed_over_http(entrance: Entrance) -> No
     assert "argon2" not in listed.text
     other = {"password": f"{PASSWORD} 2"}
     assert entrance.ask("PUT", "/v1/users/ada/password", admin, json=other).status_code == 204
-    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here") is Role.OPERATOR
+    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here").role is Role.OPERATOR
     assert entrance.ask("PUT", "/v1/users/eve/password", admin, json=other).status_code == 404
     assert entrance.ask("DELETE", "/v1/users/ada?because=she+left", admin).status_code == 204
     assert entrance.ask("DELETE", "/v1/users/ada", admin).status_code == 404
@@ -64,7 +64,7 @@ def test_a_role_counts_at_once_and_who_is_disabled_is_out_until_enabled(entrance
     for _ in range(2):
         assert admin("POST", "enable") == 200
     assert ada.get("/v1/events").status_code == 401, "the old session is over"
-    assert entrance.operations.users.sign_in("one-operator", f"{PASSWORD} 2", "there") is Role.VIEWER
+    assert entrance.operations.users.sign_in("one-operator", f"{PASSWORD} 2", "there").role is Role.VIEWER
     for way in ("disable", "enable"):
         assert entrance.as_(Role.ADMIN, "POST", f"/v1/users/eve/{way}").status_code == 404
         assert entrance.as_(Role.OPERATOR, "POST", f"/v1/users/one-operator/{way}").status_code == 403
@@ -110,7 +110,7 @@ def test_users_are_managed_in_the_console(entrance: Entrance) -> None:
     assert act("/ada/role", role="king").status_code == 422
     assert act("/ada/password", password="short").status_code == 422
     assert act("/ada/password", password=f"{PASSWORD} 2").status_code == 303
-    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here") is Role.OPERATOR
+    assert entrance.operations.users.sign_in("ada", f"{PASSWORD} 2", "here").role is Role.OPERATOR
     assert act("/ada/disable").status_code == 303
     assert "Enable" in admin.get("/console/users/ada").text
     assert act("/ada/enable").status_code == 303
@@ -125,6 +125,27 @@ def test_users_are_managed_in_the_console(entrance: Entrance) -> None:
     for path in ("/console/users", "/console/users/one-admin", "/console/users/one-admin/remove"):
         assert operator.get(path).status_code == 403, path
     assert operator.post("/console/users/one-admin/disable", data={"csrf": csrf(operator)}).status_code == 403
+
+
+def test_nobody_who_is_signed_in_locks_themselves_out(entrance: Entrance) -> None:
+    admin = signed_in(entrance, Role.ADMIN)
+    given: dict[str, Any] = {"headers": {"X-CSRF-Token": csrf(admin)}}
+    me = "/v1/users/one-admin"
+    acts = [("POST", f"{me}/disable", None), ("PUT", f"{me}/role", {"role": "viewer"}), ("DELETE", me, None)]
+    for method, path, document in acts:
+        answer = admin.open(path, method=method, json=document, **given)
+        assert (answer.status_code, answer.get_json()["type"]) == (409, "/problems/own-user"), path
+        assert "`millrace users` on the host" in answer.get_json()["detail"]
+    for act, form in {"disable": {}, "role": {"role": "viewer"}, "remove": {"confirm": "one-admin"}}.items():
+        page = admin.post(f"/console/users/one-admin/{act}", data=form, **given)
+        assert (page.status_code, "you are signed in as one-admin" in page.text) == (409, True), act
+    page = admin.get("/console/users/one-admin").text
+    assert "You are signed in as one-admin" in page
+    assert not any(f"/console/users/one-admin/{act}" in page for act in ("disable", "role", "remove"))
+    assert admin.put(f"{me}/password", json={"password": f"{PASSWORD} 2"}, **given).status_code == 204
+    # A key of whatever name is somebody else.
+    key = entrance.key("one-admin", Role.ADMIN)
+    assert entrance.ask("POST", f"{me}/disable", key).status_code == 200
 
 
 @pytest.mark.parametrize(
