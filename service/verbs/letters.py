@@ -187,6 +187,8 @@ def discard_dead(api: Api, chosen: common.Chosen, yes: bool, as_json: bool) -> N
 
 def _counted(chosen: common.Chosen, counted: dict[str, Any]) -> dict[str, Any]:
     """The filter of those that a dry run has counted: what died since could take the place of one of them."""
+    if "counted_at" not in counted:
+        return chosen.filters  # A door of an older version does not say.
     filters = {name: value for name, value in chosen.filters.items() if name != "all"}
     counted_at = instant(counted["counted_at"])
     return filters | {"until": min(filters.get("until") or counted_at, counted_at)}
