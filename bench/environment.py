@@ -27,6 +27,7 @@ def make(directory: Path, log: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     venv.create(directory, with_pip=True)
     install = [str(directory / "bin" / "python"), "-m", "pip", "install", "--require-hashes"]
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         done = subprocess.run(
             [*install, "--disable-pip-version-check", "-r", str(LOCK)],

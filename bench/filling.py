@@ -14,6 +14,8 @@ TYPES = 20
 OPEN = 2_000  #: open events, however many there are in all: half of their tickets are out
 SCHEDULES = 100
 LETTERS = 100  #: every so manyth event is a dead letter; every second of these was replayed
+#: Dead letters at the least: more than any page looks at, so that a small ledger is as full as a large one for it.
+FEWEST_LETTERS = 2_500
 
 PARTITION = """
 do $$ declare
@@ -38,10 +40,10 @@ insert into millrace.events (id, type, state, payload, attempt, accepted_at, fin
                              replayed_as, error)
 select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || lpad(to_hex(n % 4096), 3, '0') || '8'
         || lpad(to_hex(n), 15, '0'))::uuid,
-       'a.t' || n % {TYPES}, case when n % {LETTERS} = 0 then 'dead' else 'succeeded' end,
+       'a.t' || n % {TYPES}, case when n % {{letters}} = 0 then 'dead' else 'succeeded' end,
        jsonb_build_object('order', n, 'note', repeat(md5(n::text), 6)), 1, at, at, 'shop', md5(n::text),
-       case when n % {2 * LETTERS} = 0 then gen_random_uuid() end,
-       case when n % {LETTERS} = 0 then '{{{{"error": "KeyError", "message": "weight"}}}}'::jsonb end
+       case when n % (2 * {{letters}}) = 0 then gen_random_uuid() end,
+       case when n % {{letters}} = 0 then '{{{{"error": "KeyError", "message": "weight"}}}}'::jsonb end
 from span, generate_series(1, {{number}}) n, lateral (
     select begin + make_interval(secs => seconds * n / ({{number}} + 1)) as at) instant
 """
@@ -92,13 +94,14 @@ from (select *, row_number() over (order by id) as n from event) e
 def fill(address: str, events: int, tell: Callable[[int], None]) -> None:
     """Make a ledger of so many events at this address; ``tell`` is called with the events of each day."""
     migrate.migrate(address)
+    letters = min(LETTERS, max(1, events // FEWEST_LETTERS))
     with closing(psycopg2.connect(address)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("set synchronous_commit = off")
             for ago in reversed(range(DAYS)):
                 cursor.execute(PARTITION.format(ago=ago))
-                cursor.execute(EVENTS.format(ago=ago, number=events // DAYS))
+                cursor.execute(EVENTS.format(ago=ago, number=events // DAYS, letters=letters))
                 tell(events // DAYS)
             for statement in (*BESIDE.format(events=events).split(";\n"), OPENED):
                 if statement.strip():
