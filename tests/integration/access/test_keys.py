@@ -52,16 +52,21 @@ def test_a_key_is_made_shown_once_used_rotated_and_revoked(entrance: Entrance) -
     ]  # fmt: skip
 
 
+def assert_lasts(key: dict[str, Any], lasts: float | None) -> None:
+    """It ends so many seconds after it was made, or never."""
+    if lasts is None:
+        assert key["expires_at"] is None
+    else:
+        made, ends = (datetime.datetime.fromisoformat(key[name]) for name in ("created_at", "expires_at"))
+        assert (ends - made).total_seconds() == pytest.approx(lasts, abs=1)
+
+
 @pytest.mark.parametrize("lasts", [None, 90 * 86_400.0])
 def test_a_key_that_is_rotated_again_gives_the_new_one_its_whole_age(entrance: Entrance, lasts: float | None) -> None:
     first = make(entrance, name="orders-service", role="producer", lasts=lasts).get_json()["id"]
     for _ in range(3):  # As often as the answer, and the new key with it, is lost.
         new = entrance.as_(Role.ADMIN, "POST", f"/v1/keys/{first}/rotate?overlap=3600").get_json()
-        if lasts is None:
-            assert new["expires_at"] is None
-        else:
-            made, ends = (datetime.datetime.fromisoformat(new[name]) for name in ("created_at", "expires_at"))
-            assert (ends - made).total_seconds() == pytest.approx(lasts, abs=1)
+        assert_lasts(new, lasts)
         entrance.as_(Role.ADMIN, "DELETE", f"/v1/keys/{new['id']}")
 
 
@@ -72,11 +77,7 @@ def test_a_key_that_an_older_version_has_rotated_gives_the_age_that_it_was_made_
     first = make(entrance, name="orders-service", role="producer", lasts=lasts).get_json()["id"]
     ledger.sql(f"update millrace.keys set expires_at = now() + interval '1 hour' where id = '{first}'")
     new = entrance.as_(Role.ADMIN, "POST", f"/v1/keys/{first}/rotate?overlap=3600").get_json()
-    if lasts is None:
-        assert new["expires_at"] is None
-    else:
-        made, ends = (datetime.datetime.fromisoformat(new[name]) for name in ("created_at", "expires_at"))
-        assert (ends - made).total_seconds() == pytest.approx(lasts, abs=1)
+    assert_lasts(new, lasts)
 
 
 SLOWLY = """
