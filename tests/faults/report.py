@@ -97,8 +97,16 @@ def commit() -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where to write to."""
+    """Where to write to, and what to leave to other runs."""
     parser.addoption("--reliability", metavar="FILE", type=pathlib.Path, help="write the table of faults to this file")
+    parser.addoption("--share", metavar="N/OF", type=_share, default=(1, 1), help="keep to the Nth of so many parts")
+
+
+def _share(text: str) -> tuple[int, int]:
+    number, of = map(int, text.split("/"))
+    if not 1 <= number <= of:
+        raise ValueError(text)
+    return number, of
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -107,13 +115,22 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Writer(config.getoption("reliability")), "millrace-reliability")
 
 
+@pytest.hookimpl(trylast=True)  # After -m and -k, so that shares are dealt of what is left.
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep to the faults, wherever their tests are, and have each report say which it is about."""
     ours = [item for item in items if FOLDER in item.path.parents or item.get_closest_marker("fault")]
+    number, of = config.getoption("share")
+    # A file or a class stays whole: its tests share servers.
+    scopes = list(dict.fromkeys(_scope(item) for item in ours))[number - 1 :: of]
+    ours = [item for item in ours if _scope(item) in scopes]
     config.hook.pytest_deselected(items=[item for item in items if item not in ours])
     items[:] = ours
     for item in items:
         item.user_properties += [("fault", n) for mark in item.iter_markers("fault") for n in mark.args]
+
+
+def _scope(item: pytest.Item) -> str:
+    return item.nodeid.rpartition("::")[0]
 
 
 class Writer:

@@ -87,11 +87,17 @@ def test_every_mark_names_a_fault_of_the_catalogue() -> None:
     ],
 )
 def test_a_fault_is_made_wherever_its_test_stands(path: str, marks: list[str], is_kept: bool) -> None:
-    item = Item(TESTS.parent / path, [getattr(pytest.mark, name)(1).mark for name in marks])
-    items: list[Any] = [item]
-    config: Any = SimpleNamespace(hook=SimpleNamespace(pytest_deselected=lambda items: None))
-    plugin.pytest_collection_modifyitems(config, items)
-    assert items == [item] * is_kept
+    item = Item(f"{path}::test_it", [getattr(pytest.mark, name)(1).mark for name in marks])
+    assert kept([item], (1, 1)) == [item] * is_kept
+
+
+def test_shares_are_all_of_it_and_part_no_class() -> None:
+    names = [f"tests/faults/test_{file}.py::Test{n}::test_{k}" for file in "abc" for n in range(3) for k in range(2)]
+    shares = [[item.nodeid for item in kept([Item(name, []) for name in names], (n, 2))] for n in (1, 2)]
+    assert sorted(shares[0] + shares[1]) == sorted(names)
+    assert [len(share) for share in shares] == [10, 8]
+    classes = [{name.rpartition("::")[0] for name in share} for share in shares]
+    assert not classes[0] & classes[1]
 
 
 def test_what_takes_long_and_is_no_fault_is_left_to_make_heavy() -> None:
@@ -101,11 +107,20 @@ def test_what_takes_long_and_is_no_fault_is_left_to_make_heavy() -> None:
     assert "-m 'heavy and not fault' --ignore=tests/faults" in targets
 
 
+def kept(items: list[Any], share: tuple[int, int]) -> list[Any]:
+    """What the plugin leaves of a collection."""
+    hook = SimpleNamespace(pytest_deselected=lambda items: None)
+    config: Any = SimpleNamespace(hook=hook, getoption={"share": share}.get)
+    plugin.pytest_collection_modifyitems(config, items)
+    return items
+
+
 class Item(SimpleNamespace):
     """As much of a test as the plugin looks at."""
 
-    def __init__(self, path: pathlib.Path, marks: list[pytest.Mark]) -> None:
-        super().__init__(path=path, marks=marks, user_properties=[])
+    def __init__(self, nodeid: str, marks: list[pytest.Mark]) -> None:
+        path = TESTS.parent / nodeid.partition("::")[0]
+        super().__init__(nodeid=nodeid, path=path, marks=marks, user_properties=[])
 
     def iter_markers(self, name: str) -> list[pytest.Mark]:
         return [mark for mark in self.marks if mark.name == name]
