@@ -5,9 +5,9 @@ The parent outlives its children, so nothing is lost when one is recycled or kil
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+import msgspec
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Reject
 from celery.worker import request
@@ -49,7 +49,7 @@ class Request(request.Request):
         failed, value, _ = failed__retval__runtime
         if failed:
             return self._celery_on_success(failed__retval__runtime, **kwargs)  # Which is `on_failure`.
-        report = json.loads(value)
+        report = msgspec.json.decode(value)
         signals.ticket_finished.send(self, report=report)
         try:
             return self._celery_on_success(failed__retval__runtime, **kwargs)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from service.domain import backoff, errors, event, objective, topology
 
 BUNDLE_WORK = 0.05  #: seconds of work that ride on one ticket, where the size is not fixed
-LARGEST_BUNDLE = 512  #: events, likewise; so many that a flush of quick ones rides on one ticket
+LARGEST_BUNDLE = 1024  #: events, likewise; so many that tickets of whole flushes of quick ones still join
 UNKNOWN_BULK = 10  #: events for a function that wants many, while nobody knows how long they take
 
 

@@ -14,7 +14,7 @@ from werkzeug import exceptions
 from service.web import access, guard, inbound
 
 #: Bytes of a body that is read without a look: it is in the first packets, and its connection may go on.
-SMALL = 16_384
+SMALL = 65_536
 
 
 def is_wanted(environ: dict[str, Any]) -> bool:

@@ -48,7 +48,7 @@ def test_events_ride_alone_or_few_until_they_are_known_to_be_quick(
 ) -> None:
     assert sizes(ledger, type_name, 3) == first
     # As they are where the machine does not stand still in one of them.
-    ledger.sql("update millrace.tallies set seconds = least(seconds, 0.0001 * n)")
+    ledger.sql("update millrace.tallies set seconds = least(seconds, 0.00002 * n)")
     measure(ledger)
     assert sizes(ledger, type_name, handlers.LARGEST_BUNDLE + 44) == [handlers.LARGEST_BUNDLE, 44]
 
@@ -82,6 +82,6 @@ def test_a_number_that_the_handler_fixes_stays(ledger: Ledger) -> None:
     assert sizes(ledger, "a.fixed", 15) == [7, 7, 1]
 
 
-@pytest.mark.parametrize(("pace", "size"), [(None, 1), (0.0, 512), (0.0005, 100), (0.005, 10), (0.05, 1), (60.0, 1)])
+@pytest.mark.parametrize(("pace", "size"), [(None, 1), (0.0, 1024), (0.0005, 100), (0.005, 10), (0.05, 1), (60.0, 1)])
 def test_a_ticket_holds_a_twentieth_of_a_second_of_work(pace: float | None, size: int) -> None:
     assert handlers.Handler("a.b", print).bundle_at(pace) == size
