@@ -49,17 +49,23 @@ TICKET = "(%s, %s, %s, %s, %s, %s::uuid[], coalesce(%s::timestamptz, now() + mak
 TALLIES = "insert into millrace.tallies (minute, type, word, n) values "
 TALLY = "(date_trunc('minute', now()), %s, 'accepted', %s)"
 
-# The patience doubles with every publication. A ticket that a worker has changed since (cut, due again) is left alone,
-# and so is one that a worker holds: it may be frozen, and nobody shall wait for it. Unmarked, it is published again.
-MARK_OUT = """
-with out as (
-    select t.id from millrace.tickets t
-    join unnest(%s::uuid[], %s::int[]) as confirmed (id, revision) using (id, revision)
-    for no key update of t skip locked)
+# These (id, revision) among the tickets. One that a worker has changed since (cut, due again) is left alone, and so is
+# one that a worker holds: it may be frozen, and nobody shall wait for it. Each is looked up by its id: while statistics
+# are of a time without tickets, a join would compare each that is named with each that there is.
+NAMED = """
+with named as (
+    select t.id from unnest(%s::uuid[], %s::int[]) as asked (id, revision)
+    cross join lateral (
+        select id from millrace.tickets t where t.id = asked.id and t.revision = asked.revision
+        for no key update skip locked) t)
+"""
+
+# The patience doubles with every publication. What is not marked is published again.
+MARK_OUT = f"""{NAMED}
 update millrace.tickets t
 set published_at = clock_timestamp(), publishes = least(publishes + 1, 1000),
     due_at = clock_timestamp() + least(make_interval(secs => %s) * power(2, least(publishes, 10)), interval '1 day')
-from out where t.id = out.id;
+where t.id = any(array(select id from named));
 """
 
 HOLDS = "select exists (select from millrace.events where id = any(%s::uuid[]))"

@@ -51,7 +51,7 @@ counted as (
 update millrace.tickets t
 set due_at = clock_timestamp() + make_interval(
     secs => case when t.queue = '{topology.PERIODIC_QUEUE}' then least(%(lead)s, {TICK_LEAD}) else %(lead)s end)
-from due where t.id = due.id
+where t.id = any(array(select id from due)) -- No join: see `intake.NAMED`.
 returning t.id::text, t.type, t.event_ids::text[], t.exchange, t.routing_key, t.queue,
           t.careful or (%(recount)s and t.publishes > 0), t.revision, extract(epoch from clock_timestamp())::float8
 """
@@ -75,22 +75,20 @@ over as (
     order by t.published_at limit %(limit)s
     for no key update of t skip locked),
 gone as (
-    delete from millrace.tickets t using over
-    where t.id = over.id and not exists (
+    delete from millrace.tickets t
+    where t.id = any(array(select id from over)) and not exists (
         select from millrace.events e
         where e.id = any(t.event_ids) and e.ticket_id = t.id and e.state in ('pending', 'running'))
     returning t.id)
 update millrace.tickets t set due_at = clock_timestamp() + make_interval(secs => %(lead)s)
-from over where t.id = over.id and not exists (select from gone where gone.id = t.id)
+where t.id = any(array(select id from over except select id from gone))
 returning t.id::text, t.type, t.event_ids::text[], t.exchange, t.routing_key, t.queue,
           t.careful or %(recount)s, t.revision, extract(epoch from clock_timestamp())::float8
 """
 
 
-GIVE_BACK = """
-update millrace.tickets t set due_at = clock_timestamp()
-from unnest(%s::uuid[], %s::int[]) as taken (id, revision)
-where t.id = taken.id and t.revision = taken.revision
+GIVE_BACK = f"""{intake.NAMED}
+update millrace.tickets set due_at = clock_timestamp() where id = any(array(select id from named))
 """
 
 

@@ -31,6 +31,7 @@ select relname, seq_scan from pg_stat_user_tables
 where schemaname = 'millrace' and (relname like 'events%' or relname = 'tickets')
 """
 BY_TYPE = "select sum(idx_scan)::int from pg_stat_user_indexes where indexrelname like 'events%type_id_idx'"
+NAMED = "select idx_tup_read::int from pg_stat_user_indexes where indexrelname = 'tickets_pkey'"
 EVENTS = 5_000
 
 
@@ -95,3 +96,24 @@ def test_no_statement_of_the_road_reads_a_table_from_end_to_end(ledger: Ledger) 
     read = {name: after[name] - before.get(name, 0) for name in after}
     # The test itself has read the tickets once.
     assert {name: n for name, n in read.items() if n > (name == "tickets")} == {}
+
+
+def test_a_flood_after_a_quiet_time_is_found_by_indexes(ledger: Ledger) -> None:
+    """Statistics were taken while no ticket was there, and say so until there are others."""
+    fill(ledger, bundle=1)
+    ledger.sql("truncate millrace.events")
+    ledger.sql("delete from millrace.tickets")
+    ledger.sql("analyze millrace.tickets")
+    fill(ledger, bundle=1, analyzed=())
+    all_told(ledger)
+    engine = engines.Engine(ledger.url)
+    release = ReleaseLedger(engine, patience=0, window=20_000, forgetful=False)
+    due = release.take_due(200, 10)
+    release.give_back([(d.ticket.id, d.revision) for d in due])
+    release.mark_out([(d.ticket.id, d.revision) for d in due])
+    over = release.take_overdue("events", True, 200, 10)
+    engine.dispose()
+    all_told(ledger)
+    assert (len(due), len(over)) == (200, 200)
+    [(read,)] = ledger.sql(NAMED)
+    assert read < EVENTS  # Each of them, by each statement, and not each ticket that there is.
