@@ -154,6 +154,7 @@ class Figures:
         self._flow = _Kept(self._ask_flow)
         self._depth = _Kept(self._ask_depth)
         self._letters = _Kept(self._ask_letters, LETTERS_KEPT)
+        self._open_letters = _Kept(self._ask_open_letters, LETTERS_KEPT)
         self._fired = _Kept(lambda: self._rows(SLOTS), FIRED_KEPT)
         self._zones = _Kept(lambda: self._rows(ZONES), ZONES_KEPT)
 
@@ -169,9 +170,13 @@ class Figures:
         """What is dead, and was neither replayed nor discarded."""
         return self._letters.get()
 
+    def open_letters(self) -> figures.Letters:
+        """The same without its groups, for which a thousand events are looked at: every page has the number."""
+        return self._open_letters.get()
+
     def forget(self) -> None:
         """Have the next look be a fresh one, after something was changed by who looks."""
-        for kept in (self._depth, self._letters):
+        for kept in (self._depth, self._letters, self._open_letters):
             kept.drop()
 
     def clocks(self) -> list[dict[str, Any]]:
@@ -216,7 +221,6 @@ class Figures:
 
     def _ask_depth(self) -> figures.Depth:
         with transactions.begin(self._engine) as connection:
-            connection.exec_driver_sql(watching.NO_JIT)
             waiting = connection.exec_driver_sql(WAITING).mappings().all()
             out = connection.exec_driver_sql(OUT).mappings().all()
             types = connection.exec_driver_sql(TYPES).mappings().all()
@@ -250,10 +254,12 @@ class Figures:
             else:
                 groups[key] = figures.Group(*key, row["message"], 1, row["died_at"], row["died_at"], row["id"])
         found = sorted(groups.values(), key=lambda group: (-group.count, group.type, group.reason, group.error))
-        beside = self._rows(BESIDE)[0]
-        return figures.Letters(tuple(found), beside["open"], beside["looked_at"] < figures.EXACT, beside["strays"])
+        return dataclasses.replace(self._ask_open_letters(), groups=tuple(found))
+
+    def _ask_open_letters(self) -> figures.Letters:
+        row = self._rows(BESIDE)[0]
+        return figures.Letters((), row["open"], row["looked_at"] < figures.EXACT, row["strays"])
 
     def _rows(self, statement: str, values: Any = None) -> list[dict[str, Any]]:
         with transactions.begin(self._engine) as connection:
-            connection.exec_driver_sql(watching.NO_JIT)
             return [pages.in_utc(row) for row in connection.exec_driver_sql(statement, values or ()).mappings()]

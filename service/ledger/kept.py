@@ -36,6 +36,5 @@ def look(engine: engines.Engine, keep: float) -> Kept:
     Raises LedgerUnavailable.
     """
     with fence.transaction(engine) as connection:
-        connection.exec_driver_sql(watching.NO_JIT)
         values = {"keep": CENTURY if math.isinf(keep) else keep}
         return Kept(*connection.exec_driver_sql(LOOK, values).one())

@@ -14,7 +14,7 @@ from service.ledger import fence, scans
 
 COUNTED = 10_000  #: rows are counted up to here, for each type and place
 LINE = 1_000  #: tickets at both ends of each queue whose types are looked at, of those that are out
-LIMITS = "set local statement_timeout = '30s'; set local jit = off"
+LIMITS = "set local statement_timeout = '30s'"
 
 # Not yet published: new, delayed, to be tried again, held back. By type and queue, as the index has them.
 WAITING = f"""

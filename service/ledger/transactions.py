@@ -11,7 +11,7 @@ from sqlalchemy import exc
 
 from service.domain import errors
 from service.ledger import engine as engines
-from service.ledger.fence import unavailable
+from service.ledger import fence
 
 LOCK_NOT_AVAILABLE = "55P03"  #: SQLSTATE, of `nowait` and of a lock timeout
 FAILED_BEFORE = "25P02"  #: SQLSTATE of a statement in a transaction that has failed
@@ -20,12 +20,12 @@ FAILED_BEFORE = "25P02"  #: SQLSTATE of a statement in a transaction that has fa
 STATEMENT = 30  #: seconds for one statement
 LIMITS = f"""
 set local lock_timeout = '2s'; set local statement_timeout = '{STATEMENT}s';
-set local idle_in_transaction_session_timeout = '10s'
+set local idle_in_transaction_session_timeout = '10s'; {fence.NO_JIT}
 """
 
 #: For questions whose answer is bounded by a limit: without knowing how many rows fit, the planner would read a whole
-#: table in the hope of finding some soon. To compile them would take longer than they do.
-BY_INDEX = "set local enable_seqscan = off; set local jit = off"
+#: table in the hope of finding some soon.
+BY_INDEX = f"set local enable_seqscan = off; {fence.NO_JIT}"
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def begin(engine: engines.Engine) -> Iterator[sqlalchemy.Connection]:
             raise errors.BeingWorked() from error
         if code == engines.QUERY_CANCELED:
             raise errors.SearchTooSlow() from error
-        raise unavailable(error) from error
+        raise fence.unavailable(error) from error
 
 
 def _connect(engine: engines.Engine) -> sqlalchemy.Connection:

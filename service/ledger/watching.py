@@ -103,7 +103,6 @@ select reason, count(*) filter (where lies),
        count(*), max(died_at), (array_agg(event_id::text order by died_at desc, event_id desc))[1]
 from piece group by 1
 """
-NO_JIT = "set local jit = off"  #: to compile these would take longer than they do
 
 CHECK = f"""
 with piece as materialized (
@@ -251,5 +250,4 @@ class LedgerWatch:
 
     def _rows(self, statement: str, values: Any = None) -> list[Any]:
         with fence.transaction(self._engine) as connection:
-            connection.exec_driver_sql(NO_JIT)
             return list(connection.exec_driver_sql(statement, values or ()).all())

@@ -43,7 +43,7 @@ def around() -> dict[str, Any]:
     entries = [*ENTRIES, *(entry for permission, entry in GUARDED if access.may(permission))]
     someone = access.of(request.environ)
     try:
-        letters = here.operations.figures.letters()
+        letters = here.operations.figures.open_letters()
         dead, exact = letters.open, letters.exact
     except errors.MillraceError:
         dead, exact = 0, True  # The console may fail; the page itself says what is wrong.
