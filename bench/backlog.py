@@ -10,6 +10,7 @@ from typing import Any
 
 from bench import machine, run, stage, usage, work
 from bench.contestant import Contestant, Scale
+from bench.database import Table
 from bench.errors import BenchError
 from bench.shapes import Shape
 from bench.terminal import Display
@@ -46,6 +47,8 @@ class Backlog:
     wrong: int
     machine: dict[str, str]
     versions: dict[str, str]
+    #: What it left behind in Millrace's tables.
+    tables: Sequence[Table] = ()
 
     @property
     def verdict(self) -> str:
@@ -66,7 +69,8 @@ class Backlog:
 
 def from_document(document: dict[str, Any]) -> Backlog:
     """Read back what :meth:`Backlog.document` wrote."""
-    return Backlog(**{name: value for name, value in document.items() if name != "verdict"})
+    found = {name: value for name, value in document.items() if name != "verdict"}
+    return Backlog(**found | {"tables": tuple(Table(**each) for each in document.get("tables", ()))})
 
 
 def measure(contestant: Contestant, orders: int, command: str, display: Display) -> Backlog:
@@ -110,6 +114,7 @@ def measure(contestant: Contestant, orders: int, command: str, display: Display)
             wrong=check.wrong,
             machine=machine.describe(),
             versions=run.versions(here),
+            tables=on_stage.rows.tables(check.committed),
         )
 
 
@@ -137,7 +142,19 @@ def lines(found: Backlog) -> list[str]:
         f"database on disk, MB: {_three(found.database_mb)}",
         f"refused {found.refused}, lost {found.lost}, wrong {found.wrong}",
         found.verdict,
+        *map(_left, found.tables),
     ]
+
+
+def _left(table: Table) -> str:
+    """A table with its bloat."""
+    said = f"{table.name}: {table.inserted:,} rows inserted"
+    if table.updated:
+        said += f", {table.updated:,} updates ({table.hot / table.updated:.1%} HOT)"
+    if table.deleted:
+        said += f", {table.deleted:,} deleted"
+    dead, free = table.dead_bytes / max(1, table.bytes), table.free_bytes / max(1, table.bytes)
+    return f"{said}; {table.bytes / 1e6:,.0f} MB, of which {dead:.1%} dead and {free:.1%} free"
 
 
 def _three(values: Sequence[float]) -> str:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,6 +20,33 @@ OPTIONS = {"track_commit_timestamp": "on"}
 LOOK_SECONDS, LOOK_SHARE = 0.1, 20
 #: Seconds without a new row after which what is missing counts as lost.
 PATIENCE_SECONDS = 15.0
+
+#: What became of Millrace's larger tables, partitions together: rows written, and bytes on disk, dead and free ones.
+TABLES = """
+select coalesce(pg_partition_root(s.relid), s.relid)::regclass::text, sum(s.n_tup_ins)::bigint,
+       sum(s.n_tup_upd)::bigint, sum(s.n_tup_hot_upd)::bigint, sum(s.n_tup_del)::bigint,
+       sum(p.table_len)::bigint, sum(p.dead_tuple_len)::bigint, sum(p.free_space)::bigint
+from pg_stat_user_tables s cross join lateral pgstattuple(s.relid::regclass) p
+where s.schemaname = 'millrace' and s.n_tup_ins >= 1000 group by 1 order by 1
+"""
+#: Seconds within which a session has told what it did, once it is at rest.
+TOLD_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Table:
+    """What was written to a table, and how full it is."""
+
+    name: str
+    inserted: int
+    updated: int
+    #: Of the updates, those that touched no index.
+    hot: int
+    deleted: int
+    #: Of the table without its indexes.
+    bytes: int
+    dead_bytes: int
+    free_bytes: int
 
 
 def with_database(url: str, name: str) -> str:
@@ -78,6 +106,16 @@ class Rows:
     def database_bytes(self) -> int:
         """How much the contestant's database takes on disk."""
         return int(self._query("select pg_database_size(current_database())")[0][0])
+
+    def tables(self, updated: int) -> list[Table]:
+        """Millrace's larger tables, once the statistics tell of so many updates; empty for a peer."""
+        self._query("create extension if not exists pgstattuple")
+        until = time.monotonic() + TOLD_SECONDS
+        while True:
+            found = [Table(*row) for row in self._query(TABLES)]
+            if not found or max(each.updated for each in found) >= updated or time.monotonic() > until:
+                return found
+            time.sleep(LOOK_SECONDS)
 
     def wait_for(
         self,

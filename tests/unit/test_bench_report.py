@@ -9,7 +9,21 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import backlog, bars, compare, contestants, kept, profiles, report, rows, schedules, shapes, soak, terminal
+from bench import (
+    backlog,
+    bars,
+    compare,
+    contestants,
+    database,
+    kept,
+    profiles,
+    report,
+    rows,
+    schedules,
+    shapes,
+    soak,
+    terminal,
+)
 from bench.contestant import Scale
 from bench.errors import BenchError
 from tests import measurements
@@ -181,8 +195,12 @@ class TestBacklog:
         instants = [number / 100 for number in range(500)] + [5 + number / 10 for number in range(500)]
         rates = backlog.by_parts(instants)
         assert (rates[0], rates[-1]) == pytest.approx((100.0, 10.0), rel=0.02)
-        plain = backlog.Backlog("millrace", "", "", 1000, 0, 1.0, rates, (1, 2, 1), (1, 2, 2), 0, 0, {}, {})
+        table = database.Table("millrace.events", 1000, 1000, 990, 0, 2_000_000, 20_000, 500_000)
+        plain = backlog.Backlog("millrace", "", "", 1000, 0, 1.0, rates, (1, 2, 1), (1, 2, 2), 0, 0, {}, {}, (table,))
         assert "not constant" in plain.verdict
+        assert backlog.lines(plain)[-1] == (
+            "millrace.events: 1,000 rows inserted, 1,000 updates (99.0% HOT); 2 MB, of which 1.0% dead and 25.0% free"
+        )
         assert backlog.from_document(plain.document()) == plain
 
 
