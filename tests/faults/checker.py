@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import psycopg2
 
 from tests.door import TIMEOUT, Door, assert_in_time
-from tests.faults.mixture import Cancels, Mixture, Replays, Runs
+from tests.faults.mixture import Batches, Cancels, Mixture, Replays, Runs
 from tests.faults.workload import Workload
 from tests.patience import wait
 from tests.road import Road
@@ -63,6 +63,7 @@ class Verdict:
     broken_refusals: frozenset[int] = NONE  #: said not to be stored, and worked all the same
     unheeded: frozenset[int] = NONE  #: said to be cancelled, or found so, and worked all the same
     replayed_twice: frozenset[int] = NONE  #: dead letters of which more was made than one event, which was told
+    torn: frozenset[int] = NONE  #: worked, though others that were posted together with it were not
 
 
 @contextlib.contextmanager
@@ -140,7 +141,7 @@ def check_all(road: Road, mixture: Mixture, record: Record, *, drain: float = 60
     wait(lambda: not road.one(OPEN), drain, "nothing is open")  # For a moment: a tick comes each second.
     verdicts = {
         "posts": judge(road, mixture.posts, accepted),
-        "batches": judge(road, mixture.batches),
+        "batches": judge_batches(road, mixture.batches),
         "runs": judge_runs(road, mixture.runs, accepted_runs),
         "cancels": judge_cancels(road, mixture.cancels),
         "replays": judge_replays(road, mixture.replays),
@@ -196,6 +197,14 @@ def judge(road: Road, load: Workload, accepted: dict[int, str] | None = None) ->
         doubled=frozenset(n for n, events in worked.items() if len(events) > 1 or n in buried),
         broken_refusals=frozenset(load.refused().keys() & worked.keys()),
     )
+
+
+def judge_batches(road: Road, load: Batches) -> Verdict:
+    """Of those that were posted together, all or none are worked, whatever their client was told."""
+    worked = {number for number, _ in road.sql(EFFECTS, [n for numbers in load.together for n in numbers])}
+    parts = [worked.intersection(numbers) for numbers in load.together]
+    torn = {n for part, numbers in zip(parts, load.together, strict=True) if len(part) < len(numbers) for n in part}
+    return dataclasses.replace(judge(road, load), torn=frozenset(torn))
 
 
 def judge_runs(road: Road, load: Runs, accepted: dict[int, str] | None = None) -> Verdict:

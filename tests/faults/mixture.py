@@ -21,12 +21,17 @@ DIES = 2.0  #: seconds after which a poisonous event may be a dead letter
 
 
 class Batches(Workload):
-    """Events that come many at once, to be worked in one call."""
+    """Events that come many at once, all or none of which are stored, to be worked in one call."""
 
     keyed = False
 
+    def __init__(self, *doors: Door, **options: Any) -> None:
+        super().__init__(*doors, **options)
+        self.together: list[list[int]] = []  #: the numbers of each request
+
     def step(self, number: int) -> None:
         numbers = [number, *self.numbers(OF_A_BATCH - 1)]
+        self.together.append(numbers)
         answer = self.door_of(number).post_together(self.type, map(self.payload, numbers))
         items = answer.document["items"] if answer.status == 202 else [answer.document] * len(numbers)
         for each, item in zip(numbers, items, strict=True):

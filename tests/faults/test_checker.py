@@ -11,7 +11,7 @@ import pytest
 from tests.apps.detached_app import QUEUE
 from tests.door import DEADLINE, SLACK, Answer
 from tests.faults import checker
-from tests.faults.checker import Verdict, judge, judge_cancels, judge_replays, judge_runs, judge_slots
+from tests.faults.checker import Verdict, judge, judge_batches, judge_cancels, judge_replays, judge_runs, judge_slots
 from tests.faults.mixture import Mixture, mixed
 from tests.faults.stack import APPS
 from tests.faults.workload import Workload
@@ -128,8 +128,9 @@ class TestMixture:
 
     def test_of_a_batch_each_event_counts(self, road: Road, mixture: Mixture) -> None:
         number = max(mixture.batches.accepted())
+        [others] = [frozenset(numbers) - {number} for numbers in mixture.batches.together if number in numbers]
         with without(road, "effects", "number = %s", number):
-            assert judge(road, mixture.batches) == Verdict(lost=frozenset([number]))
+            assert judge_batches(road, mixture.batches) == Verdict(lost=frozenset([number]), torn=others)
 
     def test_a_run_that_never_began_or_whose_effect_came_twice_is_told(self, road: Road, mixture: Mixture) -> None:
         number, event = min(mixture.runs.accepted().items())
