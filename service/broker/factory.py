@@ -54,7 +54,7 @@ def configuration(settings: Settings, named_queues: Iterable[str]) -> dict[str, 
         # A worker whose old connection still stands at the broker must be able to start (RESOURCE_LOCKED otherwise).
         "control_queue_exclusive": False,
         "control_queue_durable": True,
-        "worker_prefetch_multiplier": 32,  # What waits in a worker joins others of its type; what is queued cannot.
+        "worker_prefetch_multiplier": 8,
         "worker_proc_alive_timeout": 15.0,
         "worker_lost_wait": 1.0,  # seconds until the ticket of a killed child goes back
         "worker_soft_shutdown_timeout": 0.0,
