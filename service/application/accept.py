@@ -1,9 +1,12 @@
 """Accept: events become durable, together with their ticket, before anybody is told ``202``.
 
 The web threads hand their events to the one intake thread of the process and wait. It takes all that has gathered
-while its last flush was under way (no timer: under load the flushes grow by themselves), writes it in one commit,
-releases the requests, and hands the tickets to the publisher. Commit first, then publish: a ticket that is never
-published is found by the clock; a published ticket without its events would be a lie.
+while its last flush was under way, writes it in one commit, releases the requests, and hands the tickets to the
+publisher. Commit first, then publish: a ticket that is never published is found by the clock; a published ticket
+without its events would be a lie.
+
+Whoever posts alone is stored at once. Where several post, those that were just answered are back in a moment, and the
+next flush waits a few milliseconds for them: what a flush costs is shared by more (decision 15).
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ from service.domain import ticket as tickets
 log = logging.getLogger("millrace.accept")
 
 FLUSH = 256  #: events in a flush, about: a submission is never split
+SIBLINGS = 4  #: submissions in a flush from which on the next one waits for as many; cf. PostgreSQL's commit_siblings
+WAIT = 2.0  #: times that the last flush took for which they are waited for; what it costs is so long, too
+LONGEST_WAIT = 0.01  #: seconds
 QUEUE = 4_000  #: submissions that may wait; more are refused at once
 LOOK_EVERY = 0.2  #: seconds after which it is looked for tickets to mark out, flush or no flush
 TELL_EVERY = 5.0  #: seconds between lines about a ledger that is away
@@ -59,6 +65,7 @@ class Intake:
         self._head_start = head_start
         self._waiting: deque[Submission] = deque()
         self._wake = threading.Event()
+        self._wanted = 1  # Submissions that are to wait before the thread is woken.
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pid = 0
@@ -143,7 +150,8 @@ class Intake:
         if len(self._waiting) + len(submissions) > QUEUE:
             raise self._not_stored("too many requests are waiting to be stored")
         self._waiting.extend(submissions)
-        self._wake.set()
+        if len(self._waiting) >= self._wanted:
+            self._wake.set()
 
     def _outcome(self, submission: Submission, within: float) -> list[Accepted]:
         if not submission.done.acquire(timeout=within):
@@ -190,6 +198,7 @@ class Intake:
             if self._thread is None or self._pid != os.getpid() or not self._thread.is_alive():
                 self._pid = os.getpid()
                 self._closing = False
+                self._wanted = 1
                 self._thread = threading.Thread(target=self._run, name="millrace-intake", daemon=True)
                 self._thread.start()
 
@@ -217,13 +226,25 @@ class Intake:
             # With nothing to store this still marks out what the publisher has had confirmed.
             while self._waiting or self._publisher.has_marks(at_once=self._closing):
                 self._round_since, self._hung_up = time.monotonic(), False
-                self._round()
+                batch = self._round()
+                self._wait_for_company(batch, time.monotonic() - self._round_since)
         except Exception:
             log.exception("The intake failed in a way that nobody thought of", extra={"action": "intake.failed"})
         finally:
             self._round_since = None
 
-    def _round(self) -> None:
+    def _wait_for_company(self, batch: Sequence[Submission], took: float) -> None:
+        """Wait until those that were just answered have posted again, beside those that are here already."""
+        if len(batch) < SIBLINGS or sum(len(s.events) for s in batch) >= FLUSH:
+            return
+        self._wanted = min(FLUSH, len(batch) + len(self._waiting))
+        self._wake.clear()
+        if len(self._waiting) < self._wanted and not self._closing:
+            self._wake.wait(min(LONGEST_WAIT, WAIT * took))
+        self._wanted = 1
+
+    def _round(self) -> list[Submission]:
+        """One flush; the submissions that it has answered."""
         try:
             # While this waits for a server that does not answer, nothing is taken, and requests may withdraw.
             self._ledger.open()
@@ -233,8 +254,10 @@ class Intake:
             self._fail(batch, error)
             if not batch:
                 time.sleep(LOOK_EVERY)  # Nobody waits; do not ask a dead server without pause.
-            return
-        self._flush(self._take(now))
+            return []
+        batch = self._take(now)
+        self._flush(batch)
+        return batch
 
     def _take(self, now: float) -> list[Submission]:
         batch: list[Submission] = []

@@ -54,6 +54,26 @@ def test_posts_that_arrive_together_are_stored_together(ledger: Ledger) -> None:
     ledger.check()
 
 
+def test_those_who_were_answered_together_are_waited_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accept, "WAIT", 1e6)
+    monkeypatch.setattr(accept, "LONGEST_WAIT", 10.0 * PATIENCE)
+    number = accept.SIBLINGS
+    lock = psycopg2.connect(ledger.url)
+    lock.cursor().execute("lock table millrace.events in access exclusive mode")
+    with concurrent.futures.ThreadPoolExecutor(1 + number) as pool, within(5):
+        first = pool.submit(ledger.post, "a.b", 0)
+        ledger.until(lambda: ledger.sql("select 1 from pg_locks where not granted"))
+        others = [pool.submit(ledger.post, "a.b", n) for n in range(number)]
+        lock.close()  # One is stored, and then those that have gathered.
+        stored = [each.result()[0] for each in (first, *others)]
+        again = [pool.submit(ledger.post, "a.b", n) for n in range(number - 1)]
+        assert not concurrent.futures.wait(again, 0.3).done
+        again.append(pool.submit(ledger.post, "a.b", number))
+        stored += [each.result()[0] for each in again]
+    assert len(stored) == 1 + 2 * number
+    assert ledger.sql("select count(*), count(distinct xmin::text) from millrace.events") == [(1 + 2 * number, 3)]
+
+
 def test_a_large_submission_is_stored_whole_in_bundles(ledger: Ledger) -> None:
     ledger.post("a.b", *range(95))
     sizes = [len(t.event_ids) for t in ledger.tickets()]
