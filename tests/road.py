@@ -290,7 +290,7 @@ class Road:
         return int(self.channel(lambda c: c.queue_declare(queue, passive=True).message_count))
 
     def consumers(self, queue: str = topology.EVENTS_QUEUE) -> int:
-        """How many workers take from a queue."""
+        """How many consumers a queue has: one of each worker that takes from it, or two (workers/prefetch.py)."""
         return int(self.channel(lambda c: c.queue_declare(queue, passive=True).consumer_count))
 
     def wait_for_consumers(self, number: int, seconds: float = 40.0, *, queue: str = topology.EVENTS_QUEUE) -> None:

@@ -6,6 +6,7 @@ malformed, and would run its own built-in tasks for anybody who can reach the qu
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import time
@@ -20,11 +21,11 @@ from service.broker import message as envelope
 from service.broker import topology
 from service.domain import errors, handlers
 from service.domain import ticket as tickets
-from workers import joining, pulse
+from workers import joining, prefetch, pulse
 
 log = logging.getLogger("millrace.work")
 
-RELEASE_EVERY = 1.0  #: seconds after which tickets that wait are looked at, should a child become idle without a word
+LOOK_EVERY = 1.0  #: seconds after which what waits is looked at; a child may have become idle without a word
 RECONNECT = {"interval_start": 0.2, "interval_step": 0.4, "interval_max": 2.0}  #: seconds between tries
 
 
@@ -42,12 +43,15 @@ class Consumer(consumer.Consumer):
     strategies: dict[str, Any]
     connection_errors: tuple[type[BaseException], ...]
     pool: Any
+    prefetch_multiplier: int
+    task_consumer: Any
     timer: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.pulse = pulse.Pulse()
         self._gathering: joining.Gathering | None = None
+        self._prefetch: prefetch.Prefetch | None = None
         self._paces = joining.Paces()
         self._declares = True  # With the next connection.
         self._is_prefork = type(self.pool).__module__.endswith("prefork")
@@ -55,7 +59,7 @@ class Consumer(consumer.Consumer):
         # Celery cancels what is begun with a connection when it is lost; what is begun here goes on.
         self.timer.call_repeatedly(pulse.EVERY, self.pulse.beat)
         if self._is_prefork:
-            self.timer.call_repeatedly(RELEASE_EVERY, self._release)
+            self.timer.call_repeatedly(LOOK_EVERY, self._look)
 
     def _on_ticket_over(self, _request: Any, *, report: dict[str, Any] | None) -> None:
         if report is not None:
@@ -65,6 +69,11 @@ class Consumer(consumer.Consumer):
     def _release(self) -> None:
         if self._gathering is not None:
             self._gathering.release()
+
+    def _look(self) -> None:
+        self._release()
+        if self._prefetch is not None and self._gathering is not None:
+            self._prefetch.adjust(self._gathering.crowd())
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """What is called with each message."""
@@ -84,6 +93,28 @@ class Consumer(consumer.Consumer):
                 gathering.take(message, ticket)
 
         return receive_ours
+
+    def on_ready(self) -> None:
+        """Connected, and consuming."""
+        super().on_ready()
+        # Whoever asks for a number of their own has it.
+        if self._is_prefork and self.prefetch_multiplier == prefetch.FIRST and not self.app.road.settings.demo_broker:
+            self._prefetch = prefetch.Prefetch(self.task_consumer, self.pool.num_processes)
+
+    def cancel_task_queue(self, queue: Any) -> None:
+        """Take no more from a queue (``celery control cancel_consumer``)."""
+        self._fetch_no_more()
+        super().cancel_task_queue(queue)
+
+    def stop(self) -> None:
+        """Stop taking messages, and end."""
+        self._fetch_no_more()
+        super().stop()
+
+    def _fetch_no_more(self) -> None:
+        if self._prefetch is not None:
+            with contextlib.suppress(*self.connection_errors):  # A connection that is lost has no consumers.
+                self._prefetch.end()
 
     def _read(self, message: Any) -> tickets.Delivery:
         """The ticket in a message; raises an error for what is none of a type that this worker knows."""
@@ -145,7 +176,7 @@ class Consumer(consumer.Consumer):
 
     def on_close(self) -> None:
         """Between two connections."""
-        self._gathering = None  # What was delivered on it, the broker delivers again.
+        self._gathering = self._prefetch = None  # What was delivered on it, the broker delivers again.
         super().on_close()
         # Celery registers the children anew with each connection. One that was born in the turn of its event loop in
         # which several others died may have lost its sentinel by then, and Celery gives up the whole worker

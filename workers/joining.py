@@ -8,6 +8,7 @@ same run after an error; delivered anew by the broker, and carefully, after a lo
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from service.domain import handlers
 from service.domain import ticket as tickets
 
 WEIGHT = 0.2  #: of the newest run, in the pace of a type
+UNSEEN = 0.05  #: seconds for an event of a type that this worker has not seen yet: not quick, and no reason to stop
 
 
 class Paces:
@@ -62,6 +64,15 @@ class Joint:
             message.reject_log_error(*args, **kwargs)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Crowd:
+    """What waits in a worker, and what has waited since it was asked last. In messages."""
+
+    most: int  #: at any one time
+    now: int
+    seconds: float  #: of work in those that wait now
+
+
 class Gathering:
     """The tickets of one worker that wait for a child."""
 
@@ -77,6 +88,7 @@ class Gathering:
         self._paces = paces
         self._is_busy = is_busy  #: whether all children have something to do
         self._waiting: OrderedDict[tuple[str, str], deque[tuple[Any, int]]] = OrderedDict()
+        self._count = self._most = 0
 
     def take(self, message: Any, ticket: tickets.Delivery) -> None:
         """Take a message in: it goes on at once, or waits for a child."""
@@ -85,6 +97,8 @@ class Gathering:
             return
         found = (message, len(ticket.event_ids))
         self._waiting.setdefault((ticket.type, ticket.queue), deque()).append(found)
+        self._count += 1
+        self._most = max(self._most, self._count)
         self.release()
 
     def release(self) -> None:
@@ -92,9 +106,20 @@ class Gathering:
         while self._waiting and not self._is_busy():
             key, waiting = self._waiting.popitem(last=False)
             joint = self._next(key[0], waiting)
+            self._count -= len(joint)
             if waiting:
                 self._waiting[key] = waiting
             self._receive(joint[0] if len(joint) == 1 else Joint(joint))
+
+    def crowd(self) -> Crowd:
+        """What waits, and has waited since this was called last."""
+        seconds = 0.0
+        for (type_name, _), waiting in self._waiting.items():
+            pace = self._paces.of(type_name)
+            seconds += sum(size for _, size in waiting) * (UNSEEN if pace is None else pace)
+        found = Crowd(self._most, self._count, seconds)
+        self._most = self._count
+        return found
 
     def _next(self, type_name: str, waiting: deque[tuple[Any, int]]) -> list[Any]:
         handler = self._registry.get(type_name)

@@ -14,6 +14,8 @@ from service.broker import connection, tolerance
 from service.domain import topology
 from service.settings import Settings
 
+PREFETCH = 8  #: messages in advance for each child, to begin with (workers/prefetch.py)
+
 
 class App(celery.Celery):
     """A Celery app that carries its part of the road. It is configured when Celery first needs it."""
@@ -54,7 +56,7 @@ def configuration(settings: Settings, named_queues: Iterable[str]) -> dict[str, 
         # A worker whose old connection still stands at the broker must be able to start (RESOURCE_LOCKED otherwise).
         "control_queue_exclusive": False,
         "control_queue_durable": True,
-        "worker_prefetch_multiplier": 8,
+        "worker_prefetch_multiplier": PREFETCH,
         "worker_proc_alive_timeout": 15.0,
         "worker_lost_wait": 1.0,  # seconds until the ticket of a killed child goes back
         "worker_soft_shutdown_timeout": 0.0,
