@@ -77,7 +77,7 @@ WAITING = Row(
         ),
         Panel(
             "Workers of a queue",
-            "Consumers by queue.",
+            "Consumers by queue: one of each worker, two of one that is busy with quick events.",
             "None for a queue that has messages: start a worker with `-Q` and its name. For one that has none it may be"
             " right. Of `dead` tells Dead letters.",
             Kind.GRAPH, "short", _depth("consumers"), (Limit(1, GREEN),), ground=RED,
