@@ -24,7 +24,8 @@ class TestEvidence:
     @pytest.fixture(scope="class")
     @classmethod
     def road(cls, make_standing: MakeRoad) -> Road:
-        road = make_standing(patience=str(OF_A_TICKET), soft_limit="40", hard_limit="50")
+        limits = {"soft_limit": str(40 * PATIENCE), "hard_limit": str(50 * PATIENCE)}  # Who stands at the gate stays.
+        road = make_standing(patience=str(OF_A_TICKET), **limits)
         road.clock()
         return road
 
