@@ -14,8 +14,8 @@ from workers import prefetch
 MakeRoad = Callable[..., Road]
 StartWorker = Callable[..., Process]
 
-FLOOD = 500
-QUICK, SLOW = 0.005, 0.1  #: seconds that an event takes
+FLOOD = 600
+QUICK, SLOW = 0.002, 0.1  #: seconds that an event takes
 TYPE = "ledger.alone"
 SLOW_TYPE = "ledger.torn"
 
@@ -120,9 +120,12 @@ class TestPrefetch:
         door.post(TYPE, do="gate", gate=str(gate.folder))
         gate.wait(60)
         first.ask_to_stop()
-        first.wait_for_text("Warm shutdown")
-        send(door, TYPE, 5, QUICK)
-        wait(lambda: road.ready() >= 5, 10, "nothing more is fetched")
+
+        def is_left() -> bool:
+            send(door, TYPE, 1, QUICK)  # Those of before it has ended its consumers are fetched.
+            return road.ready() > 0
+
+        wait(is_left, 20, "nothing more is fetched", step=0.5)
         gate.open()
         worker()
         road.assert_worked_once(road.ids(), 60)
