@@ -24,6 +24,11 @@ def to_be_typed(page: sync_api.Page) -> tuple[sync_api.Locator, str]:
     return confirm, number
 
 
+def listens(page: sync_api.Page) -> None:
+    """Wait until a page that was just reached hears keys: it offers the help for them only then."""
+    expect(page.locator("[data-keys]")).to_be_visible()
+
+
 def test_an_event_that_is_sent_by_the_form_is_worked_before_the_viewers_eyes(stage: Stage, page: sync_api.Page) -> None:
     page.goto("/console/send?type=orders.placed")
     page.fill("#e-payload", '{"seconds": "long"}')
@@ -275,6 +280,7 @@ def test_a_user_is_added_changed_disabled_and_removed_by_the_keyboard(stage: Sta
     page.fill("#u-password", "correct horse battery staple")
     page.keyboard.press("Enter")
     expect(page.locator(".toast")).to_contain_text("ada may sign in as viewer")
+    listens(page)
     page.locator("h1").click()
     page.keyboard.press("j")
     page.keyboard.press("Enter")
@@ -322,17 +328,21 @@ def test_the_keyboard_finds_goes_and_opens(stage: Stage, page: sync_api.Page) ->
     page.keyboard.type(stage.good)
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(f"/console/events/{stage.good}"))
+    listens(page)
     page.keyboard.press("g")
     page.keyboard.press("d")
     expect(page.locator("h1")).to_have_text("Dead letters")
+    listens(page)
     page.keyboard.press("g")
     page.keyboard.press("e")
     expect(page.locator("h1")).to_have_text("Events")
+    listens(page)
     page.keyboard.press("j")
     page.keyboard.press("j")
     opened = page.locator("tbody tr").nth(1).locator("a").first.get_attribute("href")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(str(opened)))
+    listens(page)
     page.keyboard.press("?")
     expect(page.locator("#keys")).to_be_visible()
 
