@@ -18,27 +18,26 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from service import crashpoints, signals
-from service.application import keys, outlook, ports
+from service.application import keys, outlook, planning, ports
 from service.application.publish import Publisher
 from service.application.submission import Accepted, Phase, Submission, Told
-from service.domain import errors, event, handlers, ids, topology
+from service.domain import errors, event, handlers, ids
 from service.domain import ticket as tickets
 
 log = logging.getLogger("millrace.accept")
 
 FLUSH = 256  #: events in a flush, about: a submission is never split
 SIBLINGS = 4  #: submissions in a flush from which on the next one waits for as many; cf. PostgreSQL's commit_siblings
-WAIT = 2.0  #: times that the last flush took for which they are waited for; what it costs is so long, too
-LONGEST_WAIT = 0.01  #: seconds
+WAIT = 2.0  #: how long they are waited for at most, in times of the last flush
+LONGEST_WAIT = 0.01  #: seconds, however long that took
 QUEUE = 4_000  #: submissions that may wait; more are refused at once
 LOOK_EVERY = 0.2  #: seconds after which it is looked for tickets to mark out, flush or no flush
 TELL_EVERY = 5.0  #: seconds between lines about a ledger that is away
 MARK_BATCH = 1_000  #: tickets marked out in one flush
-COUNTED_AFTER = 2.0  #: seconds after which what was published is marked, and the clock has counted it
 SILENT = 3  #: deadlines after which a flush is not waited for any more; the ledger itself gives it two
 LONGEST_RETRY = 30  #: seconds that a client is asked to wait at most, however long the ledger is away
 
@@ -71,7 +70,7 @@ class Intake:
         self._pid = 0
         self._closing = False
         self._held = ports.Held()
-        self._recent = Recent()
+        self._recent = planning.Recent()
         self._quiet_until = 0.0
         self._away_since: float | None = None  # Since when the ledger cannot be used.
         self._round_since: float | None = None  # Since when the thread has been at it.
@@ -262,7 +261,7 @@ class Intake:
     def _take(self, now: float) -> list[Submission]:
         batch: list[Submission] = []
         size = 0
-        moment = _instant(now)
+        moment = planning.instant(now)
         with self._lock:
             while self._waiting and size < FLUSH:
                 submission = self._waiting.popleft()
@@ -322,9 +321,9 @@ class Intake:
             now = self._ledger.clock.now()
             for submission in batch:
                 submission.accepted = []  # A second try keeps the ids: they tell whether the first came through.
-            rows = keys.settle(flush, batch, _instant(now))
+            rows = keys.settle(flush, batch, planning.instant(now))
             room = self._recent.left(self._held.rooms)
-            planned = plan(rows, self._registry, now, held=self._held, room=room, head_start=self._head_start)
+            planned = planning.plan(rows, self._registry, now, held=self._held, room=room, head_start=self._head_start)
             self._held = flush.store(rows, planned, marks)
         # What was paused since the last flush is found out by this one, and left to the clock as well.
         found = [p.ticket for p in planned if p.head_start and not self._held.holds(p.ticket.type, p.ticket.queue)]
@@ -377,72 +376,6 @@ def _each_of(error: errors.NotAccepted, number: int) -> list[Outcome]:
     if not error.event_ids:
         return [error] * number
     return [errors.NotAccepted(str(error), event_ids=(i,), retry_after=error.retry_after) for i in error.event_ids]
-
-
-class Recent:
-    """What this process has published of slow types, since the clock may not have counted it yet."""
-
-    def __init__(self) -> None:
-        self._published: deque[tuple[float, str, int]] = deque()
-
-    def note(self, published: Sequence[tickets.Ticket], rooms: Mapping[str, int]) -> None:
-        """Remember what is published, of the types that have little room."""
-        now = time.monotonic()
-        self._published.extend((now, t.type, len(t.event_ids)) for t in published if t.type in rooms)
-
-    def left(self, rooms: Mapping[str, int]) -> dict[str, int]:
-        """Of each slow type, how many more events may be published."""
-        before = time.monotonic() - COUNTED_AFTER
-        while self._published and self._published[0][0] < before:
-            self._published.popleft()
-        found = dict(rooms)
-        for _, type_name, number in self._published:
-            if type_name in found:
-                found[type_name] -= number
-        return found
-
-
-def plan(
-    rows: Iterable[ports.Row],
-    registry: handlers.Registry,
-    now: float,
-    *,
-    held: ports.Held,
-    room: dict[str, int],
-    head_start: float,
-) -> list[ports.NewTicket]:
-    """The tickets that cover these rows: events of one type and one due instant ride together.
-
-    ``room``: of a slow type, how many events may be published; what is over is left to the clock.
-    """
-    groups: dict[tuple[str, datetime.datetime | None], list[ports.Row]] = {}
-    for row in rows:
-        groups.setdefault((row.event.type, row.event.run_at), []).append(row)
-    planned = []
-    for (type_name, run_at), members in groups.items():
-        handler = registry.get(type_name)
-        exchange, key = topology.event_route(type_name, handler.queue)
-        # What is not published by this process at once is due now (or at run_at) for the clock.
-        wait = run_at is not None or held.holds(type_name, handler.queue)
-        size = handler.bundle_at(held.paces.get(type_name))
-        for start in range(0, len(members), size):
-            bundle = members[start : start + size]
-            ticket_id = ids.uuid7(now)
-            for row in bundle:
-                row.ticket = ticket_id
-            found = tickets.Ticket(
-                ticket_id, type_name, tuple(r.id for r in bundle), exchange, key, handler.queue, at=now
-            )
-            over = not wait and type_name in room and room[type_name] < len(bundle)
-            if type_name in room and not (wait or over):
-                room[type_name] -= len(bundle)
-            due_at = run_at if run_at is not None else _instant(now) if wait or over else None
-            planned.append(ports.NewTicket(found, due_at, 0.0 if wait or over else head_start))
-    return planned
-
-
-def _instant(now: float) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(now, datetime.UTC)
 
 
 def _tell(batch: Sequence[Submission]) -> None:

@@ -87,8 +87,9 @@ class TestPrefetch:
         road.assert_worked_once(road.ids(), 60)
 
     @pytest.mark.fault(27)
-    def test_what_hangs_holds_no_more_than_has_been_fetched(self, road: Road, door: Door, worker: StartWorker) -> None:
-        gate = Gate(road.folder)
+    def test_what_hangs_holds_no_more_than_has_been_fetched(
+        self, road: Road, door: Door, worker: StartWorker, gate: Gate
+    ) -> None:
         send(door, TYPE, FLOOD, QUICK)
         worker()
         wait(lambda: road.consumers() == 2, 30, "more is fetched")
@@ -112,8 +113,9 @@ class TestPrefetch:
         worker()
         road.assert_worked_once(road.ids(), 60)
 
-    def test_a_worker_that_is_told_to_stop_fetches_no_more(self, road: Road, door: Door, worker: StartWorker) -> None:
-        gate = Gate(road.folder)
+    def test_a_worker_that_is_told_to_stop_fetches_no_more(
+        self, road: Road, door: Door, worker: StartWorker, gate: Gate
+    ) -> None:
         send(door, TYPE, FLOOD, QUICK)
         first = worker()
         wait(lambda: road.consumers() == 2, 30, "more is fetched")
