@@ -18,7 +18,6 @@ from service.domain import handlers
 from service.domain import ticket as tickets
 
 WEIGHT = 0.2  #: of the newest run, in the pace of a type
-UNSEEN = 0.05  #: seconds for an event of a type that this worker has not seen yet: not quick, and no reason to stop
 
 
 class Paces:
@@ -66,11 +65,10 @@ class Joint:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Crowd:
-    """What waits in a worker, and what has waited since it was asked last. In messages."""
+    """What waits in a worker, and what has waited since it was asked last."""
 
-    most: int  #: at any one time
-    now: int
-    seconds: float  #: of work in those that wait now
+    most: int  #: messages, at any one time
+    pace: float | None  #: seconds of work in one that waits now, by what is known; None if that is less than half
 
 
 class Gathering:
@@ -113,11 +111,13 @@ class Gathering:
 
     def crowd(self) -> Crowd:
         """What waits, and has waited since this was called last."""
-        seconds = 0.0
+        known, seconds = 0, 0.0
         for (type_name, _), waiting in self._waiting.items():
             pace = self._paces.of(type_name)
-            seconds += sum(size for _, size in waiting) * (UNSEEN if pace is None else pace)
-        found = Crowd(self._most, self._count, seconds)
+            if pace is not None:
+                known += len(waiting)
+                seconds += pace * sum(size for _, size in waiting)
+        found = Crowd(self._most, seconds / max(1, known) if 2 * known >= self._count else None)
         self._most = self._count
         return found
 

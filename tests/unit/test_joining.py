@@ -127,3 +127,23 @@ def test_a_type_that_has_become_slow_is_believed_at_once(parent: Parent) -> None
     assert parent.paces.of("a.quick") == 1.0
     parent.paces.note("a.quick", QUICK)
     assert parent.paces.of("a.quick") == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("seen", "unseen", "pace"),
+    [(0, 0, 0.0), (4, 0, 0.002), (4, 4, 0.002), (3, 4, None), (0, 4, None)],
+    ids=["nobody waits", "all are known", "half are known", "fewer are known", "none is known"],
+)
+def test_how_long_those_who_wait_take_is_told_by_what_is_known(
+    parent: Parent, seen: int, unseen: int, pace: float | None
+) -> None:
+    parent.paces.note("a.quick", QUICK)
+    parent.take(*[Message("a.quick", 2) for _ in range(seen)], *[Message("b.quick", 2) for _ in range(unseen)])
+    assert parent.gathering.crowd() == joining.Crowd(seen + unseen, pace)
+
+
+def test_a_crowd_is_remembered_until_it_was_asked_for(parent: Parent) -> None:
+    parent.paces.note("a.quick", QUICK)
+    parent.take(*[Message("a.quick", 1) for _ in range(3)])
+    parent.finish()
+    assert [parent.gathering.crowd().most for _ in range(2)] == [3, 0]
