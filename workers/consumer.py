@@ -109,12 +109,23 @@ class Consumer(consumer.Consumer):
     def stop(self) -> None:
         """Stop taking messages, and end."""
         self._fetch_no_more()
+        self._keep_what_is_handed_out()
         super().stop()
 
     def _fetch_no_more(self) -> None:
         if self._prefetch is not None:
             with contextlib.suppress(*self.connection_errors):  # A connection that is lost has no consumers.
                 self._prefetch.end()
+
+    def _keep_what_is_handed_out(self) -> None:
+        """Wait for each child that was given something, though it has not yet said that it began.
+
+        Celery forgets what nobody has begun, and hears no child out of which it waits for nothing. The child waits 30 s
+        to be heard (billiard's ``_ensure_messages_consumed``).
+        """
+        if self._is_prefork:
+            for job in list(self.pool._pool._cache.values()):
+                job._accepted = job._accepted or job._write_to is not None
 
     def _read(self, message: Any) -> tickets.Delivery:
         """The ticket in a message; raises an error for what is none of a type that this worker knows."""

@@ -28,6 +28,7 @@ MakeRoad = Callable[..., Road]
 REQUESTS = 50  #: under way at once
 ORDERS = 4  #: of the 120 in which five components can start
 SEED = "orders"
+STOPS = 5  #: of busy workers; each is as likely as not to fall between two tickets
 
 WAITING = (
     "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'millrace-intake'"
@@ -76,6 +77,20 @@ class TestStops:
                 load.wait_for_accepted(40)
         for process in (*workers[2:], door.process):
             process.stop()
+
+    @pytest.mark.fault(41)
+    def test_a_worker_ends_when_what_it_had_begun_is_done(self, road: Road) -> None:
+        door = road.web()
+        for _ in range(STOPS):
+            assert door.post_many("ledger.alone", 600, do="sleep", seconds=0.002).status == 202
+            worker = road.worker()
+            left = road.states(road.ids())["pending"]
+            wait(lambda left=left: road.states(road.ids())["pending"] < left, 20, "it is at work", step=0.01)
+            os.kill(worker.pid, signal.SIGTERM)
+            assert worker.wait_for_end(20) == 0
+        road.worker()
+        road.assert_worked_once(road.ids(), 60)
+        door.process.stop()
 
     @pytest.mark.fault(41)
     def test_a_cold_stop_ends_though_a_child_does_not(self, road: Road) -> None:
