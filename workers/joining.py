@@ -17,26 +17,31 @@ from service.broker import message as envelope
 from service.domain import handlers
 from service.domain import ticket as tickets
 
-WEIGHT = 0.2  #: of the newest run, in the pace of a type
+KEPT = 0.8  #: of what was seen of a type before, beside its newest run
+LONG = 5 * handlers.BUNDLE_WORK  #: seconds; a run that takes this long tells the pace alone
 
 
 class Paces:
     """How long an event of each type takes, as this worker has seen it lately."""
 
     def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
+        self._seen: dict[str, tuple[float, float]] = {}  # Seconds, and the events that took them.
 
     def note(self, type_name: str, runs: list[float]) -> None:
         """Take in the seconds of a run, by event."""
-        if runs:
-            new = sum(runs) / len(runs)
-            old = self._seconds.get(type_name, new)
-            # What has become slow is believed at once.
-            self._seconds[type_name] = new if new > 2 * old else old + WEIGHT * (new - old)
+        if not runs:
+            return
+        # By event, not by run: an event that came alone pays for all that a run costs, and says little of a bundle.
+        seconds, events = sum(runs), float(len(runs))
+        if seconds < LONG:  # What has become slow is believed at once.
+            before, of_events = self._seen.get(type_name, (0.0, 0.0))
+            seconds, events = seconds + KEPT * before, events + KEPT * of_events
+        self._seen[type_name] = seconds, events
 
     def of(self, type_name: str) -> float | None:
         """Seconds for one event; None if none was seen."""
-        return self._seconds.get(type_name)
+        seconds, events = self._seen.get(type_name, (0.0, 0.0))
+        return seconds / events if events else None
 
 
 class Joint:

@@ -122,11 +122,29 @@ def test_what_was_joined_is_acked_and_rejected_together(parent: Parent, how: str
 
 
 def test_a_type_that_has_become_slow_is_believed_at_once(parent: Parent) -> None:
-    parent.paces.note("a.quick", QUICK)
+    parent.paces.note("a.quick", [0.0001] * 500)
+    parent.paces.note("a.quick", [joining.LONG])
+    assert parent.paces.of("a.quick") == joining.LONG
+
+
+def test_one_that_is_quick_again_is_believed_in_time(parent: Parent) -> None:
     parent.paces.note("a.quick", [1.0])
-    assert parent.paces.of("a.quick") == 1.0
-    parent.paces.note("a.quick", QUICK)
-    assert parent.paces.of("a.quick") == pytest.approx(0.8, abs=0.01)
+    found = []
+    for _ in range(10):
+        parent.paces.note("a.quick", QUICK)
+        found.append(parent.paces.of("a.quick"))
+    assert found[0] == pytest.approx(0.803 / 3.8)
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == pytest.approx(0.01, abs=0.002)
+
+
+def test_an_event_that_came_alone_says_little_of_those_that_came_together(parent: Parent) -> None:
+    parent.paces.note("a.quick", [0.00005] * 500)
+    parent.paces.note("a.quick", [0.02])
+    assert parent.paces.of("a.quick") == pytest.approx(0.0001, rel=0.01)
+    parent.paces.note("a.long", [0.02])
+    parent.paces.note("a.long", [0.00005] * 500)
+    assert parent.paces.of("a.long") == pytest.approx(0.00008, rel=0.05)
 
 
 @pytest.mark.parametrize(
