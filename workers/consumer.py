@@ -123,7 +123,7 @@ class Consumer(consumer.Consumer):
         Celery forgets what nobody has begun, and hears no child out of which it waits for nothing. The child waits 30 s
         to be heard (billiard's ``_ensure_messages_consumed``).
         """
-        if self._is_prefork:
+        if self._is_prefork and self.pool._pool is not None:
             for job in list(self.pool._pool._cache.values()):
                 job._accepted = job._accepted or job._write_to is not None
 

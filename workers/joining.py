@@ -73,6 +73,7 @@ class Crowd:
     """What waits in a worker, and what has waited since it was asked last."""
 
     most: int  #: messages, at any one time
+    gone: int  #: messages that went on to a child meanwhile
     pace: float | None  #: seconds of work in one that waits now, by what is known; None if that is less than half
 
 
@@ -91,7 +92,7 @@ class Gathering:
         self._paces = paces
         self._is_busy = is_busy  #: whether all children have something to do
         self._waiting: OrderedDict[tuple[str, str], deque[tuple[Any, int]]] = OrderedDict()
-        self._count = self._most = 0
+        self._count = self._most = self._gone = 0
 
     def take(self, message: Any, ticket: tickets.Delivery) -> None:
         """Take a message in: it goes on at once, or waits for a child."""
@@ -110,6 +111,7 @@ class Gathering:
             key, waiting = self._waiting.popitem(last=False)
             joint = self._next(key[0], waiting)
             self._count -= len(joint)
+            self._gone += len(joint)
             if waiting:
                 self._waiting[key] = waiting
             self._receive(joint[0] if len(joint) == 1 else Joint(joint))
@@ -118,12 +120,13 @@ class Gathering:
         """What waits, and has waited since this was called last."""
         known, seconds = 0, 0.0
         for (type_name, _), waiting in self._waiting.items():
-            pace = self._paces.of(type_name)
-            if pace is not None:
+            each = self._paces.of(type_name)
+            if each is not None:
                 known += len(waiting)
-                seconds += pace * sum(size for _, size in waiting)
-        found = Crowd(self._most, seconds / max(1, known) if 2 * known >= self._count else None)
-        self._most = self._count
+                seconds += each * sum(size for _, size in waiting)
+        pace = seconds / max(1, known) if 2 * known >= self._count else None
+        found = Crowd(self._most, self._gone, pace)
+        self._most, self._gone = self._count, 0
         return found
 
     def _next(self, type_name: str, waiting: deque[tuple[Any, int]]) -> list[Any]:

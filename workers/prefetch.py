@@ -42,13 +42,14 @@ class Prefetch:
 
     def adjust(self, crowd: joining.Crowd) -> None:
         """Fetch more, or no more, by what has waited of late. To be called each second or so."""
-        now = time.monotonic()
+        now, first = time.monotonic(), self._children * FIRST
         if crowd.pace is not None and crowd.pace * MOST > QUICK:
             self.end()
-        elif crowd.most >= self._children * FIRST / 2:
+        elif crowd.most >= first / 2:
             self._crowded_at = now
             # Types that were not seen before are no reason to fetch more of them, and none to give up what is quick.
-            if crowd.pace is not None and not self._tags and now >= self._not_before:
+            # Nor is there a reason when all wait for a child that hangs.
+            if crowd.pace is not None and crowd.gone >= first and not self._tags and now >= self._not_before:
                 self._begin()
         elif now >= self._crowded_at + REST:
             self.end()

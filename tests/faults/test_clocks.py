@@ -63,10 +63,10 @@ class TestEvidence:
         lost = send_out(road, 1)
         # So much later must the next be published to tell anything.
         wait_until_overdue(road, events(lost), OF_A_TICKET)
-        later, stopped, behind = send_out(road, 1), send_out(road, 1, gate.payload), send_out(road, 8)
+        later, stopped, behind = send_out(road, 3), send_out(road, 1, gate.payload), send_out(road, 8)
         lose(road, lost[0])
         wait_until_overdue(road, events(behind))
-        assert publishes(road, events([*lost, *later, *stopped, *behind])) == [1] * 11, "a guess, and no evidence"
+        assert publishes(road, events([*lost, *later, *stopped, *behind])) == [1] * 13, "a guess, and no evidence"
 
         worker()
         gate.wait()  # The one before was worked, and the queue is not empty.

@@ -157,11 +157,12 @@ def test_how_long_those_who_wait_take_is_told_by_what_is_known(
 ) -> None:
     parent.paces.note("a.quick", QUICK)
     parent.take(*[Message("a.quick", 2) for _ in range(seen)], *[Message("b.quick", 2) for _ in range(unseen)])
-    assert parent.gathering.crowd() == joining.Crowd(seen + unseen, pace)
+    assert parent.gathering.crowd() == joining.Crowd(seen + unseen, 0, pace)
 
 
 def test_a_crowd_is_remembered_until_it_was_asked_for(parent: Parent) -> None:
     parent.paces.note("a.quick", QUICK)
     parent.take(*[Message("a.quick", 1) for _ in range(3)])
     parent.finish()
-    assert [parent.gathering.crowd().most for _ in range(2)] == [3, 0]
+    found = [parent.gathering.crowd() for _ in range(2)]
+    assert [(crowd.most, crowd.gone) for crowd in found] == [(3, 3), (0, 0)]
