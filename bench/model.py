@@ -2,10 +2,11 @@
 
 It rests on the operational laws of Denning and Buzen ("The Operational Analysis of Queueing Network Models", 1978):
 throughput times demand is utilization, and no server is busier than all the time. The demand of a group is its CPU
-time per event. From each point to the next a demand grows or shrinks by as much as it did from the point before
-(more processes mean smaller bundles). The rate is the least of four bounds: the multiplied processes, each as busy
-as before; the other processes, busy all the time; the cores of the machine, as busy as they were seen at most; and
-the gain of the doubling before, because gains diminish.
+time per event. With the same connections, each process more makes flushes and bundles of its own, and those of all of
+them become smaller: so a demand grows with each process by as much as it did from one point to the next. What shrank
+stays as it is, for nothing becomes cheaper by that. The rate is the least of four bounds: the multiplied processes,
+each as busy as before; the other processes, busy all the time; the cores of the machine, as busy as they were seen at
+most; and the gain of the step before, because gains diminish.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from bench.results import Measurement, Section
 BUSIEST = 0.95
 #: From this share on the machine counts as full, and is not counted on to become fuller.
 FULL = 0.80
-#: A demand is never foreseen below this share of what it was last.
-LEAST = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,9 @@ def predict(points: Sequence[Point], number: int, cores: int) -> Prediction:
     """Foresee the rate with `number` processes from one or more points with fewer."""
     last = points[-1]
     before = points[-2] if len(points) > 1 else last
-    demands = {group: _next(before.demands[group], last.demands[group]) for group in last.demands}
-    total = sum(demands.values()) + _next(before.generator, last.generator)
+    steps = (number - last.number) / max(1, last.number - before.number)  # So many times what was added before.
+    demands = {group: last.demands[group] + steps * _growth(before, last, group) for group in last.demands}
+    total = sum(demands.values()) + last.generator
     group = last.group
     each_busy = last.rate * last.demands[group] / last.processes[group]
     bounds = {f"the {group} processes": number * each_busy / demands[group]}
@@ -76,13 +76,13 @@ def predict(points: Sequence[Point], number: int, cores: int) -> Prediction:
     most_busy = max(point.busy(cores) for point in points)
     bounds["the cores of the machine"] = cores * (most_busy if most_busy >= FULL else BUSIEST) / total
     if len(points) > 1:
-        bounds["what the doubling before gained"] = last.rate * last.rate / before.rate
+        bounds["what the step before gained"] = last.rate * last.rate / before.rate
     limit = min(bounds, key=lambda name: bounds[name])
     return Prediction(number, bounds[limit], sum(demands.values()), limit)
 
 
-def _next(before: float, last: float) -> float:
-    return max(LEAST * last, last + (last - before))
+def _growth(before: Point, last: Point, group: str) -> float:
+    return max(0.0, last.demands[group] - before.demands[group])
 
 
 def points(measurement: Measurement, prefix: str, group: str) -> list[Point]:

@@ -139,8 +139,8 @@ COST = Profile(
             for number in (1, 2, 4)
         ),
     ],
-    rounds=3,
-    minutes=5,
+    rounds=5,
+    minutes=8,
 )
 
 ALL = {profile.name: profile for profile in (FULL, QUICK, CONNECTIONS, SIZES, WEB, TYPES, COST)}

@@ -114,7 +114,7 @@ class CancelLedger:
             select e.type, count(*) from millrace.events e
             where {LEFT} and {queries.OPEN} {where} group by 1 order by 1"""
         with transactions.begin(self._engine) as connection:
-            return {row[0]: row[1] for row in connection.exec_driver_sql(statement, values)}
+            return {row[0]: row[1] for row in connection.exec_driver_sql(statement, values | {"type": filters.type})}
 
     def cancel_all(self, filters: queries.Filters, *, limit: int, by: str | None = None) -> Cancelled:
         """Cancel up to ``limit`` open events. What somebody holds is left alone."""

@@ -53,7 +53,8 @@ class Counting:
         try:
             with transactions.begin(self._engine) as connection:
                 connection.exec_driver_sql(f"set local statement_timeout = '{PATIENCE}'")
-                number = connection.exec_driver_sql(statement, values | others | {"limit": limit + 1}).scalar_one()
+                given = values | others | {"type": filters.type, "limit": limit + 1}
+                number = connection.exec_driver_sql(statement, given).scalar_one()
         except errors.SearchTooSlow:
             return Count(None, False)
         return Count(min(number, limit), number <= limit)

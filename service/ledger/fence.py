@@ -13,9 +13,9 @@ from service.domain import errors
 from service.ledger import engine as engines
 
 NOT_GRANTED = "42501"  #: SQLSTATE insufficient_privilege
-#: With many partitions a plan looks costly, and to compile it takes longer than it does.
-NO_JIT = "set local jit = off"
-FENCE = f"set local idle_in_transaction_session_timeout = '1500ms'; {NO_JIT}"
+#: With many partitions a plan looks costly; to compile it, or to start processes for it, takes longer than it does.
+SMALL = "set local jit = off; set local max_parallel_workers_per_gather = 0"
+FENCE = f"set local idle_in_transaction_session_timeout = '1500ms'; {SMALL}"
 
 
 @contextmanager

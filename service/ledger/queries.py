@@ -74,7 +74,9 @@ select name, resumed_at from millrace.types where resumed_at is not null order b
 CONDITIONS = searching.BOUNDS | searching.LOOKS
 
 #: Where open events stand besides, so that few among many are found without reading all.
-OPEN = "e.id in (select unnest(event_ids) from millrace.tickets)"
+OPEN = """
+e.id in (select unnest(t.event_ids) from millrace.tickets t where %(type)s::text is null or t.type = %(type)s)
+"""
 
 #: Columns of a summary that only serve to find the reason.
 HELPERS = ("published_at", "due_at", "paused_at", "out_events", "most_out", "dead_reason", "now")

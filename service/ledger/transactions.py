@@ -20,12 +20,12 @@ FAILED_BEFORE = "25P02"  #: SQLSTATE of a statement in a transaction that has fa
 STATEMENT = 30  #: seconds for one statement
 LIMITS = f"""
 set local lock_timeout = '2s'; set local statement_timeout = '{STATEMENT}s';
-set local idle_in_transaction_session_timeout = '10s'; {fence.NO_JIT}
+set local idle_in_transaction_session_timeout = '10s'; {fence.SMALL}
 """
 
 #: For questions whose answer is bounded by a limit: without knowing how many rows fit, the planner would read a whole
 #: table in the hope of finding some soon.
-BY_INDEX = f"set local enable_seqscan = off; {fence.NO_JIT}"
+BY_INDEX = f"set local enable_seqscan = off; {fence.SMALL}"
 
 
 @contextmanager

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from service.ledger import engine as engines
+from service.ledger import fence, transactions
 from service.ledger.release import ReleaseLedger
 from tests.ledgers import Ledger
 
@@ -33,6 +37,11 @@ where schemaname = 'millrace' and (relname like 'events%' or relname = 'tickets'
 BY_TYPE = "select sum(idx_scan)::int from pg_stat_user_indexes where indexrelname like 'events%type_id_idx'"
 NAMED = "select idx_tup_read::int from pg_stat_user_indexes where indexrelname = 'tickets_pkey'"
 EVENTS = 5_000
+#: As if everything were so large that a plan is worth compiling, and worth more processes.
+EAGER = """
+set local jit_above_cost = 0; set local parallel_setup_cost = 0; set local parallel_tuple_cost = 0;
+set local min_parallel_table_scan_size = 0
+"""
 
 
 @pytest.fixture
@@ -117,3 +126,15 @@ def test_a_flood_after_a_quiet_time_is_found_by_indexes(ledger: Ledger) -> None:
     assert (len(due), len(over)) == (200, 200)
     [(read,)] = ledger.sql(NAMED)
     assert read < EVENTS  # Each of them, by each statement, and not each ticket that there is.
+
+
+@pytest.mark.parametrize("begin", [fence.transaction, transactions.begin])
+def test_questions_wait_for_no_compiler_and_no_process(ledger: Ledger, begin: Callable[..., Any]) -> None:
+    """Each takes some ten milliseconds to start, and what is asked of a large ledger has ended by then."""
+    engine = engines.Engine(ledger.url)
+    with begin(engine) as connection:
+        connection.exec_driver_sql(EAGER)
+        plan = connection.exec_driver_sql("explain (analyze) select count(*) from millrace.events").scalars().all()
+    engine.dispose()
+    assert [line for line in plan if "Gather" in line or "JIT" in line] == []
+    assert any("Scan" in line for line in plan)

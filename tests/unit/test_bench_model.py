@@ -26,13 +26,18 @@ def test_stops_where_the_cores_are() -> None:
     assert (found.rate, found.limit) == (pytest.approx(1500), "the cores of the machine")
 
 
-def test_lets_a_cost_grow_as_it_grew() -> None:
+def test_lets_a_cost_grow_with_each_process_as_it_grew_with_the_one_before() -> None:
     found = predict([point(1, 900.0, worker=0.0010), point(2, 1700.0, worker=0.0011)], 4, cores=16)
-    assert found.demand == pytest.approx(0.0014)
-    assert found.rate == pytest.approx(4 * (1700 * 0.0011 / 2) / 0.0012)
+    assert found.demand == pytest.approx(0.0015)
+    assert found.rate == pytest.approx(4 * (1700 * 0.0011 / 2) / 0.0013)
     assert found.limit == "the worker processes"
 
 
-def test_gains_no_more_than_the_doubling_before() -> None:
+def test_counts_on_no_cost_that_shrinks() -> None:
+    found = predict([point(1, 900.0, worker=0.0011), point(2, 1700.0, worker=0.0010)], 4, cores=16)
+    assert found.demand == pytest.approx(0.0012)
+
+
+def test_gains_no_more_than_the_step_before() -> None:
     found = predict([point(1, 500.0), point(2, 600.0)], 4, cores=16)
-    assert (found.rate, found.limit) == (pytest.approx(720.0), "what the doubling before gained")
+    assert (found.rate, found.limit) == (pytest.approx(720.0), "what the step before gained")
