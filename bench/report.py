@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench import backlog, bars, due, kept, ledger, model, profiles, rows, schedules, soak
+from bench import aims, backlog, bars, due, kept, ledger, model, profiles, rows, schedules, soak
 from bench import scale as scales
 from bench.errors import BenchError
 from bench.figures import Figures
@@ -28,6 +28,11 @@ run one after another on the same private PostgreSQL (fsync on) and RabbitMQ; lo
 database share the machine's cores. In each round ({rounds} here) all contestants take their turn, so that a change of
 the machine's mood meets them alike. Orders are sent for some seconds after a warm-up; then whatever was accepted is
 waited for. Figures are medians over the rounds; refused, lost and wrong are sums.
+"""
+
+_AIMS = """\
+How many times better Millrace is than **p2t**, Flask and Celery hardened against loss and tuned for speed (and than the
+best peer of the table): what is promised, what is aimed at, what was measured. **Bold**: the aim is reached.
 """
 
 _READING = """\
@@ -126,6 +131,9 @@ def _full(measurement: Measurement) -> Iterator[str]:
     yield _HEAD.format(size=measurement.sections[0].shape.size, rounds=measurement.rounds)
     # The terminal shows the tail of a failed contestant's log as well; the page needs its first line.
     yield from (f"> **Note.** {warning.splitlines()[0]}\n" for warning in rows.warnings(measurement))
+    if aimed := list(aims.lines(measurement)):
+        yield _AIMS
+        yield _table(["at least", "aim", "measured"], aimed)
     yield f"![The figures below as bars]({CHART})\n"
     for section in measurement.sections:
         yield f"## {section.shape.title}\n"

@@ -63,6 +63,10 @@ class Section:
         ours = [result for result in self.results if not result.peer]
         return [result for result in self.results if result.peer and ours]
 
+    def result(self, name: str) -> Result | None:
+        """That of this contestant, if it finished a round."""
+        return next((result for result in self.results if result.name == name), None)
+
     def pairs(self) -> list[tuple[Result, Result]]:
         """Each of ours with each peer."""
         ours = [result for result in self.results if not result.peer]

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from bench import (
+    aims,
     backlog,
     bars,
     compare,
@@ -54,6 +55,18 @@ class TestTable:
         labels = [row.label for row in rows.figure_rows(found)]
         assert "to commit p99, ms" in labels
         assert "accepted /s" not in labels
+
+    def test_shows_what_is_aimed_at_beside_what_was_reached(self) -> None:
+        single = section(ours(figures(committed_per_s=2400.0)), peer(), peer(figures(), name="p4"))
+        paced = section(ours(figures(worked_p50_ms=10.0, worked_p99_ms=30.1)), shape=shapes.paced(2))
+        found = {row.label: list(row.cells) for row in aims.lines(measurement(single, paced))}
+        assert found["&emsp;committed, bulk handler"] == ["5 (2)", "10 (5)", "4.8 (0.8)"]
+        assert found["one order per request, accepted"] == ["2.5 (2)", "6 (5)", "3.0 (1.0)"]
+        assert found["200 per second, answer to commit: p50"] == ["", "10 ms", "**10.0 ms**"]
+        assert found["&emsp;p99"] == ["", "30 ms", "30.1 ms"]
+        fast = section(ours(figures(committed_per_s=5000.0)), peer())
+        found = {row.label: list(row.cells) for row in aims.lines(measurement(fast))}
+        assert found["&emsp;committed, bulk handler"][2] == "**10.0** (**10.0**)"
 
     def test_warns_of_failures_faults_and_foreign_load(self) -> None:
         found = rows.warnings(measurement(section(peer(figures(lost=3, foreign=0.5))), failure="it did not start"))
