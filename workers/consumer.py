@@ -43,6 +43,7 @@ class Consumer(consumer.Consumer):
     strategies: dict[str, Any]
     connection_errors: tuple[type[BaseException], ...]
     pool: Any
+    controller: Any
     prefetch_multiplier: int
     task_consumer: Any
     timer: Any
@@ -73,7 +74,7 @@ class Consumer(consumer.Consumer):
     def _look(self) -> None:
         self._release()
         if self._prefetch is not None and self._gathering is not None:
-            self._prefetch.adjust(self._gathering.crowd())
+            self._prefetch.adjust(self._gathering.crowds())
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """What is called with each message."""
@@ -99,7 +100,7 @@ class Consumer(consumer.Consumer):
         super().on_ready()
         # Whoever asks for a number of their own has it.
         if self._is_prefork and self.prefetch_multiplier == prefetch.FIRST and not self.app.road.settings.demo_broker:
-            self._prefetch = prefetch.Prefetch(self.task_consumer, self.pool.num_processes)
+            self._prefetch = prefetch.Prefetch(self.task_consumer, self.pool)
 
     def cancel_task_queue(self, queue: Any) -> None:
         """Take no more from a queue (``celery control cancel_consumer``)."""
@@ -109,8 +110,15 @@ class Consumer(consumer.Consumer):
     def stop(self) -> None:
         """Stop taking messages, and end."""
         self._fetch_no_more()
+        self._prefetch = None
         self._keep_what_is_handed_out()
         super().stop()
+
+    def cancel_active_requests(self) -> None:
+        """Take no more, and cancel what is under way: a cold stop."""
+        self._fetch_no_more()
+        self._prefetch = None
+        super().cancel_active_requests()
 
     def _fetch_no_more(self) -> None:
         if self._prefetch is not None:
@@ -141,7 +149,9 @@ class Consumer(consumer.Consumer):
             return False  # Threads would come here side by side.
         told: tuple[Any, ...] = (state.should_stop, state.should_terminate)  # Each None, False, or an exit code.
         stopping = any(each is not None and each is not False for each in told)
-        return stopping or len(state.reserved_requests) >= self.pool.num_processes
+        # With `--autoscale` there are more children once there is more for them.
+        children = max(self.pool.num_processes, self.controller.max_concurrency or 0)
+        return stopping or len(state.reserved_requests) >= children
 
     def _registry(self) -> handlers.Registry:
         registry: handlers.Registry = self.app.road.registry

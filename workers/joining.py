@@ -9,7 +9,7 @@ same run after an error; delivered anew by the broker, and carefully, after a lo
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +19,9 @@ from service.domain import ticket as tickets
 
 KEPT = 0.8  #: of what was seen of a type before, beside its newest run
 LONG = 5 * handlers.BUNDLE_WORK  #: seconds; a run that takes this long tells the pace alone
+#: Bytes of what has joined, which must fit into the pipe to a child (64 KiB on Linux): when a worker is told to stop,
+#: Celery's pool leaves what is half written as it is, and the child waits for the rest.
+LONGEST = 48 * 1024
 
 
 class Paces:
@@ -70,11 +73,20 @@ class Joint:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Crowd:
-    """What waits in a worker, and what has waited since it was asked last."""
+    """What waits in a worker of one queue, and what has waited since it was asked last."""
 
     most: int  #: messages, at any one time
     gone: int  #: messages that went on to a child meanwhile
-    pace: float | None  #: seconds of work in one that waits now, by what is known; None if that is less than half
+    pace: float | None  #: seconds of work in one that waits now; None if that is known of none, or of less than half
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lane:
+    """Those that may join each other, and take one turn among all lanes."""
+
+    type: str
+    queue: str
+    careful: bool  #: each may have cost a worker its life, and joins nobody
 
 
 class Gathering:
@@ -91,51 +103,57 @@ class Gathering:
         self._registry = registry
         self._paces = paces
         self._is_busy = is_busy  #: whether all children have something to do
-        self._waiting: OrderedDict[tuple[str, str], deque[tuple[Any, int]]] = OrderedDict()
-        self._count = self._most = self._gone = 0
+        self._waiting: OrderedDict[Lane, deque[tuple[Any, int]]] = OrderedDict()
+        # By queue, in messages.
+        self._count: Counter[str] = Counter()
+        self._most: dict[str, int] = {}
+        self._gone: Counter[str] = Counter()
 
     def take(self, message: Any, ticket: tickets.Delivery) -> None:
         """Take a message in: it goes on at once, or waits for a child."""
-        if ticket.careful:
-            self._receive(message)  # It may have cost a worker its life, and joins nobody.
-            return
-        found = (message, len(ticket.event_ids))
-        self._waiting.setdefault((ticket.type, ticket.queue), deque()).append(found)
-        self._count += 1
-        self._most = max(self._most, self._count)
+        queue = ticket.queue
+        lane = Lane(ticket.type, queue, ticket.careful)
+        self._waiting.setdefault(lane, deque()).append((message, len(ticket.event_ids)))
+        self._count[queue] += 1
+        self._most[queue] = max(self._most.get(queue, 0), self._count[queue])
         self.release()
 
     def release(self) -> None:
-        """Give on what waits, in turns between types, as long as there is a child for it."""
+        """Give on what waits, in turns between lanes, as long as there is a child for it."""
         while self._waiting and not self._is_busy():
-            key, waiting = self._waiting.popitem(last=False)
-            joint = self._next(key[0], waiting)
-            self._count -= len(joint)
-            self._gone += len(joint)
+            lane, waiting = self._waiting.popitem(last=False)
+            joint = self._next(lane, waiting)
+            self._count[lane.queue] -= len(joint)
+            self._gone[lane.queue] += len(joint)
             if waiting:
-                self._waiting[key] = waiting
+                self._waiting[lane] = waiting
             self._receive(joint[0] if len(joint) == 1 else Joint(joint))
 
-    def crowd(self) -> Crowd:
-        """What waits, and has waited since this was called last."""
+    def crowds(self) -> dict[str, Crowd]:
+        """Of each queue what waits, and has waited since this was called last."""
+        found = {queue: Crowd(most, self._gone[queue], self._pace(queue)) for queue, most in self._most.items()}
+        self._count = +self._count  # Without those of which nothing waits.
+        self._most, self._gone = dict(self._count), Counter()
+        return found
+
+    def _pace(self, queue: str) -> float | None:
         known, seconds = 0, 0.0
-        for (type_name, _), waiting in self._waiting.items():
-            each = self._paces.of(type_name)
+        for lane, waiting in self._waiting.items():
+            each = self._paces.of(lane.type) if lane.queue == queue else None
             if each is not None:
                 known += len(waiting)
                 seconds += each * sum(size for _, size in waiting)
-        pace = seconds / max(1, known) if 2 * known >= self._count else None
-        found = Crowd(self._most, self._gone, pace)
-        self._most, self._gone = self._count, 0
-        return found
+        return seconds / known if known and 2 * known >= self._count[queue] else None
 
-    def _next(self, type_name: str, waiting: deque[tuple[Any, int]]) -> list[Any]:
-        handler = self._registry.get(type_name)
-        room = 1 if handler.detached else handler.bundle_at(self._paces.of(type_name))
+    def _next(self, lane: Lane, waiting: deque[tuple[Any, int]]) -> list[Any]:
+        handler = self._registry.get(lane.type)
+        is_alone = lane.careful or handler.detached
+        room = 1 if is_alone else handler.bundle_at(self._paces.of(lane.type))
         message, size = waiting.popleft()
-        found = [message]
-        while waiting and size + waiting[0][1] <= room:
+        found, length = [message], len(message.body)
+        while waiting and size + waiting[0][1] <= room and length + len(waiting[0][0].body) <= LONGEST:
             message, more = waiting.popleft()
             found.append(message)
             size += more
+            length += len(message.body)
         return found

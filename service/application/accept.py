@@ -234,7 +234,7 @@ class Intake:
 
     def _wait_for_company(self, batch: Sequence[Submission], took: float) -> None:
         """Wait until those that were just answered have posted again, beside those that are here already."""
-        if len(batch) < SIBLINGS or sum(len(s.events) for s in batch) >= FLUSH:
+        if len(batch) < SIBLINGS or max(_events(batch), _events(list(self._waiting))) >= FLUSH:
             return
         self._wanted = min(FLUSH, len(batch) + len(self._waiting))
         self._wake.clear()
@@ -376,6 +376,10 @@ def _each_of(error: errors.NotAccepted, number: int) -> list[Outcome]:
     if not error.event_ids:
         return [error] * number
     return [errors.NotAccepted(str(error), event_ids=(i,), retry_after=error.retry_after) for i in error.event_ids]
+
+
+def _events(submissions: Sequence[Submission]) -> int:
+    return sum(len(s.events) for s in submissions)
 
 
 def _tell(batch: Sequence[Submission]) -> None:

@@ -13,7 +13,8 @@ from werkzeug import exceptions
 
 from service.web import access, guard, inbound
 
-#: Bytes of a body that is read without a look: it is in the first packets, and its connection may go on.
+#: Bytes of a body that is read without a look, for a look takes a thread's turn: a hundred events have some 40 KB. So
+#: much may be sent, and is held for as long as it takes, by whoever has no key.
 SMALL = 65_536
 
 

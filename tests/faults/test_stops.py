@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,6 +29,7 @@ MakeRoad = Callable[..., Road]
 REQUESTS = 50  #: under way at once
 ORDERS = 4  #: of the 120 in which five components can start
 SEED = "orders"
+UNHEARD = 30  #: seconds, after which a child of billiard's ends unheard; whatever the patience of the tests
 STOPS = 5  #: of busy workers; each is as likely as not to fall between two tickets
 
 WAITING = (
@@ -87,7 +89,9 @@ class TestStops:
             left = road.states(road.ids())["pending"]
             wait(lambda left=left: road.states(road.ids())["pending"] < left, 20, "it is at work", step=0.01)
             os.kill(worker.pid, signal.SIGTERM)
+            begin = time.monotonic()
             assert worker.wait_for_end(20) == 0
+            assert time.monotonic() - begin < UNHEARD
         road.worker()
         road.assert_worked_once(road.ids(), 60)
         door.process.stop()

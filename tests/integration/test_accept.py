@@ -64,6 +64,7 @@ def test_those_who_were_answered_together_are_waited_for(ledger: Ledger, monkeyp
         first = pool.submit(ledger.post, "a.b", 0)
         ledger.until(lambda: ledger.sql("select 1 from pg_locks where not granted"))
         others = [pool.submit(ledger.post, "a.b", n) for n in range(number)]
+        ledger.until(lambda: len(ledger.intake._waiting) == number)
         lock.close()  # One is stored, and then those that have gathered.
         stored = [each.result()[0] for each in (first, *others)]
         again = [pool.submit(ledger.post, "a.b", n) for n in range(number - 1)]

@@ -115,6 +115,7 @@ def test_a_flood_after_a_quiet_time_is_found_by_indexes(ledger: Ledger) -> None:
     ledger.sql("analyze millrace.tickets")
     fill(ledger, bundle=1, analyzed=())
     all_told(ledger)
+    before = dict(ledger.sql(SCANS))
     engine = engines.Engine(ledger.url)
     release = ReleaseLedger(engine, patience=0, window=20_000, forgetful=False)
     due = release.take_due(200, 10)
@@ -126,6 +127,7 @@ def test_a_flood_after_a_quiet_time_is_found_by_indexes(ledger: Ledger) -> None:
     assert (len(due), len(over)) == (200, 200)
     [(read,)] = ledger.sql(NAMED)
     assert read < EVENTS  # Each of them, by each statement, and not each ticket that there is.
+    assert dict(ledger.sql(SCANS))["tickets"] <= before["tickets"]
 
 
 @pytest.mark.parametrize("begin", [fence.transaction, transactions.begin])

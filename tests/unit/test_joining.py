@@ -18,9 +18,9 @@ QUICK = [0.001] * 3  #: seconds: fifty of these ride together
 class Message:
     """What Celery is given."""
 
-    def __init__(self, type_name: str, events: int, *, careful: bool = False) -> None:
+    def __init__(self, type_name: str, events: int, *, queue: str = "events", careful: bool = False) -> None:
         names = tuple(ids.uuid7(1.0) for _ in range(events))
-        self.ticket = tickets.Ticket(ids.uuid7(1.0), type_name, names, "", "", "events", careful=careful)
+        self.ticket = tickets.Ticket(ids.uuid7(1.0), type_name, names, "", "", queue, careful=careful)
         self.headers = envelope.headers(self.ticket)
         self.body = envelope.body(self.ticket)
         self.payload = json.loads(self.body)
@@ -104,10 +104,26 @@ def test_a_detached_ticket_joins_nobody(parent: Parent) -> None:
     assert parent.types() == [("a.long", 1)]
 
 
-def test_a_careful_ticket_waits_for_nobody_and_joins_nobody(parent: Parent) -> None:
+def test_careful_tickets_join_nobody_and_leave_others_their_turns(parent: Parent) -> None:
     parent.paces.note("a.quick", QUICK)
-    parent.take(Message("a.quick", 1), Message("a.quick", 1, careful=True))
-    assert parent.types() == [("a.quick", 1)]
+    careful = [Message("a.quick", 1, careful=True) for _ in range(3)]
+    others = [Message("a.quick", 1) for _ in range(2)]
+    parent.take(*careful, *others)
+    assert parent.given == []
+    for _ in range(4):
+        parent.finish()
+    assert parent.types() == [("a.quick", 1), ("a.quick", 2), ("a.quick", 1), ("a.quick", 1)]
+    assert [each for each in parent.given if each in careful] == careful
+
+
+def test_what_has_joined_fits_into_the_pipe_to_a_child(parent: Parent) -> None:
+    parent.paces.note("a.quick", [0.00001] * 500)
+    parent.take(*(Message("a.quick", 1) for _ in range(1_000)))
+    for _ in range(10):
+        parent.finish()
+    assert sum(len(json.loads(message.body)[0]) for message in parent.given) == 1_000
+    assert max(len(message.body) for message in parent.given) < 64 * 1024
+    assert len(parent.given) < 10
 
 
 @pytest.mark.parametrize("how", ["ack", "reject"])
@@ -149,20 +165,27 @@ def test_an_event_that_came_alone_says_little_of_those_that_came_together(parent
 
 @pytest.mark.parametrize(
     ("seen", "unseen", "pace"),
-    [(0, 0, 0.0), (4, 0, 0.002), (4, 4, 0.002), (3, 4, None), (0, 4, None)],
-    ids=["nobody waits", "all are known", "half are known", "fewer are known", "none is known"],
+    [(4, 0, 0.002), (4, 4, 0.002), (3, 4, None), (0, 4, None)],
+    ids=["all are known", "half are known", "fewer are known", "none is known"],
 )
 def test_how_long_those_who_wait_take_is_told_by_what_is_known(
     parent: Parent, seen: int, unseen: int, pace: float | None
 ) -> None:
     parent.paces.note("a.quick", QUICK)
     parent.take(*[Message("a.quick", 2) for _ in range(seen)], *[Message("b.quick", 2) for _ in range(unseen)])
-    assert parent.gathering.crowd() == joining.Crowd(seen + unseen, 0, pace)
+    assert parent.gathering.crowds() == {"events": joining.Crowd(seen + unseen, 0, pace)}
 
 
 def test_a_crowd_is_remembered_until_it_was_asked_for(parent: Parent) -> None:
     parent.paces.note("a.quick", QUICK)
     parent.take(*[Message("a.quick", 1) for _ in range(3)])
     parent.finish()
-    found = [parent.gathering.crowd() for _ in range(2)]
-    assert [(crowd.most, crowd.gone) for crowd in found] == [(3, 3), (0, 0)]
+    assert parent.gathering.crowds() == {"events": joining.Crowd(3, 3, None)}
+    assert parent.gathering.crowds() == {}
+
+
+def test_each_queue_has_a_crowd_of_its_own(parent: Parent) -> None:
+    parent.paces.note("a.quick", QUICK)
+    parent.take(*(Message("a.quick", 2) for _ in range(3)), Message("a.long", 1, queue="reports"))
+    crowds = {"events": joining.Crowd(3, 0, 0.002), "reports": joining.Crowd(1, 0, None)}
+    assert parent.gathering.crowds() == crowds
